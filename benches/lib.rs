@@ -1,0 +1,1 @@
+//! Throughput benchmarks; see the files beside this one.

@@ -30,7 +30,7 @@ pub(super) async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
                     lane,
                     Probe::new(lane.place.id.clone(), Depth::Header),
                 )
-                .await?
+                .await?;
             }
             Some(_) => unclaimed_since(engine, lane, examined).await?,
         }

@@ -48,10 +48,10 @@ pub(super) async fn record(
             count += 1;
             if count % MARK_EVERY == 0 {
                 // Any earlier mark is a lower bound too, so a failure here costs nothing.
-                if let Ok(newer) = engine.destination.mark(&lane.place.id).await {
-                    if newer.epoch == mark.epoch {
-                        mark = newer;
-                    }
+                if let Ok(newer) = engine.destination.mark(&lane.place.id).await
+                    && newer.epoch == mark.epoch
+                {
+                    mark = newer;
                 }
             }
             let rows = batch.work.iter().map(|work| work.row.clone()).collect();

@@ -79,10 +79,7 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
         Abort(producer.abort_handle()),
         Abort(recorder.abort_handle()),
     ];
-    let delivered = deliver::send(engine, lane, to_send).await;
-    if let Err(error) = delivered {
-        return Err(error);
-    }
+    deliver::send(engine, lane, to_send).await?;
     let recorded = joined(recorder.await)?;
     let listing = joined(producer.await)?;
     drop(guards);

@@ -120,15 +120,15 @@ impl Check {
         if let Some(size) = existing.size.filter(|size| keeps && *size != row.size) {
             let detail = format!("{} bytes expected, {size} found", row.size);
             self.differs(row, there, "size", detail);
-        } else if let (Some(had), Some(has), true) = (row.digest, existing.digest, keeps) {
-            if had != has {
-                self.differs(
-                    row,
-                    there,
-                    "content",
-                    format!("{had} expected, {has} found"),
-                );
-            }
+        } else if let (Some(had), Some(has), true) = (row.digest, existing.digest, keeps)
+            && had != has
+        {
+            self.differs(
+                row,
+                there,
+                "content",
+                format!("{had} expected, {has} found"),
+            );
         }
         let flags = row.accepted.as_ref().unwrap_or(&row.flags);
         if self.engine.options.flags && *flags != existing.flags {
@@ -136,15 +136,16 @@ impl Check {
             self.differs(row, there, "flags", detail);
         }
         let adopted = row.state == ItemState::AlreadyThere;
-        if let (Some(had), Some(has), false) = (row.received, existing.received, adopted) {
-            if had != has && self.engine.to.keeps_received {
-                self.differs(
-                    row,
-                    there,
-                    "received",
-                    format!("{had} expected, {has} found"),
-                );
-            }
+        if let (Some(had), Some(has), false) = (row.received, existing.received, adopted)
+            && had != has
+            && self.engine.to.keeps_received
+        {
+            self.differs(
+                row,
+                there,
+                "received",
+                format!("{had} expected, {has} found"),
+            );
         }
     }
 

@@ -5,8 +5,10 @@
     reason = "a development tool talks to the person who started it"
 )]
 
+mod checks;
 mod process;
 mod servers;
+mod test;
 mod workspace;
 
 use std::process::ExitCode;
@@ -16,6 +18,11 @@ pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
 
 const HELP: &str = "\
 Development tasks of mailmove.
+
+  cargo xtask test                 format, lints, tests on real servers, docs, packages
+      --quick                      without servers and packages
+      --only STEP                  this step only; may be repeated
+      --require-servers            a server that cannot be had is a failure, not a skip
 
   cargo xtask servers fetch        unpack Dovecot and the independent clients under target/
   cargo xtask servers start        start the Dovecot instances; they stay until `stop`
@@ -28,6 +35,7 @@ fn main() -> ExitCode {
     let args: Vec<String> = std::env::args().skip(1).collect();
     let args: Vec<&str> = args.iter().map(String::as_str).collect();
     let outcome = match args.as_slice() {
+        ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

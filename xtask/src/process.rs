@@ -61,3 +61,26 @@ pub(crate) fn is_running(pid: &str, mark: &str) -> bool {
 pub(crate) fn signal(pid: &str, name: &str) -> Result<()> {
     capture(Command::new("sh").args(["-c", "kill -\"$1\" \"$2\"", "sh", name, pid])).map(|_| ())
 }
+
+/// A cargo that sees the environment as if it had been called from the shell.
+///
+/// `cargo run` tells xtask its own package's name and version; build scripts that watch those
+/// variables would run again, and everything above them be compiled again.
+pub(crate) fn cargo() -> Command {
+    let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let mut command = Command::new(program);
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        let told = [
+            "CARGO_PKG_",
+            "CARGO_MANIFEST_",
+            "CARGO_BIN_",
+            "CARGO_CRATE_",
+        ];
+        if told.iter().any(|start| text.starts_with(start)) {
+            command.env_remove(&name);
+        }
+    }
+    command.env_remove("CARGO").env_remove("LD_LIBRARY_PATH");
+    command
+}

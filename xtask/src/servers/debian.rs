@@ -107,6 +107,7 @@ fn own_lists(dir: &Path) -> Result<Vec<OsString>> {
     };
     Ok([
         option("Dir::State", &state.join("state")),
+        option("Dir::State::lists", &state.join("state/lists")),
         option("Dir::State::status", Path::new("/var/lib/dpkg/status")),
         option("Dir::Cache", &state.join("cache")),
     ]

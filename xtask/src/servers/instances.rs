@@ -67,7 +67,6 @@ pub(crate) enum Lifetime {
     /// They stay until `stop`, also when the terminal is interrupted.
     Detached,
     /// They end with the guard, or with the terminal's interrupt.
-    #[allow(dead_code, reason = "used by the test task")]
     Guarded,
 }
 

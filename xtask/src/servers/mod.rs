@@ -14,7 +14,10 @@ use std::fs::File;
 use std::path::{Path, PathBuf};
 
 use crate::Result;
-pub(crate) use instances::Servers;
+pub(crate) use instances::{Lifetime, Servers, environment};
+
+/// Storage of users whose name starts with `quota`, unless asked otherwise.
+pub(crate) const QUOTA: &str = "1M";
 
 /// Runs `cargo xtask servers …`.
 pub(crate) fn command(args: &[&str]) -> Result<()> {
@@ -31,7 +34,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
         ["start", rest @ ..] => start(rest),
         ["env"] => {
             let dir = place::servers_dir()?;
-            for (name, value) in instances::environment(&dir, &dir.join("run"))? {
+            for (name, value) in environment(&dir, &dir.join("run"))? {
                 println!("export {name}='{}'", value.display());
             }
             Ok(())
@@ -43,13 +46,13 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
 
 fn start(args: &[&str]) -> Result<()> {
     let quota = match args {
-        [] => "1M",
+        [] => QUOTA,
         ["--quota", size] => size,
         _ => return Err(format!("unknown: servers start {}", args.join(" ")).into()),
     };
     let tools = fetch()?;
     let run = tools.dir.join("run");
-    Servers::start(&tools, &run, quota, instances::Lifetime::Detached)?.leave_running();
+    Servers::start(&tools, &run, quota, Lifetime::Detached)?.leave_running();
     println!(
         "Dovecot {} runs; it stays until `cargo xtask servers stop`.",
         tools.dovecot.version

@@ -75,8 +75,35 @@ impl Context {
         if status.success() {
             return Ok(output);
         }
-        Err(format!("`{}` failed ({status}):\n{output}", process::line(command)).into())
+        Err(format!(
+            "`{}` failed ({status}; all of its output is in {}):\n{}",
+            process::line(command),
+            file.display(),
+            telling(&output)
+        )
+        .into())
     }
+}
+
+/// Output without the lines that say that something went well.
+fn telling(output: &str) -> String {
+    let well = |line: &&str| {
+        let word = line.split_whitespace().next().unwrap_or_default();
+        let progress = [
+            "Checking",
+            "Compiling",
+            "Documenting",
+            "Running",
+            "Downloaded",
+            "Fresh",
+        ];
+        (line.starts_with("  ") && progress.contains(&word))
+            || (line.starts_with("test ") && line.ends_with("... ok"))
+            || *line == "running 0 tests"
+            || line.starts_with("test result: ok. 0 passed; 0 failed; 0 ignored")
+    };
+    let lines: Vec<&str> = output.lines().filter(|line| !well(line)).collect();
+    lines.join("\n")
 }
 
 struct Options {
@@ -171,4 +198,16 @@ fn summary(table: &[(&str, Duration, Result<Outcome>)]) -> Result<()> {
         return Ok(());
     }
     Err(format!("failed: {}", failed.join(", ")).into())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::telling;
+
+    #[test]
+    fn what_went_well_is_left_out() {
+        let output =
+            "   Compiling tokio v1\nerror: no such thing\ntest a ... ok\ntest b ... FAILED\n";
+        assert_eq!(telling(output), "error: no such thing\ntest b ... FAILED");
+    }
 }

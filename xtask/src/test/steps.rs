@@ -157,8 +157,18 @@ pub(super) fn package(context: &mut Context) -> Result<Outcome> {
     for package in PUBLISHED {
         command.args(["-p", package]);
     }
-    // The dependencies that are built already serve here too.
+    // Built in the same place and with the workspace's profile, which a package does not carry,
+    // most dependencies are there already.
     command.env("CARGO_TARGET_DIR", workspace::target()?);
+    for setting in [
+        "debug='line-tables-only'",
+        "package.'*'.opt-level=2",
+        "package.'*'.debug=false",
+    ] {
+        command
+            .arg("--config")
+            .arg(format!("profile.dev.{setting}"));
+    }
     context.run("package", &mut command)?;
     Ok(Outcome::Passed(PUBLISHED.join(" ")))
 }

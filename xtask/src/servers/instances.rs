@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader};
 use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -64,9 +64,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Whether the instances outlive the process that starts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Lifetime {
-    /// They stay until `stop`, also when the terminal is interrupted.
+    /// They stay until `stop`.
     Detached,
-    /// They end with the guard, or with the terminal's interrupt.
+    /// They end with the process that started them, however that ends.
     Guarded,
 }
 
@@ -75,6 +75,8 @@ pub(crate) enum Lifetime {
 pub(crate) struct Servers {
     run: PathBuf,
     stop: bool,
+    /// Stops them when this process is killed and drops nothing.
+    guard: Option<Child>,
 }
 
 impl Servers {
@@ -90,9 +92,14 @@ impl Servers {
         let certificates = tls::certificates(&tools.dir.join("tls"), &account)?;
         std::fs::create_dir_all(run)?;
         // From here on, an error stops what was started before it.
-        let guard = Self {
+        let guard = match lifetime {
+            Lifetime::Guarded => Some(guard(run)?),
+            Lifetime::Detached => None,
+        };
+        let servers = Self {
             run: run.to_path_buf(),
             stop: true,
+            guard,
         };
         let starter = Starter {
             tools,
@@ -100,7 +107,6 @@ impl Servers {
             account,
             certificates,
             quota,
-            lifetime,
         };
         let expired = starter.instance(&EXPIRED)?;
         let mut instances = Vec::new();
@@ -113,7 +119,7 @@ impl Servers {
             .collect();
         let text = serde_json::to_string_pretty(&json!({ "instances": instances }))?;
         std::fs::write(description(run), text)?;
-        Ok(guard)
+        Ok(servers)
     }
 
     /// Lets the instances run after this process.
@@ -129,7 +135,26 @@ impl Drop for Servers {
         {
             eprintln!("xtask: could not stop the servers: {error}");
         }
+        if let Some(mut guard) = self.guard.take() {
+            // Waiting closes its input, which ends it.
+            let _ = guard.wait();
+        }
     }
+}
+
+/// Starts a process that waits for this one's end, be it by Ctrl-C or `kill -9`.
+fn guard(run: &Path) -> Result<Child> {
+    // The file may have been replaced by a build since; this names the program that runs.
+    let mut command = Command::new("/proc/self/exe");
+    command.args(["servers", "guard"]).arg(run);
+    command.process_group(0).stdin(Stdio::piped());
+    Ok(command.spawn()?)
+}
+
+/// What the guard does: reads until the process that has the other end is gone, then stops.
+pub(crate) fn guard_until_end_of_input(run: &Path) -> Result<()> {
+    std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
+    end_processes(run)
 }
 
 struct Starter<'a> {
@@ -138,7 +163,6 @@ struct Starter<'a> {
     account: Account,
     certificates: Certificates,
     quota: &'a str,
-    lifetime: Lifetime,
 }
 
 impl Starter<'_> {
@@ -176,11 +200,12 @@ impl Starter<'_> {
         if self.account.change {
             command.uid(self.account.uid).gid(self.account.gid);
         }
-        if self.lifetime == Lifetime::Detached {
-            command.process_group(0);
-        }
-        let child = command.spawn()?;
-        wait_for_greeting(child, instance).map_err(|error| {
+        // An interrupt at the terminal is not for them.
+        command.process_group(0);
+        let mut child = command.spawn()?;
+        wait_for_greeting(&mut child, instance).map_err(|error| {
+            // What has not greeted may not have written its process id either.
+            let _ = child.kill();
             let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
             let (said, log) = (read(&errors), read(&instance.log()));
             format!(
@@ -225,7 +250,7 @@ fn free_ports() -> Result<Ports> {
     })
 }
 
-fn wait_for_greeting(mut child: Child, instance: &Instance<'_>) -> Result<()> {
+fn wait_for_greeting(child: &mut Child, instance: &Instance<'_>) -> Result<()> {
     let start = Instant::now();
     loop {
         if let Some(status) = child.try_wait()? {

@@ -39,6 +39,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
             }
             Ok(())
         }
+        ["guard", run] => instances::guard_until_end_of_input(Path::new(run)),
         ["stop"] => instances::stop_all(&place::servers_dir()?.join("run")),
         _ => Err(format!("unknown: servers {}\n\n{}", args.join(" "), crate::HELP).into()),
     }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::config::{Syntax, configuration};
 use super::debian::{self, Unpacked};
 use super::place::Account;
 use super::tls::Pair;
@@ -13,7 +14,6 @@ use crate::{Result, process};
 pub(crate) struct Dovecot {
     pub(crate) version: String,
     master: PathBuf,
-    doveconf: PathBuf,
     doveadm: PathBuf,
     /// Where the package was unpacked; absent for one that is installed.
     unpacked: Option<Unpacked>,
@@ -28,27 +28,32 @@ impl Dovecot {
             Ok(unpacked) => Self::unpacked(unpacked)?,
             Err(error) => Self::installed().ok_or(error)?,
         };
-        if found.version.starts_with("2.3.") {
+        if found.syntax().is_some() {
             return Ok(found);
         }
         Err(format!(
-            "Dovecot {} has another configuration syntax than 2.3, the only one known here; \
-             Debian 12 has 2.3",
+            "the configuration syntax of Dovecot {} is not known here; that of 2.3 and 2.4 is",
             found.version
         )
         .into())
+    }
+
+    fn syntax(&self) -> Option<Syntax> {
+        match self.version.get(..4)? {
+            "2.3." => Some(Syntax::V23),
+            "2.4." => Some(Syntax::V24),
+            _ => None,
+        }
     }
 
     fn unpacked(unpacked: Unpacked) -> Result<Self> {
         let libexec = unpacked.path(LIBEXEC);
         let mut dirs = vec![libexec.clone(), libexec.join("modules/old-stats")];
         dirs.extend(unpacked.library_dirs()?);
-        find_modules_in_cwd(&libexec.join("libdovecot.so.0"), "")?;
-        find_modules_in_cwd(&unpacked.path("/usr/bin/doveadm"), "/doveadm")?;
+        look_in_cwd(&unpacked)?;
         let mut this = Self {
             version: String::new(),
             master: unpacked.path("/usr/sbin/dovecot"),
-            doveconf: unpacked.path("/usr/bin/doveconf"),
             doveadm: unpacked.path("/usr/bin/doveadm"),
             library_path: Some(debian::join(&dirs)?),
             unpacked: Some(unpacked),
@@ -61,7 +66,6 @@ impl Dovecot {
         let mut this = Self {
             version: String::new(),
             master: process::find("dovecot")?,
-            doveconf: process::find("doveconf")?,
             doveadm: process::find("doveadm")?,
             unpacked: None,
             library_path: None,
@@ -87,18 +91,13 @@ impl Dovecot {
     }
 
     /// The command that runs an instance in the foreground.
-    ///
-    /// The master would look for doveconf at its installed path; doveconf started first hands it
-    /// the settings instead.
     pub(crate) fn serve(&self, instance: &Instance<'_>) -> Command {
-        let conf = instance.conf();
-        let mut command = self.command(&self.doveconf);
+        let mut command = self.command(&self.master);
         command
+            .arg("-F")
             .arg("-c")
-            .arg(&conf)
-            .args(["-f", "service=master", "-m", "master", "-e"]);
-        command.arg(&self.master).arg("-F").arg("-c").arg(&conf);
-        command.current_dir(instance.base());
+            .arg(instance.conf())
+            .current_dir(instance.base());
         command
     }
 
@@ -113,16 +112,23 @@ impl Dovecot {
         }
         instance.account.create_dir(&instance.mail())?;
         if let Some(unpacked) = &self.unpacked {
-            let modules = unpacked.path(LIBEXEC).join("modules");
-            std::os::unix::fs::symlink(modules, instance.base().join(MODULES_LINK))?;
+            let link = |to: PathBuf, name: &str| {
+                std::os::unix::fs::symlink(to, instance.base().join(name))
+            };
+            link(unpacked.path(LIBEXEC).join("modules"), "modules")?;
+            link(unpacked.path("/usr/bin/doveconf"), "dc")?;
         }
-        std::fs::write(instance.conf(), self.configuration(instance))?;
-        // The running instance's own socket gives doveadm its settings, for the same reason as in
-        // `serve`; the directory is where TLS finds its module.
+        let syntax = self.syntax().ok_or("unknown version")?;
+        let libexec = self
+            .unpacked
+            .as_ref()
+            .map(|unpacked| unpacked.path(LIBEXEC));
+        let text = configuration(syntax, libexec.as_deref(), instance);
+        std::fs::write(instance.conf(), text)?;
         let script = format!(
-            "#!/bin/sh\ncd '{base}' || exit 1\n{library_path}exec '{doveadm}' -c '{base}/config' \
-             \"$@\"\n",
+            "#!/bin/sh\ncd '{base}' || exit 1\n{library_path}exec '{doveadm}' -c '{conf}' \"$@\"\n",
             base = instance.base().display(),
+            conf = instance.conf().display(),
             library_path = match &self.library_path {
                 Some(path) => format!("export LD_LIBRARY_PATH='{path}'\n"),
                 None => String::new(),
@@ -130,134 +136,6 @@ impl Dovecot {
             doveadm = self.doveadm.display(),
         );
         debian::write_script(&instance.doveadm(), &script)
-    }
-
-    fn configuration(&self, instance: &Instance<'_>) -> String {
-        let paths = match &self.unpacked {
-            Some(unpacked) => format!(
-                "libexec_dir = {libexec}\nmail_plugin_dir = {libexec}/modules\n",
-                libexec = unpacked.path(LIBEXEC).display()
-            ),
-            None => String::new(),
-        };
-        let Account {
-            user,
-            group,
-            uid,
-            gid,
-            ..
-        } = instance.account;
-        let Ports { imap, imaps } = instance.ports;
-        let capability = match instance.spec.capability {
-            Some(words) => format!("imap_capability = {words}\n"),
-            None => String::new(),
-        };
-        let prefix = instance.spec.prefix;
-        let separator = instance.spec.separator;
-        let dir = instance.dir.display();
-        let mail = instance.mail();
-        let mail = mail.display();
-        let format = instance.spec.format;
-        let quota = instance.quota;
-        let cert = instance.certificate.cert.display();
-        let key = instance.certificate.key.display();
-        let special: String = ["Drafts", "Sent", "Trash", "Junk"]
-            .iter()
-            .map(|name| {
-                format!(
-                    "  mailbox {name} {{\n    special_use = \\{name}\n    auto = create\n  }}\n"
-                )
-            })
-            .collect();
-        format!(
-            "\
-{paths}base_dir = {dir}/base
-state_dir = {dir}/state
-log_path = {dir}/log
-import_environment = LD_LIBRARY_PATH
-protocols = imap
-listen = 127.0.0.1
-
-ssl = yes
-ssl_cert = <{cert}
-ssl_key = <{key}
-disable_plaintext_auth = no
-auth_mechanisms = plain login
-auth_master_user_separator = *
-# Wrong passwords are part of the tests; they need not wait.
-auth_failure_delay = 0
-
-# Everything runs as the user who started it.
-default_internal_user = {user}
-default_internal_group = {group}
-default_login_user = {user}
-first_valid_uid = 1
-
-passdb {{
-  driver = static
-  master = yes
-  args = password={MASTER_PASSWORD}
-}}
-passdb {{
-  driver = static
-  args = password={PASSWORD}
-}}
-userdb {{
-  driver = static
-  args = uid={uid} gid={gid} home={mail}/%u
-}}
-
-mail_location = {format}:%h/{format}
-mail_plugins = quota acl zlib
-mail_max_userip_connections = 50
-# Tests kill processes, not machines.
-mail_fsync = never
-plugin {{
-  acl = vfile
-  # Who logs in as another user has that user's rights.
-  acl_user = %u
-  quota = count:User quota
-  quota_vsizes = yes
-  quota_grace = 0
-  quota_rule = *:storage=%{{if;%u;*;quota*;{quota};0}}
-}}
-namespace inbox {{
-  inbox = yes
-  prefix = {prefix}
-  separator = {separator}
-{special}  mailbox Archive {{
-    special_use = \\Archive
-  }}
-}}
-protocol imap {{
-  mail_plugins = quota acl zlib imap_quota imap_acl imap_zlib
-  {capability}
-}}
-
-service anvil {{
-  chroot =
-  # Without this socket failed logins do not slow down the next ones from the same address.
-  unix_listener anvil-auth-penalty {{
-    mode = 0
-  }}
-}}
-service imap-login {{
-  chroot =
-  service_count = 0
-  process_min_avail = 1
-  inet_listener imap {{
-    port = {imap}
-  }}
-  inet_listener imaps {{
-    port = {imaps}
-    ssl = yes
-  }}
-}}
-service imap {{
-  process_min_avail = 1
-}}
-"
-        )
     }
 }
 
@@ -269,39 +147,51 @@ pub(crate) const MASTER_PASSWORD: &str = "masterpw";
 
 const LIBEXEC: &str = "/usr/lib/dovecot";
 
-/// Name of the link in an instance's base directory, which is where all its processes run.
-const MODULES_LINK: &str = "modules";
+/// Paths that no setting can change, each with one of the same length below the directory that
+/// all processes of an instance run in: that of TLS and other modules, and of the program that
+/// reads the configuration.
+const COMPILED_IN: [(&str, &str); 2] = [
+    ("/usr/lib/dovecot/modules", "/proc/self/cwd///modules"),
+    ("/usr/bin/doveconf\0", "/proc/self/cwd/dc\0"),
+];
 
-/// Makes an unpacked program load its modules from `modules` in the current directory.
-///
-/// libdovecot's directory of TLS modules and doveadm's of commands are the only ones that no
-/// setting can change. The path in the file is overwritten by a shorter one; this needs no
-/// namespace, no root and no link in the system.
-fn find_modules_in_cwd(file: &Path, below: &str) -> Result<()> {
-    let compiled_in = format!("{LIBEXEC}/modules{below}\0");
-    let wanted = format!("/proc/self/cwd/{MODULES_LINK}{below}\0");
-    let file = file.canonicalize()?;
-    let mut bytes = std::fs::read(&file)?;
-    let Some(at) = find(&bytes, compiled_in.as_bytes()) else {
-        if find(&bytes, wanted.as_bytes()).is_some() {
-            return Ok(());
+/// Overwrites the compiled-in paths in the unpacked programs; done once, it changes nothing more.
+/// This needs no namespace, no root and no link in the system.
+fn look_in_cwd(unpacked: &Unpacked) -> Result<()> {
+    for dir in ["/usr/bin", "/usr/sbin", LIBEXEC] {
+        for entry in std::fs::read_dir(unpacked.path(dir))? {
+            let entry = entry?;
+            if entry.file_type()?.is_file() {
+                replace_paths(&entry.path())?;
+            }
         }
-        return Err(format!("{} has no module path to change", file.display()).into());
-    };
-    for (place, byte) in bytes.iter_mut().skip(at).zip(wanted.bytes()) {
-        *place = byte;
     }
-    let new = file.with_extension("new");
-    std::fs::write(&new, bytes)?;
-    std::fs::set_permissions(&new, file.metadata()?.permissions())?;
-    std::fs::rename(new, file)?;
     Ok(())
 }
 
-fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
-    bytes
+fn replace_paths(file: &Path) -> Result<()> {
+    let mut bytes = std::fs::read(file)?;
+    let mut changed = false;
+    for (from, to) in COMPILED_IN {
+        while let Some(found) = find(&mut bytes, from.as_bytes()) {
+            found.copy_from_slice(to.as_bytes());
+            changed = true;
+        }
+    }
+    if changed {
+        let new = file.with_extension("new");
+        std::fs::write(&new, bytes)?;
+        std::fs::set_permissions(&new, file.metadata()?.permissions())?;
+        std::fs::rename(new, file)?;
+    }
+    Ok(())
+}
+
+fn find<'a>(bytes: &'a mut [u8], wanted: &[u8]) -> Option<&'a mut [u8]> {
+    let at = bytes
         .windows(wanted.len())
-        .position(|window| window == wanted)
+        .position(|window| window == wanted)?;
+    bytes.get_mut(at..at + wanted.len())
 }
 
 /// The ports of an instance on 127.0.0.1.
@@ -350,11 +240,27 @@ impl Instance<'_> {
         self.dir.join("doveadm")
     }
 
-    fn base(&self) -> PathBuf {
+    pub(crate) fn base(&self) -> PathBuf {
         self.dir.join("base")
     }
 
-    fn mail(&self) -> PathBuf {
+    pub(crate) fn mail(&self) -> PathBuf {
         self.dir.join("mail")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{COMPILED_IN, find};
+
+    #[test]
+    fn paths_are_replaced_by_ones_of_the_same_length() {
+        for (from, to) in COMPILED_IN {
+            assert_eq!(from.len(), to.len());
+            let mut bytes = [b"x\0", from.as_bytes(), b"/more\0"].concat();
+            let found = find(&mut bytes, from.as_bytes()).unwrap();
+            found.copy_from_slice(to.as_bytes());
+            assert_eq!(bytes, [b"x\0", to.as_bytes(), b"/more\0"].concat());
+        }
     }
 }

@@ -4,6 +4,7 @@
 //! the rights of the user who asked. What was started is published in a JSON file whose path is
 //! in `MAILMOVE_TEST_DOVECOT`; see [`instances`].
 
+mod config;
 mod debian;
 mod dovecot;
 mod instances;

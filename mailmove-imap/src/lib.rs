@@ -1,1 +1,4 @@
 //! Work in progress.
+
+#[doc(hidden)]
+pub mod wire;

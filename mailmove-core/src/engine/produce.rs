@@ -364,6 +364,19 @@ impl Producer {
             row.pass = self.engine.pass;
             return self.settled(row).await;
         }
+        if self
+            .engine
+            .to
+            .max_message
+            .is_some_and(|most| content.size() > most)
+        {
+            let error = Error::new(ErrorKind::TooLarge, "larger than the destination takes")
+                .with_code("destination/too-large")
+                .with_context("bytes", content.size().to_string())
+                .with_remedy("Raise the destination's limit, or save this message by hand.");
+            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            return self.settled(row).await;
+        }
         row.digest = Some(content.digest());
         let header = content.prefix(HEADER_MOST).await?;
         row.header = Some(HeaderDigest::of(&header));

@@ -48,6 +48,7 @@ pub(super) async fn check(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     } else if lost_some(lane) {
         removed(engine, lane).await?;
     }
+    still_lost(engine, lane).await?;
     let counts = engine.ledger.counts(lane.row.no).await?;
     let open = counts
         .iter()
@@ -168,6 +169,30 @@ async fn renumbered(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
             Record::Target(Box::new(lane.target.clone())),
         ])
         .await?;
+    match_again(engine, lane, rows).await
+}
+
+/// Messages that an earlier pass found lost: they may have been restored, or the loss accepted.
+async fn still_lost(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
+    let mut rows = Vec::new();
+    let scan = Scan::folder(lane.row.no)
+        .with_states(&[ItemState::Failed])
+        .with_gone(false);
+    engine
+        .each_page(scan, |page| {
+            let page = page.into_iter().map(|stored| stored.row);
+            rows.extend(page.filter(|row| row.code.as_deref() == Some(LOST)));
+            Ok(Vec::new())
+        })
+        .await?;
+    if rows.is_empty() {
+        Ok(())
+    } else {
+        match_again(engine, lane, rows).await
+    }
+}
+
+async fn match_again(engine: &Arc<Engine>, lane: &mut Lane, rows: Vec<ItemRow>) -> Result<()> {
     adopt::examine(engine, lane).await?;
     let mut adopter = Adopter::default();
     let mut missing = 0;
@@ -181,7 +206,11 @@ async fn renumbered(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
             // A void header or an ambiguity needs the content, which may be gone at the source.
             let found = adopter.find_by_header(engine, lane, &row).await?;
             match found {
-                Match::Found(existing) => row.target = Some((lane.target.no, existing.id)),
+                Match::Found(existing) => {
+                    row.target = Some((lane.target.no, existing.id));
+                    row.state = ItemState::Copied;
+                    row.code = None;
+                }
                 _ if row.gone => {}
                 _ if engine.options.accept_lost => row = removed_there(engine, row),
                 _ => {

@@ -9,6 +9,7 @@ use super::{
     Engine,
     adopt::{self, Adopter, Match},
     flags::FlagWork,
+    health::LOST,
     lane::Lane,
     retry::Backoff,
 };
@@ -52,6 +53,8 @@ pub(super) struct Listing {
 const HEADER_MOST: usize = 256 * 1024;
 /// Ids in one fetch request.
 const FETCH_MOST: usize = 500;
+/// Contents that an inline listing may leave out before it is given up.
+const DEFERRED_MOST: usize = 500;
 
 /// Produces all batches of a lane. `None`: nothing was listed, only what the ledger had pending.
 pub(super) async fn run(
@@ -71,6 +74,8 @@ pub(super) async fn run(
         batch: Batch::default(),
         bytes: 0,
         adopter: Adopter::default(),
+        deferred: Vec::new(),
+        inline: false,
     };
     producer.pending().await?;
     let listing = if producer.lane.surveyed || producer.lane.quiet {
@@ -90,6 +95,10 @@ struct Producer {
     bytes: u64,
     adopter: Adopter,
     backoff: Backoff,
+    // Messages that an inline listing came without, to be fetched when it has ended: it may hold
+    // the only connection.
+    deferred: Vec<ItemRow>,
+    inline: bool,
 }
 
 impl Producer {
@@ -103,7 +112,10 @@ impl Producer {
             .with_gone(false);
         let mut pages = self.engine.ledger.scan(scan);
         while let Some(page) = pages.next().await {
-            let rows = page?.into_iter().map(|stored| (stored.row, None)).collect();
+            let rows = page?.into_iter().map(|stored| stored.row);
+            // What the destination lost is not sent again unasked: `health` says so.
+            let rows = rows.filter(|row| row.code.as_deref() != Some(LOST));
+            let rows = rows.map(|row| (row, None)).collect();
             self.take(rows).await?;
         }
         Ok(())
@@ -112,21 +124,27 @@ impl Producer {
     /// Lists the folder from its cursor, again from the last page after a failure.
     async fn listing(&mut self) -> Result<Listing> {
         let mut cursor = self.lane.row.cursor.clone();
+        // Contents come along only when every one of them will be wanted.
+        self.inline = !self.lane.adopting && self.engine.options.filter.is_empty();
         loop {
-            match self.list_from(&mut cursor).await {
-                Ok(listing) => return Ok(listing),
+            let listed = self.list_from(&mut cursor).await;
+            let deferred = std::mem::take(&mut self.deferred);
+            self.fetch_all(deferred.into()).await?;
+            match listed {
+                Ok(Some(listing)) => return Ok(listing),
+                // This source does not bring contents along: go on without asking for them.
+                Ok(None) => self.inline = false,
                 Err(error) => self.wait_after(error).await?,
             }
         }
     }
 
-    async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Listing> {
-        // Contents come along only when every one of them will be wanted.
-        let inline = !self.lane.adopting && self.engine.options.filter.is_empty();
+    /// `None`: it stopped early because too many contents were left out.
+    async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Option<Listing>> {
         let request = ListRequest::new(&self.lane.folder)
             .with_since(cursor.clone())
             .with_headers(self.lane.adopting)
-            .with_inline(inline.then_some(Form::Mime));
+            .with_inline(self.inline.then_some(Form::Mime));
         let mut pages = self.engine.source.list(request);
         let mut listing = Listing::default();
         while let Some(page) = pages.next().await {
@@ -138,8 +156,11 @@ impl Producer {
             self.batch.cursor = Some(next.clone());
             *cursor = Some(next);
             self.backoff.reset();
+            if self.deferred.len() >= DEFERRED_MOST {
+                return Ok(None);
+            }
         }
-        Ok(listing)
+        Ok(Some(listing))
     }
 
     /// Sorts a page of a first listing: what is known already, what is left out, what is new.
@@ -223,10 +244,19 @@ impl Producer {
                 Some(content) => self.with_content(row, content).await?,
                 None => match self.search(&row, None).await? {
                     Match::Found(existing) => self.adopt(row, &existing).await?,
+                    _ if self.inline => {
+                        // Recorded as pending, so that the cursor may pass it.
+                        self.settled(row.clone()).await?;
+                        self.deferred.push(row);
+                    }
                     Match::None | Match::NeedsContent => missing.push_back(row),
                 },
             }
         }
+        self.fetch_all(missing).await
+    }
+
+    async fn fetch_all(&mut self, mut missing: VecDeque<ItemRow>) -> Result<()> {
         while !missing.is_empty() {
             let rows: Vec<ItemRow> = missing.drain(..missing.len().min(FETCH_MOST)).collect();
             self.fetch(rows).await?;

@@ -1,6 +1,11 @@
 //! A client that knows nothing but lines and literals.
 
-#![allow(dead_code, reason = "each test file uses its own part")]
+#![allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "each test file uses its own part, and a panic is how a test fails"
+)]
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -35,11 +35,17 @@ pub(super) async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
             Some(_) => unclaimed_since(engine, lane, examined).await?,
         }
     }
+    lane.adopting = engine.ledger.meta(&marker(lane)).await?.is_some();
     lane.target.examined = Some(now);
     engine
         .ledger
         .commit(vec![Record::Target(Box::new(lane.target.clone()))])
         .await
+}
+
+/// Key that says that a destination folder once held messages that were not ours.
+fn marker(lane: &Lane) -> String {
+    format!("foreign/{}", lane.target.no.0)
 }
 
 /// Most of what came in is ours: ids are cheap, and only the headers of the others are read.
@@ -64,18 +70,18 @@ async fn unclaimed_since(engine: &Engine, lane: &mut Lane, since: Option<Mark>) 
     Ok(())
 }
 
-async fn unclaimed(engine: &Engine, lane: &mut Lane, probe: Probe) -> Result<()> {
+async fn unclaimed(engine: &Engine, lane: &Lane, probe: Probe) -> Result<()> {
     let mut pages = engine.destination.existing(probe);
     while let Some(page) = pages.next().await {
         engine.check_stop()?;
         // The ledger itself leaves out what is claimed.
         let target = lane.target.no;
         let record = |existing| Record::Unclaimed(target, Box::new(existing));
-        engine
-            .ledger
-            .commit(page?.into_iter().map(record).collect())
-            .await?;
-        lane.adopting = true;
+        let mut records: Vec<Record> = page?.into_iter().map(record).collect();
+        if !records.is_empty() {
+            records.push(Record::Meta(marker(lane), "yes".to_owned()));
+        }
+        engine.ledger.commit(records).await?;
     }
     Ok(())
 }

@@ -29,6 +29,16 @@ pub(super) struct Recorded {
     intent: Option<Intent>,
 }
 
+impl Recorded {
+    /// What to record of a batch that is not sent.
+    fn abandon(&self) -> Vec<Record> {
+        self.intent
+            .iter()
+            .map(|intent| Record::Close(intent.batch))
+            .collect()
+    }
+}
+
 /// Batches between two refreshes of the mark: it bounds what must be read after a crash.
 const MARK_EVERY: u32 = 64;
 
@@ -62,9 +72,9 @@ pub(super) async fn record(
                 .await?;
             Some(intent)
         };
-        if out.send(Recorded { batch, intent }).await.is_err() {
-            // The sending side ended with an error of its own.
-            return Ok(());
+        if let Err(unsent) = out.send(Recorded { batch, intent }).await {
+            // The sending side ended with an error of its own: nothing of this is in doubt.
+            return engine.ledger.commit(unsent.0.abandon()).await;
         }
     }
     Ok(())
@@ -83,18 +93,21 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
     };
-    while let Some(Recorded { batch, intent }) = batches.recv().await {
-        if engine.stop.is_requested() {
-            // Nothing of these was sent, so nothing of them is in doubt.
-            let closed: Vec<Record> = intent
-                .iter()
-                .map(|intent| Record::Close(intent.batch))
-                .collect();
-            engine.ledger.commit(closed).await?;
-            continue;
+    let mut ended = Ok(());
+    while let Some(recorded) = batches.recv().await {
+        if ended.is_ok() {
+            ended = engine.check_stop();
         }
-        sender.batch(lane, batch, intent).await?;
+        if ended.is_ok() {
+            ended = sender.batch(lane, recorded.batch, recorded.intent).await;
+            if ended.is_err() {
+                batches.close();
+            }
+        } else {
+            engine.ledger.commit(recorded.abandon()).await?;
+        }
     }
+    ended?;
     engine.check_stop()
 }
 
@@ -437,7 +450,9 @@ pub(super) async fn audit(engine: &Engine, lane: &Lane) -> Result<()> {
         engine.note(lane.row.no, |notes| notes.perhaps_doubled = 0);
         return Ok(());
     }
-    let count = surplus.len() as u64;
+    // At most one copy of each was sent too often: what is beyond that is not proven ours.
+    let (count, ours) = (surplus.len() as u64, resent.len());
+    let surplus: Vec<_> = surplus.into_iter().take(ours).collect();
     let mut removed = 0;
     if let (true, Some(updater)) = (engine.to.removes, engine.destination.updater()) {
         let mut answers = updater.remove(&lane.place.id, surplus);

@@ -17,8 +17,8 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Scan, Stored},
     destination::Existing,
     error::{Error, ErrorKind, Result, Scope},
-    identity::HeaderDigest,
-    model::{AlterationKind, Content, Cursor, Form, Listed, MessageId},
+    identity::{self, HeaderDigest},
+    model::{Alteration, AlterationKind, Content, Cursor, Form, Listed, MessageId},
     observe::Event,
     source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
 };
@@ -364,9 +364,25 @@ impl Producer {
             row.pass = self.engine.pass;
             return self.settled(row).await;
         }
+        if self
+            .engine
+            .to
+            .max_message
+            .is_some_and(|most| content.size() > most)
+        {
+            let error = Error::new(ErrorKind::TooLarge, "larger than the destination takes")
+                .with_code("destination/too-large")
+                .with_context("bytes", content.size().to_string())
+                .with_remedy("Raise the destination's limit, or save this message by hand.");
+            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            return self.settled(row).await;
+        }
         row.digest = Some(content.digest());
         let header = content.prefix(HEADER_MOST).await?;
         row.header = Some(HeaderDigest::of(&header));
+        if row.received.is_none() {
+            date_from_header(&mut row, &header);
+        }
         if let Match::Found(existing) = self.search(&row, Some(&content)).await? {
             return self.adopt(row, &existing).await;
         }
@@ -427,6 +443,18 @@ impl Producer {
         });
         self.engine.pause(wait).await
     }
+}
+
+/// The source names no date: the message's own header is the next best, and better than the day of
+/// the migration.
+fn date_from_header(row: &mut ItemRow, header: &[u8]) {
+    row.received = identity::received(header);
+    let detail = match row.received {
+        Some(date) => format!("the source names no received date; {date} is from its header"),
+        None => "the source names no received date, and neither does the header".to_owned(),
+    };
+    row.altered
+        .push(Alteration::new(AlterationKind::DateReplaced, detail));
 }
 
 /// True if the error is about more than one message.

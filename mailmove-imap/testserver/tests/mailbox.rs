@@ -323,6 +323,9 @@ async fn condstore_and_qresync() {
     );
     account.remove(inbox, &[1]).unwrap();
     assert_eq!(client.ok("NOOP").await[0], "* VANISHED 1");
+    client.ok("STORE 1 +FLAGS.SILENT (\\Deleted)").await;
+    let answers = client.ok("UID EXPUNGE 1:*").await;
+    assert_eq!(answers, ["* VANISHED 4", "OK [HIGHESTMODSEQ 8] expunged"]);
     assert_eq!(
         client.ok("SELECT INBOX").await[0],
         "* OK [CLOSED] previous mailbox closed"

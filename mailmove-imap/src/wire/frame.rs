@@ -120,7 +120,9 @@ enum State {
     Drop { remaining: u64 },
 }
 
-/// See the [module](self).
+/// Cuts a server's byte stream into [`Event`]s. Feed it by [`next`](Self::next).
+///
+/// After an error nothing more can be read from the connection.
 #[derive(Debug)]
 pub struct Framer {
     limits: Limits,

@@ -1,0 +1,496 @@
+//! Where a migration keeps what it must not forget.
+
+use std::{fmt::Debug, sync::Arc};
+
+use async_trait::async_trait;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    destination::Existing,
+    error::Result,
+    identity::HeaderDigest,
+    model::{
+        Alteration, ContentDigest, Cursor, Flags, FolderId, FolderPath, JobId, Mark, MessageId,
+        Role, Timestamp, Token,
+    },
+    source::BoxStream,
+};
+
+/// Keeps ledgers. Embedded: [`SqliteStore`](crate::store::SqliteStore); for tests
+/// [`MemoryStore`](crate::store::MemoryStore).
+#[async_trait]
+pub trait CheckpointStore: Debug + Send + Sync + 'static {
+    /// Opens the ledger of a job, made empty if there is none, and locks it for this process until
+    /// the ledger is dropped.
+    ///
+    /// # Errors
+    /// [`Locked`](crate::error::ErrorKind::Locked) if another process has it,
+    /// [`Store`](crate::error::ErrorKind::Store) if it cannot be read, or was written by a newer
+    /// version.
+    async fn open(&self, job: &JobId) -> Result<Arc<dyn Ledger>>;
+}
+
+/// The ledger of one job. No call loads a whole job: what may be long comes as a stream of pages.
+///
+/// # Contract
+///
+/// - [`commit`](Ledger::commit) is atomic and durable: after `Ok`, neither `kill -9` nor (for
+///   stores that say so) a power loss takes any of it away; after `Err`, none of it is there.
+///   Commits may be grouped; they take effect in the order they were called.
+/// - Reads see every commit that was answered.
+/// - **One claim per destination message**: an [`ItemRow`] whose [`target`](ItemRow::target) another
+///   row already has makes the commit fail with [`Conflict`](crate::error::ErrorKind::Conflict).
+#[async_trait]
+pub trait Ledger: Debug + Send + Sync + 'static {
+    /// Records all of it, or nothing. Not cancel safe in the sense that a dropped call may still
+    /// take effect.
+    ///
+    /// # Errors
+    /// `Conflict` for a second claim, `Store` if it could not be written.
+    async fn commit(&self, records: Vec<Record>) -> Result<()>;
+
+    /// The value under a key.
+    ///
+    /// # Errors
+    /// If the store cannot be read; so for all reads below.
+    async fn meta(&self, key: &str) -> Result<Option<String>>;
+
+    /// All source folders, by number.
+    async fn folders(&self) -> Result<Vec<FolderRow>>;
+
+    /// All destination folders, by number.
+    async fn targets(&self) -> Result<Vec<TargetRow>>;
+
+    /// All open intents, oldest first.
+    async fn intents(&self) -> Result<Vec<Intent>>;
+
+    /// The rows of these messages of a source folder, in the order asked, with their row numbers.
+    async fn items(&self, folder: FolderNo, ids: Vec<MessageId>) -> Result<Vec<Option<Stored>>>;
+
+    /// Rows in the order they were first recorded, in pages of at most a few thousand. What is
+    /// committed while the scan runs may or may not be seen.
+    fn scan(&self, scan: Scan) -> BoxStream<Result<Vec<Stored>>>;
+
+    /// Who claims these destination messages, in the order asked.
+    async fn claims(
+        &self,
+        target: TargetNo,
+        ids: Vec<MessageId>,
+    ) -> Result<Vec<Option<(FolderNo, MessageId)>>>;
+
+    /// Unclaimed destination messages with that header digest and, if given, that size.
+    async fn candidates(
+        &self,
+        target: TargetNo,
+        header: HeaderDigest,
+        size: Option<u64>,
+    ) -> Result<Vec<Existing>>;
+
+    /// Rows of a source folder counted by state.
+    async fn counts(&self, folder: FolderNo) -> Result<Vec<Count>>;
+}
+
+/// Number of a source folder within its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+#[allow(clippy::exhaustive_structs, reason = "a number by another name")]
+pub struct FolderNo(pub u32);
+
+/// Number of a destination folder within its job.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+#[allow(clippy::exhaustive_structs, reason = "a number by another name")]
+pub struct TargetNo(pub u32);
+
+/// Something to be recorded.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum Record {
+    /// Sets a value.
+    Meta(String, String),
+    /// Adds or replaces a source folder.
+    Folder(Box<FolderRow>),
+    /// Adds or replaces a destination folder.
+    Target(Box<TargetRow>),
+    /// Adds or replaces a message. If it has a target, that message is no longer unclaimed.
+    Item(Box<ItemRow>),
+    /// Says that a message no longer exists at the source, or exists again.
+    Gone(FolderNo, MessageId, bool),
+    /// Adds an intent.
+    Intent(Box<Intent>),
+    /// Removes an intent: each of its items has a row by now, or will be looked at again.
+    Close(u64),
+    /// Adds an unclaimed destination message, unless it is claimed or known already.
+    Unclaimed(TargetNo, Box<Existing>),
+    /// Forgets all unclaimed messages of a destination folder (it was renumbered).
+    ForgetUnclaimed(TargetNo),
+    /// Takes away all claims on a destination folder (it was renumbered): rows that had one become
+    /// [`ItemState::Pending`] and keep their digests.
+    ReleaseClaims(TargetNo),
+}
+
+/// A source folder in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FolderRow {
+    /// Its number.
+    pub no: FolderNo,
+    /// How the source addresses it.
+    pub id: FolderId,
+    /// Where it is.
+    pub path: FolderPath,
+    /// What it is for.
+    pub role: Option<Role>,
+    /// [`Folder::identity`](crate::model::Folder::identity) when last listed.
+    pub identity: String,
+    /// What is done with it.
+    pub state: FolderState,
+    /// The destination folder, if mapped.
+    pub target: Option<TargetNo>,
+    /// Where the listing continues.
+    pub cursor: Option<Cursor>,
+    /// Digest of filters, map, limits and repair policy under which the cursor holds.
+    pub rules: String,
+    /// A listing was completed once.
+    pub listed: bool,
+    /// The source's token when the last pass completed with no row open.
+    pub token: Option<Token>,
+    /// Messages the server counted at the last complete listing.
+    pub exists: Option<u64>,
+}
+
+impl FolderRow {
+    /// A folder that was never listed.
+    #[must_use]
+    pub fn new(no: FolderNo, id: FolderId, path: FolderPath, identity: impl Into<String>) -> Self {
+        Self {
+            no,
+            id,
+            path,
+            role: None,
+            identity: identity.into(),
+            state: FolderState::Mapped,
+            target: None,
+            cursor: None,
+            rules: String::new(),
+            listed: false,
+            token: None,
+            exists: None,
+        }
+    }
+}
+
+/// What is done with a source folder. Each listed folder has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum FolderState {
+    /// Its messages go to a destination folder.
+    Mapped,
+    /// A rule leaves it out; the rule in words.
+    Excluded(String),
+    /// It could not be handled; the error's code.
+    Failed(String),
+    /// It does not exist any more.
+    Gone,
+}
+
+/// A destination folder in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct TargetRow {
+    /// Its number.
+    pub no: TargetNo,
+    /// How the destination addresses it.
+    pub id: FolderId,
+    /// Where it is.
+    pub path: FolderPath,
+    /// Its identity when last seen: another one means that all claims are void.
+    pub identity: String,
+    /// Messages from here on were not looked at yet when searching for unclaimed ones.
+    pub examined: Option<Mark>,
+    /// Messages in it when the last pass ended.
+    pub messages: Option<u64>,
+    /// Its mark when the last pass ended.
+    pub mark: Option<Mark>,
+}
+
+impl TargetRow {
+    /// A folder of which nothing was examined.
+    #[must_use]
+    pub fn new(no: TargetNo, id: FolderId, path: FolderPath, identity: impl Into<String>) -> Self {
+        Self {
+            no,
+            id,
+            path,
+            identity: identity.into(),
+            examined: None,
+            messages: None,
+            mark: None,
+        }
+    }
+}
+
+/// A message in the ledger.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct ItemRow {
+    /// The source folder.
+    pub folder: FolderNo,
+    /// Its id there.
+    pub id: MessageId,
+    /// What became of it.
+    pub state: ItemState,
+    /// Why: an error's code, or the rule that excludes it.
+    pub code: Option<String>,
+    /// Exact size once fetched, the server's word before.
+    pub size: u64,
+    /// When the source received it.
+    pub received: Option<Timestamp>,
+    /// The source's flags that were last dealt with.
+    pub flags: Flags,
+    /// The flags that the destination accepted, where they differ from `flags`.
+    pub accepted: Option<Flags>,
+    /// Digest of its content, once fetched.
+    pub digest: Option<ContentDigest>,
+    /// Digest of its header, once computed.
+    pub header: Option<HeaderDigest>,
+    /// The destination message that it claims.
+    pub target: Option<(TargetNo, MessageId)>,
+    /// The pass in which it got its state.
+    pub pass: u32,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// It no longer exists at the source.
+    pub gone: bool,
+    /// It was sent again although its first append was never proven absent.
+    pub resent: bool,
+    /// What did not arrive as it left.
+    pub altered: Vec<Alteration>,
+}
+
+impl ItemRow {
+    /// A message that nothing was done with yet.
+    #[must_use]
+    pub fn new(folder: FolderNo, id: MessageId) -> Self {
+        Self {
+            folder,
+            id,
+            state: ItemState::Pending,
+            code: None,
+            size: 0,
+            received: None,
+            flags: Flags::new(),
+            accepted: None,
+            digest: None,
+            header: None,
+            target: None,
+            pass: 0,
+            attempts: 0,
+            gone: false,
+            resent: false,
+            altered: Vec::new(),
+        }
+    }
+}
+
+/// A row with its number: rows are numbered from 0 up in the order they were first recorded, over
+/// all folders of the job, so that a set of rows is a bitmap.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Stored {
+    /// The row's number.
+    pub number: u64,
+    /// The row.
+    pub row: ItemRow,
+}
+
+impl Stored {
+    /// A row with its number.
+    #[must_use]
+    pub fn new(number: u64, row: ItemRow) -> Self {
+        Self { number, row }
+    }
+}
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ItemState {
+    /// Known, nothing done yet.
+    Pending,
+    /// Stored, and confirmed by the destination.
+    Copied,
+    /// An equal message was there already and is claimed by this one.
+    AlreadyThere,
+    /// Left out by a rule.
+    Excluded,
+    /// Gone from the source before it could be fetched.
+    Vanished,
+    /// Could not be moved; see the code.
+    Failed,
+    /// Confirmed by the server without an id; to be looked up before the folder closes.
+    Unnamed,
+    /// Was copied, and then removed at the destination by somebody: never sent again.
+    RemovedThere,
+}
+
+impl ItemState {
+    /// All states.
+    pub const ALL: [Self; 8] = [
+        Self::Pending,
+        Self::Copied,
+        Self::AlreadyThere,
+        Self::Excluded,
+        Self::Vanished,
+        Self::Failed,
+        Self::Unnamed,
+        Self::RemovedThere,
+    ];
+
+    /// True if no later pass has to look at it again.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Pending | Self::Failed | Self::Unnamed)
+    }
+
+    /// A stable name, as stored.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "pending",
+            Self::Copied => "copied",
+            Self::AlreadyThere => "already-there",
+            Self::Excluded => "excluded",
+            Self::Vanished => "vanished",
+            Self::Failed => "failed",
+            Self::Unnamed => "unnamed",
+            Self::RemovedThere => "removed-there",
+        }
+    }
+
+    /// Reads a stored name.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.as_str() == text)
+    }
+}
+
+/// Durable before anything is sent: what may appear at the destination from now on.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Intent {
+    /// Its number, rising within the job.
+    pub batch: u64,
+    /// The destination folder.
+    pub target: TargetNo,
+    /// Lower bound of what the append may have stored.
+    pub mark: Mark,
+    /// Time (since 1970) until which absence proves nothing, in milliseconds.
+    pub settled_at: u64,
+    /// For a move at the destination: the folder the messages come from. Their ids there are in
+    /// `items[..].target`.
+    pub moved_from: Option<TargetNo>,
+    /// The messages, as rows with digest, size, flags and date.
+    pub items: Vec<ItemRow>,
+}
+
+impl Intent {
+    /// An intent to append these messages.
+    #[must_use]
+    pub fn new(batch: u64, target: TargetNo, mark: Mark, items: Vec<ItemRow>) -> Self {
+        Self {
+            batch,
+            target,
+            mark,
+            settled_at: 0,
+            moved_from: None,
+            items,
+        }
+    }
+}
+
+/// Which rows to scan.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Scan {
+    /// Of this source folder; of all if `None`.
+    pub folder: Option<FolderNo>,
+    /// With a claim on this destination folder.
+    pub target: Option<TargetNo>,
+    /// In one of these states; in any if empty.
+    pub states: Vec<ItemState>,
+    /// Gone from the source, or not; either if `None`.
+    pub gone: Option<bool>,
+}
+
+impl Scan {
+    /// All rows of the job.
+    #[must_use]
+    pub fn all() -> Self {
+        Self::default()
+    }
+
+    /// Rows of one source folder.
+    #[must_use]
+    pub fn folder(folder: FolderNo) -> Self {
+        Self {
+            folder: Some(folder),
+            ..Self::default()
+        }
+    }
+
+    /// Rows with a claim on one destination folder.
+    #[must_use]
+    pub fn target(target: TargetNo) -> Self {
+        Self {
+            target: Some(target),
+            ..Self::default()
+        }
+    }
+
+    /// Only rows in these states.
+    #[must_use]
+    pub fn with_states(mut self, states: &[ItemState]) -> Self {
+        self.states = states.to_vec();
+        self
+    }
+
+    /// Only rows that are gone from the source, or that are not.
+    #[must_use]
+    pub fn with_gone(mut self, gone: bool) -> Self {
+        self.gone = Some(gone);
+        self
+    }
+}
+
+/// Rows of one source folder with the same state.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Count {
+    /// The state.
+    pub state: ItemState,
+    /// The pass in which they got it.
+    pub pass: u32,
+    /// Gone from the source.
+    pub gone: bool,
+    /// How many.
+    pub messages: u64,
+    /// How many bytes.
+    pub bytes: u64,
+}
+
+impl Count {
+    /// So many messages and bytes in that state.
+    #[must_use]
+    pub fn new(state: ItemState, pass: u32, gone: bool, messages: u64, bytes: u64) -> Self {
+        Self {
+            state,
+            pass,
+            gone,
+            messages,
+            bytes,
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The header digest: a *candidate* test, cheap enough to make for whole folders.
+
+use std::fmt;
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+/// The header fields that make up the digest, in this order. Ask servers for just these.
+///
+/// Tracing fields that tools or destinations add (`X-TUID`, `Delivered-To`, `X-*`) are not among
+/// them; `Received` is, since its identifiers tell apart what a list footer or a draft makes alike.
+pub const HEADER_FIELDS: [&str; 12] = [
+    "Message-ID",
+    "Date",
+    "From",
+    "To",
+    "Cc",
+    "Bcc",
+    "Subject",
+    "In-Reply-To",
+    "References",
+    "Received",
+    "Content-Type",
+    "Resent-Message-ID",
+];
+
+/// Digest of the fields [`HEADER_FIELDS`] of a message's header. Written as 32 hexadecimal digits.
+///
+/// This is a file format. Version `h1`: for each field of the list, in the list's order, for each
+/// occurrence in the message's order: the field's name in lower case, `:`, the value with every
+/// run of blanks, tabs, CR and LF replaced by one blank and trimmed, every byte above 0x7F and
+/// every NUL replaced by `X` (servers munge them so), and LF. BLAKE3 of it all, first 16 bytes.
+/// A header ends at the first empty line; lines may end in CRLF or LF. A line without a colon that
+/// continues nothing is ignored.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct HeaderDigest([u8; 16]);
+
+impl HeaderDigest {
+    /// Digest of a message, or of as much of it as holds the header. Linear in the header's length.
+    #[must_use]
+    pub fn of(message: &[u8]) -> Self {
+        let fields = fields(message);
+        let mut hasher = blake3::Hasher::new();
+        let mut line = Vec::with_capacity(256);
+        for name in HEADER_FIELDS {
+            for (found, value) in &fields {
+                if found.eq_ignore_ascii_case(name.as_bytes()) {
+                    line.clear();
+                    line.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
+                    line.push(b':');
+                    normalise(value, &mut line);
+                    line.push(b'\n');
+                    hasher.update(&line);
+                }
+            }
+        }
+        let mut out = [0; 16];
+        hasher.finalize_xof().fill(&mut out);
+        Self(out)
+    }
+
+    /// From its 16 bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its 16 bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 16] {
+        &self.0
+    }
+
+    /// The digest of a header with none of the fields: it tells nothing apart.
+    #[must_use]
+    pub fn is_void(&self) -> bool {
+        *self == Self::of(b"")
+    }
+}
+
+/// Splits a header into (name, raw value with folds).
+fn fields(message: &[u8]) -> Vec<(&[u8], &[u8])> {
+    let mut out: Vec<(&[u8], &[u8])> = Vec::new();
+    let mut at = 0;
+    let mut value_start = None;
+    while at < message.len() {
+        let rest = &message[at..];
+        let len = rest
+            .iter()
+            .position(|b| *b == b'\n')
+            .map_or(rest.len(), |n| n + 1);
+        let line = &rest[..len];
+        if line.iter().all(|b| matches!(b, b'\r' | b'\n')) {
+            break;
+        }
+        let continues = matches!(line.first(), Some(b' ' | b'\t'));
+        if continues {
+            if let (Some(start), Some(last)) = (value_start, out.last_mut()) {
+                last.1 = &message[start..at + len];
+            }
+        } else if let Some(colon) = line.iter().position(|b| *b == b':') {
+            let name = line[..colon].trim_ascii_end();
+            out.push((name, &line[colon + 1..]));
+            value_start = Some(at + colon + 1);
+        } else {
+            value_start = None;
+        }
+        at += len;
+    }
+    out
+}
+
+fn normalise(value: &[u8], out: &mut Vec<u8>) {
+    let mut blank = false;
+    let start = out.len();
+    for byte in value {
+        match byte {
+            b' ' | b'\t' | b'\r' | b'\n' => blank = true,
+            _ => {
+                if blank && out.len() > start {
+                    out.push(b' ');
+                }
+                blank = false;
+                out.push(if *byte > 0x7f || *byte == 0 {
+                    b'X'
+                } else {
+                    *byte
+                });
+            }
+        }
+    }
+}
+
+impl fmt::Display for HeaderDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+impl fmt::Debug for HeaderDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "HeaderDigest({self})")
+    }
+}
+impl Serialize for HeaderDigest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+impl<'de> Deserialize<'de> for HeaderDigest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let bad = || serde::de::Error::custom("not a header digest");
+        let mut out = [0; 16];
+        if text.len() != 32 || !text.is_ascii() {
+            return Err(bad());
+        }
+        for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
+            let pair = std::str::from_utf8(pair).map_err(|_| bad())?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| bad())?;
+        }
+        Ok(Self(out))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MAIL: &[u8] = b"Received: from a\r\n\tby b\r\nMessage-ID: <1@x>\r\nX-TUID: abc\r\n\
+        Subject: a  b\r\nFrom: A <a@x>\r\n\r\nSubject: not this\r\n";
+
+    #[test]
+    fn folding_blanks_line_ends_and_other_fields_do_not_matter() {
+        let same = b"From: A <a@x>\nsubject:a b\nMESSAGE-ID:   <1@x>\nReceived: from a by b\n";
+        assert_eq!(HeaderDigest::of(MAIL), HeaderDigest::of(same));
+        assert_ne!(HeaderDigest::of(MAIL), HeaderDigest::of(b"From: A <a@x>\n"));
+    }
+
+    #[test]
+    fn eight_bit_and_nul_are_munged_alike() {
+        assert_eq!(
+            HeaderDigest::of(b"Subject: \xfc\0"),
+            HeaderDigest::of(b"Subject: XX")
+        );
+    }
+
+    #[test]
+    fn version_h1_vectors() {
+        assert_eq!(
+            HeaderDigest::of(b"").to_string(),
+            "af1349b9f5f9a1a6a0404dea36dcc949"
+        );
+        assert!(HeaderDigest::of(b"X-Only: y\r\n\r\n").is_void());
+        let plain =
+            blake3::hash(b"message-id:<1@x>\nfrom:A <a@x>\nsubject:a b\nreceived:from a by b\n");
+        assert_eq!(&plain.as_bytes()[..16], HeaderDigest::of(MAIL).as_bytes());
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn any_bytes_have_a_digest_that_reads_back(bytes: Vec<u8>) {
+            let digest = HeaderDigest::of(&bytes);
+            let json = serde_json::to_string(&digest).unwrap();
+            proptest::prop_assert_eq!(serde_json::from_str::<HeaderDigest>(&json).unwrap(), digest);
+        }
+    }
+}

@@ -1,0 +1,186 @@
+//! The way in: one source mailbox, one destination mailbox, one ledger.
+
+use std::sync::Arc;
+
+use tokio_util::sync::CancellationToken;
+
+use crate::{
+    checkpoint::CheckpointStore,
+    destination::{Depth, Destination},
+    edge::Edges,
+    engine,
+    error::{Error, ErrorKind, Result},
+    model::JobId,
+    observe::{Observer, Silent},
+    options::Options,
+    report::{Plan, Report, Verification},
+    source::Source,
+};
+
+/// Moves one mailbox. Build it with [`Migration::builder`].
+#[derive(Debug)]
+pub struct Migration {
+    inner: MigrationBuilder,
+    store: Arc<dyn CheckpointStore>,
+}
+
+/// Collects what a [`Migration`] needs.
+#[derive(Clone, Debug)]
+pub struct MigrationBuilder {
+    pub(crate) source: Arc<dyn Source>,
+    pub(crate) destination: Arc<dyn Destination>,
+    pub(crate) store: Option<Arc<dyn CheckpointStore>>,
+    pub(crate) observer: Arc<dyn Observer>,
+    pub(crate) options: Options,
+    pub(crate) edges: Edges,
+    pub(crate) stop: Stop,
+}
+
+impl Migration {
+    /// Starts with the two mailboxes.
+    pub fn builder(source: impl Source, destination: impl Destination) -> MigrationBuilder {
+        MigrationBuilder {
+            source: Arc::new(source),
+            destination: Arc::new(destination),
+            store: None,
+            observer: Arc::new(Silent),
+            options: Options::new(),
+            edges: Edges::new(),
+            stop: Stop::new(),
+        }
+    }
+
+    /// The id under which the store keeps this job: a digest of both endpoints.
+    #[must_use]
+    pub fn job(&self) -> JobId {
+        let text = format!(
+            "{}\n{}",
+            self.inner.source.endpoint(),
+            self.inner.destination.endpoint()
+        );
+        JobId::new(&blake3::hash(text.as_bytes()).to_hex()[..32])
+    }
+
+    /// Says what [`run`](Self::run) would do, without changing anything on either side.
+    ///
+    /// # Errors
+    /// If a side cannot be reached or the store cannot be read.
+    pub async fn plan(&self) -> Result<Plan> {
+        engine::plan(&self.inner, &self.store, &self.job()).await
+    }
+
+    /// Runs one pass: the first copies everything, later ones bring what is new.
+    ///
+    /// Messages and folders that fail are told by the report; the pass goes on. Not cancel safe in
+    /// the sense that dropping it leaves appends in doubt, which the next run settles; use
+    /// [`Stop`] to end it in order.
+    ///
+    /// # Errors
+    /// If the pass could not begin: a side cannot be reached or refuses the login, the job is
+    /// locked, the store cannot be read. What ends a pass later is in [`Report::stopped`].
+    pub async fn run(&self) -> Result<Report> {
+        engine::run(&self.inner, &self.store, &self.job()).await
+    }
+
+    /// Compares what the ledger says was stored with what the destination holds:
+    /// [`Depth::Meta`] for presence, size, flags and date, [`Depth::Content`] for every byte.
+    ///
+    /// # Errors
+    /// If a side cannot be reached or the store cannot be read.
+    pub async fn verify(&self, depth: Depth) -> Result<Verification> {
+        engine::verify(&self.inner, &self.store, &self.job(), depth).await
+    }
+}
+
+impl MigrationBuilder {
+    /// Sets where the ledger is kept.
+    #[must_use]
+    pub fn store(mut self, store: impl CheckpointStore) -> Self {
+        self.store = Some(Arc::new(store));
+        self
+    }
+
+    /// Sets who is told what happens.
+    #[must_use]
+    pub fn observer(mut self, observer: impl Observer) -> Self {
+        self.observer = Arc::new(observer);
+        self
+    }
+
+    /// Sets what shall be done and left out.
+    #[must_use]
+    pub fn options(mut self, options: Options) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Sets the edges; give the adapters the same.
+    #[must_use]
+    pub fn edges(mut self, edges: Edges) -> Self {
+        self.edges = edges;
+        self
+    }
+
+    /// Sets what ends the migration in order.
+    #[must_use]
+    pub fn stop(mut self, stop: Stop) -> Self {
+        self.stop = stop;
+        self
+    }
+
+    /// Makes the migration.
+    ///
+    /// # Errors
+    /// [`ErrorKind::Config`] if there is no store, or both sides are the same mailbox.
+    pub fn build(self) -> Result<Migration> {
+        let Some(store) = self.store.clone() else {
+            return Err(
+                Error::new(ErrorKind::Config, "a migration needs a checkpoint store")
+                    .with_code("config/store"),
+            );
+        };
+        let (from, to) = (self.source.endpoint(), self.destination.endpoint());
+        if from == to {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "source and destination are the same mailbox",
+            )
+            .with_code("config/same-mailbox")
+            .with_context("mailbox", from.to_string()));
+        }
+        Ok(Migration { inner: self, store })
+    }
+}
+
+/// Asks a migration to end in order: what was sent is waited for and recorded, nothing new is sent.
+#[derive(Clone, Debug, Default)]
+pub struct Stop(CancellationToken);
+
+impl Stop {
+    /// Not asked yet.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// One that is asked when this one is, and may be asked on its own.
+    pub(crate) fn child(&self) -> Self {
+        Self(self.0.child_token())
+    }
+
+    /// Asks. May be called from anywhere, any number of times.
+    pub fn request(&self) {
+        self.0.cancel();
+    }
+
+    /// True once asked.
+    #[must_use]
+    pub fn is_requested(&self) -> bool {
+        self.0.is_cancelled()
+    }
+
+    /// Returns once asked. Cancel safe.
+    pub async fn requested(&self) {
+        self.0.cancelled().await;
+    }
+}

@@ -1,0 +1,18 @@
+//! What is moved, in words that fit every mail system.
+
+mod capability;
+mod content;
+mod flags;
+mod folder;
+mod ids;
+mod item;
+mod time;
+
+pub use capability::{Batching, Capabilities, Endpoint, Naming};
+pub(crate) use content::Body;
+pub use content::{Content, ContentDigest, ContentReader};
+pub use flags::{Flags, InvalidKeyword, Keyword, SystemFlag};
+pub use folder::{Folder, FolderPath, FolderSpec, KeptFlags, Namespace, Role};
+pub use ids::{CompactText, Cursor, FolderId, JobId, Mark, MessageId, Slot, Token};
+pub use item::{Alteration, AlterationKind, Form, ItemClass, Listed};
+pub use time::Timestamp;

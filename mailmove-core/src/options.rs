@@ -1,0 +1,89 @@
+//! What a migration shall do and leave out.
+
+use std::time::Duration;
+
+use crate::{map::MapRules, model::Timestamp};
+
+/// What a migration shall do and leave out. Start from [`Options::new`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Options {
+    /// Which folder goes where.
+    pub folders: MapRules,
+    /// Which messages are left out.
+    pub filter: Filter,
+    /// Carry flags over, and follow their changes in later passes.
+    pub flags: bool,
+    /// Subscribe the user to the folders that they are subscribed to at the source.
+    pub subscriptions: bool,
+    /// Folders worked on at once; what the adapters allow if `None`.
+    pub concurrency: Option<usize>,
+    /// Tries of one request before its scope fails.
+    pub attempts: u32,
+    /// Longest wait between two tries.
+    pub longest_wait: Duration,
+    /// Take a destination that lost messages as it is now: they are not sent again, and the folder
+    /// goes on (design: destination-lost).
+    pub accept_lost: bool,
+}
+
+impl Options {
+    /// Everything, with flags and subscriptions.
+    #[must_use]
+    pub fn new() -> Self {
+        Self {
+            folders: MapRules::new(),
+            filter: Filter::default(),
+            flags: true,
+            subscriptions: true,
+            concurrency: None,
+            attempts: 5,
+            longest_wait: Duration::from_secs(60),
+            accept_lost: false,
+        }
+    }
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Which messages are left out. Each of them is accounted for as excluded, with the rule's name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Filter {
+    /// Only those received at or after this moment.
+    pub since: Option<Timestamp>,
+    /// Only those received before this moment.
+    pub before: Option<Timestamp>,
+    /// Only those of at most so many bytes.
+    pub max_size: Option<u64>,
+}
+
+impl Filter {
+    /// True if nothing is left out.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// The rule that leaves a message out, if one does. A message without a date passes the rules
+    /// about dates: what is not known to be outside stays in.
+    #[must_use]
+    pub fn excludes(&self, received: Option<Timestamp>, size: Option<u64>) -> Option<&'static str> {
+        if let Some(received) = received {
+            if self.since.is_some_and(|since| received < since) {
+                return Some("rule/since");
+            }
+            if self.before.is_some_and(|before| received >= before) {
+                return Some("rule/before");
+            }
+        }
+        match (self.max_size, size) {
+            (Some(max), Some(size)) if size > max => Some("rule/max-size"),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,365 @@
+//! What a pass did: the ledger closed, by folder, in numbers.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use crate::{
+    error::{Error, ErrorKind},
+    model::{AlterationKind, FolderPath},
+};
+
+/// What a pass did.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Report {
+    /// Number of the pass, from 1.
+    pub pass: u32,
+    /// The source mailbox.
+    pub source: String,
+    /// The destination mailbox.
+    pub destination: String,
+    /// Each folder of the source once, in the source's order.
+    pub folders: Vec<FolderReport>,
+    /// Messages that could not be moved; at most [`MOST_LISTED`], see [`FolderReport::failed`] for
+    /// their number.
+    pub failures: Vec<Failure>,
+    /// Why the pass ended early, if it did.
+    pub stopped: Option<Problem>,
+}
+
+/// How many failures a report lists one by one.
+pub const MOST_LISTED: usize = 1000;
+
+impl Report {
+    /// An empty report.
+    #[must_use]
+    pub fn new(pass: u32, source: impl Into<String>, destination: impl Into<String>) -> Self {
+        Self {
+            pass,
+            source: source.into(),
+            destination: destination.into(),
+            folders: Vec::new(),
+            failures: Vec::new(),
+            stopped: None,
+        }
+    }
+
+    /// How the pass ended.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        match &self.stopped {
+            Some(problem) if problem.kind == ErrorKind::Cancelled.as_str() => Status::Cancelled,
+            Some(_) => Status::Stopped,
+            None if self.folders.iter().all(FolderReport::is_complete) => Status::Complete,
+            None => Status::CompleteWithFailures,
+        }
+    }
+
+    /// The sums over all folders.
+    #[must_use]
+    pub fn total(&self) -> Tally {
+        let mut sum = Tally::default();
+        for folder in &self.folders {
+            sum.add(&folder.tally);
+        }
+        sum
+    }
+}
+
+/// How a pass ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Status {
+    /// Every message is accounted for, none failed.
+    Complete,
+    /// It came to its end, but messages or folders failed.
+    CompleteWithFailures,
+    /// An error ended it early; a later run continues.
+    Stopped,
+    /// It was asked to stop; a later run continues.
+    Cancelled,
+}
+
+/// What became of one source folder.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct FolderReport {
+    /// Where it is at the source.
+    pub source: FolderPath,
+    /// Where its messages went; `None` if nowhere.
+    pub destination: Option<FolderPath>,
+    /// The rule that leaves the folder out, if one does.
+    pub excluded: Option<String>,
+    /// Why the folder as a whole failed, if it did.
+    pub problem: Option<Problem>,
+    /// The numbers.
+    #[serde(flatten)]
+    pub tally: Tally,
+    /// What did not arrive as it left, counted by kind.
+    pub altered: BTreeMap<AlterationKind, u64>,
+}
+
+impl FolderReport {
+    /// A folder of which nothing is known yet.
+    #[must_use]
+    pub fn new(source: FolderPath) -> Self {
+        Self {
+            source,
+            destination: None,
+            excluded: None,
+            problem: None,
+            tally: Tally::default(),
+            altered: BTreeMap::new(),
+        }
+    }
+
+    /// Each message that the server counts has one known end. True for excluded folders too.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.excluded.is_some() || self.problem.is_none() && self.tally.is_closed()
+    }
+
+    /// Closed, without a failure, nothing in doubt and nothing doubled.
+    #[must_use]
+    pub fn is_complete(&self) -> bool {
+        self.is_closed()
+            && self.tally.failed == 0
+            && self.tally.perhaps_doubled == 0
+            && self.tally.doubled == 0
+    }
+}
+
+/// Numbers of messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Tally {
+    /// In the folder, as the *server* counts.
+    pub found: u64,
+    /// Copied in this pass.
+    pub copied: u64,
+    /// Copied, or found to be there, in earlier passes.
+    pub earlier: u64,
+    /// Found to be there in this pass.
+    pub already_there: u64,
+    /// Left out by a rule.
+    pub excluded: u64,
+    /// Gone from the source before they could be fetched.
+    pub vanished: u64,
+    /// Could not be moved.
+    pub failed: u64,
+    /// Copied once, and since then removed at the destination by somebody else.
+    pub removed_there: u64,
+    /// Not dealt with, because the pass or the folder ended early.
+    pub open: u64,
+    /// Beside the sum: moved at the destination in this pass, as they were at the source.
+    pub moved: u64,
+    /// Beside the sum: messages whose flags changed in this pass.
+    pub flags_changed: u64,
+    /// Beside the sum: gone from the source since an earlier pass; kept at the destination.
+    pub gone: u64,
+    /// Beside the sum: sent again although the first copy could not be proven absent.
+    pub perhaps_doubled: u64,
+    /// Beside the sum: surplus copies that were seen and could not be removed.
+    pub doubled: u64,
+    /// Bytes copied in this pass.
+    pub bytes: u64,
+}
+
+impl Tally {
+    /// The ends add up to what the server counts, and none is open.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.open == 0 && self.found == self.accounted()
+    }
+
+    /// Messages with a known end.
+    #[must_use]
+    pub fn accounted(&self) -> u64 {
+        self.copied
+            + self.earlier
+            + self.already_there
+            + self.excluded
+            + self.vanished
+            + self.failed
+            + self.removed_there
+    }
+
+    /// Adds another tally.
+    pub fn add(&mut self, other: &Self) {
+        self.found += other.found;
+        self.copied += other.copied;
+        self.earlier += other.earlier;
+        self.already_there += other.already_there;
+        self.excluded += other.excluded;
+        self.vanished += other.vanished;
+        self.failed += other.failed;
+        self.removed_there += other.removed_there;
+        self.open += other.open;
+        self.moved += other.moved;
+        self.flags_changed += other.flags_changed;
+        self.gone += other.gone;
+        self.perhaps_doubled += other.perhaps_doubled;
+        self.doubled += other.doubled;
+        self.bytes += other.bytes;
+    }
+}
+
+/// A message that could not be moved. Names it without showing its subject.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Failure {
+    /// Its folder at the source.
+    pub folder: FolderPath,
+    /// Its name there, e.g. `UID 17`.
+    pub message: String,
+    /// When the source received it.
+    pub received: Option<String>,
+    /// Its size in bytes.
+    pub size: u64,
+    /// The error's code.
+    pub code: String,
+    /// What happened, in words.
+    pub reason: String,
+    /// What the user can do.
+    pub remedy: Option<String>,
+}
+
+/// An error as a report tells it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Problem {
+    /// [`ErrorKind::as_str`].
+    pub kind: &'static str,
+    /// The error's code.
+    pub code: String,
+    /// What happened, with its causes.
+    pub reason: String,
+    /// What the user can do.
+    pub remedy: Option<String>,
+}
+
+impl From<&Error> for Problem {
+    fn from(error: &Error) -> Self {
+        Self {
+            kind: error.kind().as_str(),
+            code: error.code().to_owned(),
+            reason: error.chain(),
+            remedy: error.remedy().map(str::to_owned),
+        }
+    }
+}
+
+/// What a pass would do.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Plan {
+    /// The source mailbox.
+    pub source: String,
+    /// The destination mailbox.
+    pub destination: String,
+    /// Each folder of the source once.
+    pub folders: Vec<PlannedFolder>,
+}
+
+/// What would become of a folder.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct PlannedFolder {
+    /// Where it is at the source.
+    pub source: FolderPath,
+    /// Where its messages would go.
+    pub destination: Option<FolderPath>,
+    /// The rule that leaves the folder out, if one does.
+    pub excluded: Option<String>,
+    /// Why its name would change, if it would.
+    pub renamed: Option<String>,
+    /// The destination folder does not exist yet.
+    pub create: bool,
+    /// Messages in it, as the server counts.
+    pub found: Option<u64>,
+    /// Bytes in it, if the server says.
+    pub bytes: Option<u64>,
+    /// Messages that the ledger knows as done.
+    pub done: u64,
+    /// Messages that the filter would leave out.
+    pub filtered: u64,
+    /// Messages to be looked at: copied, or found to be at the destination already.
+    pub to_do: u64,
+}
+
+/// What comparing source, ledger and destination showed.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Verification {
+    /// Each mapped folder once.
+    pub folders: Vec<VerifiedFolder>,
+    /// Differences one by one, at most [`MOST_LISTED`].
+    pub differences: Vec<Difference>,
+}
+
+impl Verification {
+    /// Nothing differs.
+    #[must_use]
+    pub fn is_clean(&self) -> bool {
+        self.folders
+            .iter()
+            .all(|folder| folder.differences == 0 && folder.problem.is_none())
+    }
+}
+
+/// How one folder compares.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct VerifiedFolder {
+    /// Where it is at the source.
+    pub source: FolderPath,
+    /// Where its messages are.
+    pub destination: Option<FolderPath>,
+    /// Messages that were compared.
+    pub checked: u64,
+    /// Messages that differ or are missing.
+    pub differences: u64,
+    /// Why it could not be compared, if so.
+    pub problem: Option<Problem>,
+}
+
+/// One message that is not as it should be.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Difference {
+    /// Its folder at the source.
+    pub folder: FolderPath,
+    /// Its name there.
+    pub message: String,
+    /// Its name at the destination.
+    pub destination: Option<String>,
+    /// `missing`, `size`, `content`, `flags`, `received`, or `not-copied`.
+    pub what: &'static str,
+    /// Expected and found, in words.
+    pub detail: String,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_closes_when_the_sums_equal_the_servers_count() {
+        let mut folder = FolderReport::new(FolderPath::inbox());
+        folder.tally.found = 3;
+        folder.tally.copied = 1;
+        folder.tally.earlier = 1;
+        assert!(!folder.is_closed());
+        folder.tally.vanished = 1;
+        assert!(folder.is_closed() && folder.is_complete());
+        folder.tally.vanished = 0;
+        folder.tally.failed = 1;
+        assert!(folder.is_closed() && !folder.is_complete());
+        folder.tally.failed = 0;
+        folder.tally.copied = 2;
+        folder.tally.perhaps_doubled = 1;
+        assert!(!folder.is_complete(), "perhaps doubled is never complete");
+    }
+}

@@ -1,0 +1,3 @@
+/// Keeps ledgers in memory, for tests.
+#[derive(Debug, Default)]
+pub struct MemoryStore {}

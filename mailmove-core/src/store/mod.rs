@@ -1,0 +1,5 @@
+//! Where ledgers are kept.
+
+mod memory;
+
+pub use memory::MemoryStore;

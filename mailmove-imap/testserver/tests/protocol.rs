@@ -1,8 +1,10 @@
 //! The protocol as a strict client sees it.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
-use mailmove_imap_testserver::Capability;
+use mailmove_imap_testserver::{Builder, Capability};
 use mailmove_testkit::mailbox::{InternalDate, NewMessage, Store};
 use support::{Client, server};
 
@@ -51,7 +53,7 @@ async fn login_in_every_way() {
 
 #[tokio::test]
 async fn tls_from_the_start_and_later() {
-    let (server, _) = server(|b| b.login_needs_tls()).await;
+    let (server, _) = server(Builder::login_needs_tls).await;
     let client = Client::open(server.tls_address()).await;
     let mut client = client.start_tls(server.ca_pem()).await.unwrap();
     assert!(!client.line().await.unwrap().contains("STARTTLS"));
@@ -80,7 +82,7 @@ async fn tls_from_the_start_and_later() {
 
 #[tokio::test]
 async fn an_expired_certificate_is_refused() {
-    let (server, _) = server(|b| b.expired_certificate()).await;
+    let (server, _) = server(Builder::expired_certificate).await;
     let client = Client::open(server.tls_address()).await;
     let error = client.start_tls(server.ca_pem()).await.err().unwrap();
     assert!(error.to_string().contains("xpired"), "{error}");
@@ -175,7 +177,7 @@ async fn a_refused_body_is_never_run() {
 
 #[tokio::test]
 async fn a_refused_body_is_run_where_that_is_asked_for() {
-    let (server, account) = server(|b| b.run_refused_literals()).await;
+    let (server, account) = server(Builder::run_refused_literals).await;
     let mut client = Client::login(&server).await;
     let evil = "x CREATE evil\r\n";
     // NO skips the body even then; only BAD doesn't.

@@ -3,6 +3,8 @@
 //!
 //! - [`corpus`]: realistic and ugly mail, the same for the same seed;
 //! - [`mailbox`]: what a mail server keeps, without a protocol;
+//! - [`snapshot`]: what a mailbox holds, and how two differ.
 
 pub mod corpus;
 pub mod mailbox;
+pub mod snapshot;

@@ -3,10 +3,10 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
-    clippy::print_stderr,
     reason = "each test file uses its own part, and a panic is how a test fails"
 )]
 
+use std::io::Write as _;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -204,7 +204,11 @@ pub(crate) fn external(
             !required,
             "{variable} isn't set, but MAILMOVE_REQUIRE asks for {requirement}"
         );
-        eprintln!("SKIPPED: needs {requirement}; set {variable}");
+        // The test harness hides what the print macros write in a test that passes.
+        let _ = writeln!(
+            std::io::stderr(),
+            "SKIPPED: needs {requirement}; set {variable}"
+        );
     }
     found
 }

@@ -21,8 +21,8 @@ use crate::{
 
 /// Why a trial ended early. Anything that can be displayed becomes a failure.
 #[derive(Debug)]
-#[non_exhaustive]
-pub enum Stop {
+
+pub(super) enum Stop {
     /// The adapter does not do what it must.
     Failed(String),
     /// The harness cannot do what the trial needs.

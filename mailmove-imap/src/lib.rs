@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod destination;
 mod error;
 mod folders;
 mod generate;
@@ -13,3 +14,4 @@ mod session;
 pub mod wire;
 
 pub use config::{ImapConfig, Security};
+pub use destination::ImapDestination;

@@ -106,3 +106,11 @@ impl FolderMap {
         Self::default()
     }
 }
+
+impl Earlier {
+    /// A source folder and where its messages went.
+    #[must_use]
+    pub fn new(source: FolderPath, target: FolderPath) -> Self {
+        Self { source, target }
+    }
+}

@@ -23,14 +23,19 @@ async fn main() -> Result<(), Box<dyn Error>> {
     let config = ImapConfig::new(host).with_user(user);
     let source = ImapSource::new(config, Arc::new(login), edges.clone());
     let migration = Migration::builder(source, Maildir::new(&target))
-        .store(SqliteStore::open(format!("{target}.ledger"))?)
+        .store(SqliteStore::new(format!("{target}.ledger")))
         .edges(edges)
         .build()?;
     let report = migration.run().await?;
     let total = report.total();
     #[allow(clippy::print_stdout, reason = "a program, and this is its result")]
     {
-        println!("{:?}: {} of {} messages copied", report.status(), total.copied, total.found);
+        println!(
+            "{:?}: {} of {} messages copied",
+            report.status(),
+            total.copied,
+            total.found
+        );
     }
     Ok(())
 }

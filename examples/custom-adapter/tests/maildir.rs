@@ -1,4 +1,9 @@
 //! What is on disk, as other programs see it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
 
 use std::{
     fs,

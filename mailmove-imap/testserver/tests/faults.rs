@@ -1,5 +1,7 @@
 //! Every armed failure strikes where it should, and leaves what it should.
 
+#![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
+
 mod support;
 
 use std::time::Duration;

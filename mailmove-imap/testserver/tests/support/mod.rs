@@ -61,6 +61,7 @@ impl Client {
 
     pub(crate) async fn open(address: SocketAddr) -> Self {
         let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
         Self {
             stream: Box::new(stream),
             input: Vec::new(),

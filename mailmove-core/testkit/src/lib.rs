@@ -3,6 +3,12 @@
 //!
 //! - [`corpus`]: realistic and ugly mail, the same for the same seed;
 //! - [`mailbox`]: what a mail server keeps, without a protocol;
+//! - [`clock`]: a clock that a test sets;
+//! - [`memory`]: that as a source and a destination, strict, and with faults to arm;
+//! - [`snapshot`]: what a mailbox holds, and how two differ.
 
+pub mod clock;
 pub mod corpus;
 pub mod mailbox;
+pub mod memory;
+pub mod snapshot;

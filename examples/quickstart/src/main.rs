@@ -1,5 +1,5 @@
 //! Moves a mailbox from one IMAP server to another. Run it again for what is new since.
-#![allow(clippy::print_stdout, reason = "a program, and this is its result")]
+#![allow(clippy::print_stdout)]
 
 use std::{env, error::Error, sync::Arc};
 
@@ -12,8 +12,7 @@ use mailmove_imap::{ImapConfig, ImapDestination, ImapSource};
 
 #[tokio::main]
 async fn main() -> Result<(), Box<dyn Error>> {
-    // Address policy, clock, and the memory, bandwidth and connections that all migrations share.
-    let edges = Edges::new();
+    let edges = Edges::new(); // limits of memory, bandwidth and connections, for all migrations
     let (from, login) = mailbox("FROM")?;
     let source = ImapSource::new(from, login, edges.clone());
     let (to, login) = mailbox("TO")?;
@@ -24,15 +23,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         .edges(edges)
         .build()?;
     let report = migration.run().await?;
-
-    let total = report.total();
-    println!(
-        "{:?}: {} of {} copied, {} failed",
-        report.status(),
-        total.copied,
-        total.found,
-        total.failed
-    );
+    println!("{:?}: {:?}", report.status(), report.total());
     Ok(())
 }
 

@@ -332,7 +332,7 @@ fn put_unclaimed(
             existing.received.map(Timestamp::seconds),
             existing.received.map(Timestamp::offset_minutes),
             existing.header.as_ref().map(HeaderDigest::as_bytes),
-            existing.digest.as_ref().map(|digest| digest.as_bytes()),
+            existing.digest.as_ref().map(ContentDigest::as_bytes),
         ],
     )
 }

@@ -68,6 +68,10 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     });
     settle::open_intents(engine, lane).await?;
     adopt::examine(engine, lane).await?;
+    if lane.adopting && !lane.surveyed {
+        // All of them are listed before any is looked for: see `Adopter::announce`.
+        survey::survey(engine, lane).await?;
+    }
     let listing = copy(engine, lane).await?;
     if let Some(listing) = listing {
         lane.row.listed = true;

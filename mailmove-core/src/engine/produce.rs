@@ -107,10 +107,15 @@ impl Producer {
         if self.lane.quiet {
             return Ok(());
         }
-        let scan = Scan::folder(self.lane.row.no)
-            .with_states(&[ItemState::Pending, ItemState::Failed])
-            .with_gone(false);
-        let mut pages = self.engine.ledger.scan(scan);
+        if self.lane.adopting {
+            let mut pages = self.engine.ledger.scan(self.open_rows());
+            while let Some(page) = pages.next().await {
+                for stored in page? {
+                    self.adopter.announce(&stored.row);
+                }
+            }
+        }
+        let mut pages = self.engine.ledger.scan(self.open_rows());
         while let Some(page) = pages.next().await {
             let rows = page?.into_iter().map(|stored| stored.row);
             // What the destination lost is not sent again unasked: `health` says so.
@@ -121,11 +126,17 @@ impl Producer {
         Ok(())
     }
 
+    fn open_rows(&self) -> Scan {
+        Scan::folder(self.lane.row.no)
+            .with_states(&[ItemState::Pending, ItemState::Failed])
+            .with_gone(false)
+    }
+
     /// Lists the folder from its cursor, again from the last page after a failure.
     async fn listing(&mut self) -> Result<Listing> {
         let mut cursor = self.lane.row.cursor.clone();
         // Contents come along only when every one of them will be wanted.
-        self.inline = !self.lane.adopting && self.engine.options.filter.is_empty();
+        self.inline = self.engine.options.filter.is_empty();
         loop {
             let listed = self.list_from(&mut cursor).await;
             let deferred = std::mem::take(&mut self.deferred);
@@ -143,7 +154,6 @@ impl Producer {
     async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Option<Listing>> {
         let request = ListRequest::new(&self.lane.folder)
             .with_since(cursor.clone())
-            .with_headers(self.lane.adopting)
             .with_inline(self.inline.then_some(Form::Mime));
         let mut pages = self.engine.source.list(request);
         let mut listing = Listing::default();

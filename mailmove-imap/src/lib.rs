@@ -1,4 +1,15 @@
-//! Work in progress.
+//! IMAP source and destination for mailmove.
 
+mod config;
+mod connection;
+mod error;
+mod folders;
+mod generate;
+mod ids;
+mod naming;
+mod pool;
+mod session;
 #[doc(hidden)]
 pub mod wire;
+
+pub use config::{ImapConfig, Security};

@@ -9,7 +9,9 @@ mod ids;
 mod naming;
 mod pool;
 mod session;
+mod source;
 #[doc(hidden)]
 pub mod wire;
 
 pub use config::{ImapConfig, Security};
+pub use source::ImapSource;

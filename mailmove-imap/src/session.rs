@@ -1,6 +1,9 @@
 //! A logged-in connection: what the server can do, and which folder is open.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use mailmove_core::{
     edge::{ConnectionPermit, Credential, CredentialRequest},
@@ -46,6 +49,8 @@ pub(crate) enum Mode {
     Write,
 }
 
+static VIEWS: AtomicU64 = AtomicU64::new(1);
+
 /// What opening a folder told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opened {
@@ -58,6 +63,8 @@ pub(crate) struct Opened {
     /// Only by [`Mode::Write`]: read-only sessions are told of none.
     pub(crate) permanent: Option<Flags>,
     pub(crate) read_only: bool,
+    /// Another number for each opening: sequence numbers of two have nothing to do with each other.
+    pub(crate) view: u64,
 }
 
 #[derive(Debug)]
@@ -258,6 +265,7 @@ impl Session {
             opened.highest_modseq = Some(modseq);
         }
         opened.read_only = status.code == Some(Code::ReadOnly);
+        opened.view = VIEWS.fetch_add(1, Ordering::Relaxed);
         if mode == Mode::Read {
             opened.permanent = None;
         }
@@ -351,7 +359,14 @@ impl Opened {
                 Code::PermanentFlags(flags) => self.permanent = Some(flags),
                 Code::MailboxId(id) => self.mailbox_id = Some(id),
                 // What came before belongs to the folder that was open until now.
-                Code::Closed => *self = Self::default(),
+                Code::Closed => {
+                    *self = Self::default();
+                    sink(Response::Status(Status {
+                        kind: StatusKind::Ok,
+                        code: Some(Code::Closed),
+                        text: String::new(),
+                    }));
+                }
                 _ => {}
             },
             other => sink(other),

@@ -13,7 +13,7 @@ use crate::value;
 /// Messages are copied; the source is never changed. Run it again at any time: what was copied is
 /// known, only what is new is brought over. It may be interrupted, or killed, at any moment.
 #[derive(Debug, Parser)]
-#[command(name = "mailmove", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "mailmove", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -72,6 +72,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +82,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Read every message at the destination and compare its digest, instead of presence, size,
     /// flags and date
     #[arg(long)]
@@ -122,16 +126,6 @@ pub(crate) struct JobArgs {
     /// Most bytes a second, both directions together, e.g. 2MB/s
     #[arg(long, value_name = "RATE", help_heading = "Connections", value_parser = value::rate)]
     pub(crate) bandwidth: Option<u64>,
-
-    /// Directory of the ledger [default: named after both mailboxes, below ~/.local/state/mailmove]
-    #[arg(long, value_name = "DIR", help_heading = "State and output")]
-    pub(crate) state: Option<PathBuf>,
-    /// Print events and the report as JSON, one object a line
-    #[arg(long, help_heading = "State and output")]
-    pub(crate) json: bool,
-    /// Show no progress
-    #[arg(long, short, help_heading = "State and output")]
-    pub(crate) quiet: bool,
 }
 
 /// What shall be copied.
@@ -171,6 +165,21 @@ pub(crate) struct SelectArgs {
     /// Accept that messages were lost at the destination: go on without sending them again
     #[arg(long)]
     pub(crate) accept_lost: bool,
+}
+
+/// Where the ledger is kept, and what is shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "State and output")]
+pub(crate) struct OutputArgs {
+    /// Directory of the ledger [default: named after both mailboxes, below ~/.local/state/mailmove]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Print events and the report as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -267,7 +276,7 @@ mod tests {
         assert_eq!(args.select.folder, ["x", "y"]);
         assert_eq!(args.select.flags, Switch::Off);
         assert_eq!(args.job.bandwidth, Some(2_000_000));
-        assert!(args.full && args.job.json);
+        assert!(args.full && args.output.json);
     }
 
     #[test]

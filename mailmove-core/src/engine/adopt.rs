@@ -110,10 +110,10 @@ impl Adopter {
     /// Tells of every source message that will be looked for: two with the same header and size
     /// must not be taken for each other. Sixteen bytes a message.
     pub(super) fn announce(&mut self, row: &ItemRow) {
-        if let Some(key) = key(row) {
-            if !self.listed.insert(key) {
-                self.repeated.insert(key);
-            }
+        if let Some(key) = key(row)
+            && !self.listed.insert(key)
+        {
+            self.repeated.insert(key);
         }
     }
 

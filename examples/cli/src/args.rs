@@ -35,6 +35,9 @@ URLs:
   ...?as=OTHER                        log in as USER, open OTHER's mailbox
   USER may hold an @; other special characters are written as %XX.
 
+Folders are written as paths, e.g. Archive/2019. Patterns match whole paths: * stands for any
+characters within a name, ? for one, ** for anything over levels; re:REGEX is a regular expression.
+
 Passwords, in this order:
   --from-password-file, --to-password-file   first line of a file
   MAILMOVE_FROM_PASSWORD, MAILMOVE_TO_PASSWORD
@@ -43,7 +46,7 @@ Passwords, in this order:
 const MIGRATE_EXAMPLES: &str = "\
 Examples:
   mailmove migrate --from imaps://ann@old.example.com --to imaps://ann@example.com@new.example.net
-  mailmove migrate --from … --to … --exclude Trash --exclude 'Junk*' --since 2020-01-01
+  mailmove migrate --from … --to … --exclude Trash --exclude '**/Old*' --since 2020-01-01
   mailmove migrate --from … --to … --map 'Sent Items=Sent' --max-size 25MB --json
 
 ";
@@ -132,15 +135,15 @@ pub(crate) struct JobArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What is copied")]
 pub(crate) struct SelectArgs {
-    /// Only folders that match, and those below them (* and ? are wildcards; repeatable)
+    /// Only this folder and those below it, or those that match a pattern (repeatable)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: Vec<String>,
-    /// Not the folders that match, nor those below them (repeatable)
+    /// Not this folder and those below it, or those that match a pattern (repeatable)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) exclude: Vec<String>,
     /// Put a folder, and those below it, elsewhere (repeatable)
-    #[arg(long, value_name = "FROM=TO", value_parser = value::place)]
-    pub(crate) map: Vec<(FolderPath, FolderPath)>,
+    #[arg(long, value_name = "FROM=TO")]
+    pub(crate) map: Vec<String>,
     /// Put everything below this folder
     #[arg(long, value_name = "FOLDER", value_parser = value::folder)]
     pub(crate) into: Option<FolderPath>,
@@ -287,7 +290,6 @@ mod tests {
             "--flags=maybe",
             "--since=yesterday",
             "--max-size=big",
-            "--map=x",
             "--password=x",
         ] {
             let args = ["mailmove", "migrate", "--from", "a", "--to", "b", bad];

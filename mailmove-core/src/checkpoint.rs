@@ -36,10 +36,20 @@ pub trait CheckpointStore: Debug + Send + Sync + 'static {
 ///
 /// - [`commit`](Ledger::commit) is atomic and durable: after `Ok`, neither `kill -9` nor (for
 ///   stores that say so) a power loss takes any of it away; after `Err`, none of it is there.
-///   Commits may be grouped; they take effect in the order they were called.
+///   Commits may be grouped, and one that fails does not disturb the others; they take effect in
+///   the order they were called (first polled).
+/// - The records of a commit take effect in their order. What a record refers to by number
+///   (folder, target) is recorded before it or in the same commit.
 /// - Reads see every commit that was answered.
 /// - **One claim per destination message**: an [`ItemRow`] whose [`target`](ItemRow::target) another
-///   row already has makes the commit fail with [`Conflict`](crate::error::ErrorKind::Conflict).
+///   row has at that point makes the commit fail with
+///   [`Conflict`](crate::error::ErrorKind::Conflict), scope
+///   [`Message`](crate::error::Scope::Message), with both messages in its context. A row may keep or
+///   change its own claim; a claim that is given up is free at once, but the destination message is
+///   not unclaimed again unless it is recorded so.
+/// - Counts and sizes above 2⁶³−1 are kept as that number: no mailbox has them, but a server may
+///   say so.
+/// - The job stays locked until the ledger *and the streams it gave out* are dropped.
 #[async_trait]
 pub trait Ledger: Debug + Send + Sync + 'static {
     /// Records all of it, or nothing. Not cancel safe in the sense that a dropped call may still
@@ -61,7 +71,7 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// All destination folders, by number.
     async fn targets(&self) -> Result<Vec<TargetRow>>;
 
-    /// All open intents, oldest first.
+    /// All open intents, lowest number first.
     async fn intents(&self) -> Result<Vec<Intent>>;
 
     /// The rows of these messages of a source folder, in the order asked, with their row numbers.
@@ -78,7 +88,9 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         ids: Vec<MessageId>,
     ) -> Result<Vec<Option<(FolderNo, MessageId)>>>;
 
-    /// Unclaimed destination messages with that header digest and, if given, that size.
+    /// Unclaimed destination messages with that header digest and, if given, exactly that size, in
+    /// the order they were recorded. Ask with a size where there is one: all messages without any
+    /// of the digest's fields have the same digest.
     async fn candidates(
         &self,
         target: TargetNo,
@@ -86,7 +98,7 @@ pub trait Ledger: Debug + Send + Sync + 'static {
         size: Option<u64>,
     ) -> Result<Vec<Existing>>;
 
-    /// Rows of a source folder counted by state.
+    /// Rows of a source folder counted by state, pass and whether gone, sorted by these.
     async fn counts(&self, folder: FolderNo) -> Result<Vec<Count>>;
 }
 
@@ -112,11 +124,13 @@ pub enum Record {
     Folder(Box<FolderRow>),
     /// Adds or replaces a destination folder.
     Target(Box<TargetRow>),
-    /// Adds or replaces a message. If it has a target, that message is no longer unclaimed.
+    /// Adds or replaces a message; its row number stays. If it has a target, that message is no
+    /// longer unclaimed.
     Item(Box<ItemRow>),
-    /// Says that a message no longer exists at the source, or exists again.
+    /// Says that a message no longer exists at the source, or exists again. Ignored if it has no
+    /// row.
     Gone(FolderNo, MessageId, bool),
-    /// Adds an intent.
+    /// Adds an intent, or replaces that of the same number.
     Intent(Box<Intent>),
     /// Removes an intent: each of its items has a row by now, or will be looked at again.
     Close(u64),
@@ -125,7 +139,8 @@ pub enum Record {
     /// Forgets all unclaimed messages of a destination folder (it was renumbered).
     ForgetUnclaimed(TargetNo),
     /// Takes away all claims on a destination folder (it was renumbered): rows that had one become
-    /// [`ItemState::Pending`] and keep their digests.
+    /// [`ItemState::Pending`] without a code, and keep all else, digests included. Those
+    /// [removed there](ItemState::RemovedThere) stay so: somebody did not want them.
     ReleaseClaims(TargetNo),
 }
 

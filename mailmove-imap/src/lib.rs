@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod destination;
 mod error;
 mod folders;
 mod generate;
@@ -14,4 +15,5 @@ mod source;
 pub mod wire;
 
 pub use config::{ImapConfig, Security};
+pub use destination::ImapDestination;
 pub use source::ImapSource;

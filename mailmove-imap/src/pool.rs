@@ -16,7 +16,6 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::Access,
-    error,
     session::{Server, Session, Side},
 };
 
@@ -241,33 +240,4 @@ impl Drop for Lease {
         }
         self.pool.released.notify_one();
     }
-}
-
-/// An error that ends a request, told once more: for each further item of the request.
-pub(crate) fn again(error: &Error) -> Error {
-    let mut copy = Error::new(error.kind(), error.message().to_owned())
-        .with_code(error.code().to_owned())
-        .with_scope(error.scope())
-        .with_retry(error.retry());
-    if let Some(remedy) = error.remedy() {
-        copy = copy.with_remedy(remedy.to_owned());
-    }
-    // The context's values are ours and short; the names are static by construction.
-    for (name, value) in error.context() {
-        copy = copy.with_context(name, value);
-    }
-    if std::error::Error::source(error).is_some() {
-        copy = copy.with_context("cause", error::printable(&cause(error)));
-    }
-    copy
-}
-
-fn cause(error: &Error) -> String {
-    let chain = error.chain();
-    let shown = error.to_string();
-    chain
-        .strip_prefix(&shown)
-        .unwrap_or(&chain)
-        .trim_start_matches([':', ' '])
-        .to_owned()
 }

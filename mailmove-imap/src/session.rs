@@ -217,6 +217,19 @@ impl Session {
             .await
     }
 
+    /// Closes the open folder where that can be done without expunging it (RFC 3691).
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub(crate) async fn leave(&mut self) -> Result<()> {
+        if self.selected.take().is_some() && self.can().has("UNSELECT") {
+            let tag = self.connection.tag();
+            let command = self.connection.encoder().unselect(tag);
+            self.connection.run(command, |_| {}).await?;
+        }
+        Ok(())
+    }
+
     /// Opens a folder anew, and gives what else the server tells to `sink` (VANISHED and FETCH
     /// after QRESYNC).
     ///

@@ -1,6 +1,6 @@
 //! From the command line to a migration that is connected and ready.
 
-use std::{future::Future, path::Path, path::PathBuf, sync::Arc};
+use std::{future::Future, path::Path, sync::Arc};
 
 use mailmove_core::{
     Destination as _, Edges, Error, ErrorKind, Migration, Options, Result, Source as _, Stop,
@@ -58,10 +58,11 @@ impl Job {
         let stop = Stop::new();
         interrupt::watch(stop.clone(), progress.clone());
         let edges = edges(&state, args.bandwidth);
+        let store = SqliteStore::new(&state);
         let source = Arc::new(from.source(from_password, &edges));
         let destination = Arc::new(to.destination(to_password, &edges));
         let migration = Migration::builder(Arc::clone(&source), Arc::clone(&destination))
-            .store(SqliteStore::open(ledger(&state))?)
+            .store(store.clone())
             .observer(progress.clone())
             .options(options)
             .edges(edges)
@@ -152,11 +153,6 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
         own_pin.as_deref(),
     )?;
     Ok(Mailbox::new(url, tls, args.connections))
-}
-
-/// Where the ledger is, within the state directory.
-pub(crate) fn ledger(state: &Path) -> PathBuf {
-    state.join("ledger.sqlite")
 }
 
 /// The edges of a job: bodies wait beside the ledger, since `/tmp` may be memory.

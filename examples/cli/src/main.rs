@@ -3,6 +3,7 @@
 mod adapter;
 mod args;
 mod commands;
+mod demo;
 mod exit;
 mod failure;
 mod interrupt;
@@ -55,7 +56,7 @@ fn run(command: &Command) -> Result<Exit, Failure> {
             Command::Migrate(args) => commands::migrate(args).await,
             Command::Plan(args) => commands::plan(args).await,
             Command::Verify(args) => commands::verify(args).await,
-            Command::Demo(_) => Err(Error::new(ErrorKind::Unsupported, "not yet").into()),
+            Command::Demo(args) => demo::demo(args).await,
         }
     });
     // A name look-up that hangs in the system's resolver must not keep the program.

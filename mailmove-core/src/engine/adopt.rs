@@ -10,7 +10,8 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Record},
     destination::{Depth, Existing, Probe},
     error::Result,
-    model::{Content, FolderId, Mark, MessageId, Role, SystemFlag},
+    identity::HeaderDigest,
+    model::{Content, Mark, MessageId, Role, SystemFlag},
 };
 
 /// Records what came into the destination folder since it was last looked at and is not ours.
@@ -35,11 +36,17 @@ pub(super) async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
             Some(_) => unclaimed_since(engine, lane, examined).await?,
         }
     }
+    lane.adopting = engine.ledger.meta(&marker(lane)).await?.is_some();
     lane.target.examined = Some(now);
     engine
         .ledger
         .commit(vec![Record::Target(Box::new(lane.target.clone()))])
         .await
+}
+
+/// Key that says that a destination folder once held messages that were not ours.
+fn marker(lane: &Lane) -> String {
+    format!("foreign/{}", lane.target.no.0)
 }
 
 /// Most of what came in is ours: ids are cheap, and only the headers of the others are read.
@@ -64,18 +71,18 @@ async fn unclaimed_since(engine: &Engine, lane: &mut Lane, since: Option<Mark>) 
     Ok(())
 }
 
-async fn unclaimed(engine: &Engine, lane: &mut Lane, probe: Probe) -> Result<()> {
+async fn unclaimed(engine: &Engine, lane: &Lane, probe: Probe) -> Result<()> {
     let mut pages = engine.destination.existing(probe);
     while let Some(page) = pages.next().await {
         engine.check_stop()?;
         // The ledger itself leaves out what is claimed.
         let target = lane.target.no;
         let record = |existing| Record::Unclaimed(target, Box::new(existing));
-        engine
-            .ledger
-            .commit(page?.into_iter().map(record).collect())
-            .await?;
-        lane.adopting = true;
+        let mut records: Vec<Record> = page?.into_iter().map(record).collect();
+        if !records.is_empty() {
+            records.push(Record::Meta(marker(lane), "yes".to_owned()));
+        }
+        engine.ledger.commit(records).await?;
     }
     Ok(())
 }
@@ -84,6 +91,8 @@ async fn unclaimed(engine: &Engine, lane: &mut Lane, probe: Probe) -> Result<()>
 #[derive(Debug, Default)]
 pub(super) struct Adopter {
     taken: HashSet<MessageId>,
+    listed: HashSet<u64>,
+    repeated: HashSet<u64>,
 }
 
 /// What looking for an equal message found.
@@ -98,12 +107,21 @@ pub(super) enum Match {
 }
 
 impl Adopter {
-    /// Looks for an unclaimed equal of `row`, whose header digest is known.
+    /// Tells of every source message that will be looked for: two with the same header and size
+    /// must not be taken for each other. Sixteen bytes a message.
+    pub(super) fn announce(&mut self, row: &ItemRow) {
+        if let Some(key) = key(row)
+            && !self.listed.insert(key)
+        {
+            self.repeated.insert(key);
+        }
+    }
+
+    /// Looks for an unclaimed equal of `row`.
     ///
-    /// Equal header and exact size decide where the destination keeps bytes, with two exceptions
-    /// where they prove too little: drafts, whose revisions may differ in a letter, and headers
-    /// that say nothing. There, and where several source messages could be meant, contents are
-    /// compared.
+    /// With its content at hand, equal content decides. Without, an equal header and the exact
+    /// size do, where the destination keeps bytes and they prove enough: not for drafts and sent
+    /// mail, whose header names no transmission, and not where several messages could be meant.
     pub(super) async fn find(
         &mut self,
         engine: &Engine,
@@ -127,14 +145,15 @@ impl Adopter {
         if candidates.is_empty() {
             return Ok(Match::None);
         }
-        let draft = row.flags.contains(SystemFlag::Draft) || lane.row.role == Some(Role::Drafts);
-        let found = if draft || header.is_void() || candidates.len() > 1 || size.is_none() {
-            let Some(content) = content else {
-                return Ok(Match::NeedsContent);
-            };
-            equal_content(engine, &lane.place.id, candidates, content).await?
-        } else {
-            candidates.pop()
+        let found = match content {
+            Some(content) => equal_content(engine, lane, row, candidates, content).await?,
+            None if size.is_some()
+                && candidates.len() == 1
+                && self.is_enough(lane, row, header) =>
+            {
+                candidates.pop()
+            }
+            None => return Ok(Match::NeedsContent),
         };
         Ok(match found {
             Some(existing) => {
@@ -144,6 +163,20 @@ impl Adopter {
             None => Match::None,
         })
     }
+
+    fn is_enough(&self, lane: &Lane, row: &ItemRow, header: HeaderDigest) -> bool {
+        let draft = row.flags.contains(SystemFlag::Draft) || lane.row.role == Some(Role::Drafts);
+        let unique =
+            key(row).is_some_and(|key| self.listed.contains(&key) && !self.repeated.contains(&key));
+        unique && !draft && header.is_traced()
+    }
+}
+
+/// Header and size in eight bytes. A collision costs a needless look at contents.
+fn key(row: &ItemRow) -> Option<u64> {
+    let header = row.header?;
+    let (head, _) = header.as_bytes().split_first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*head) ^ row.size.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 impl Adopter {
@@ -159,13 +192,12 @@ impl Adopter {
             return Ok(Match::None);
         };
         let size = engine.keeps_bytes().then_some(row.size);
-        let candidates = engine
+        let mut candidates = engine
             .ledger
             .candidates(lane.target.no, header, size)
             .await?;
-        let free = candidates
-            .into_iter()
-            .find(|candidate| !self.taken.contains(&candidate.id));
+        candidates.retain(|candidate| !self.taken.contains(&candidate.id));
+        let free = nearest(candidates, row);
         Ok(match free {
             Some(existing) => {
                 self.taken.insert(existing.id.clone());
@@ -178,7 +210,8 @@ impl Adopter {
 
 async fn equal_content(
     engine: &Engine,
-    folder: &FolderId,
+    lane: &Lane,
+    row: &ItemRow,
     candidates: Vec<Existing>,
     content: &Content,
 ) -> Result<Option<Existing>> {
@@ -186,17 +219,25 @@ async fn equal_content(
         .iter()
         .map(|candidate| candidate.id.clone())
         .collect();
-    let probe = Probe::new(folder.clone(), Depth::Content).with_ids(ids);
+    let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids);
     let mut pages = engine.destination.existing(probe);
-    let mut first = None;
+    let mut equal = Vec::new();
     while let Some(page) = pages.next().await {
-        for existing in page? {
-            if existing.digest == Some(content.digest()) && first.is_none() {
-                first = Some(existing);
-            }
-        }
+        let same = |existing: &Existing| existing.digest == Some(content.digest());
+        equal.extend(page?.into_iter().filter(same));
     }
-    Ok(first)
+    Ok(nearest(equal, row))
+}
+
+/// Of several equal messages, the one with the same flags and date: so identical copies that
+/// differ in these are not crossed over.
+fn nearest(equal: Vec<Existing>, row: &ItemRow) -> Option<Existing> {
+    equal.into_iter().min_by_key(|existing| {
+        (
+            existing.flags != row.flags,
+            existing.received != row.received,
+        )
+    })
 }
 
 /// The row of a message that was found there.

@@ -29,7 +29,7 @@ pub(super) async fn close(
             .collect()
     };
     for (mut lane, error) in lanes {
-        let folder = folder_report(engine, &lane, error.as_ref()).await?;
+        let folder = folder_report(engine, &lane, error.as_ref(), stopped).await?;
         engine.emit(Event::FolderFinished {
             folder: folder.source.clone(),
             complete: folder.is_complete(),
@@ -48,6 +48,7 @@ async fn folder_report(
     engine: &Engine,
     lane: &Lane,
     error: Option<&Error>,
+    stopped: bool,
 ) -> Result<FolderReport> {
     let mut report = FolderReport::new(lane.folder.path.clone());
     report.destination = Some(lane.place.path.clone());
@@ -61,7 +62,7 @@ async fn folder_report(
     report.altered = notes.altered;
     report.problem = error.map(Problem::from);
     let tally = &mut report.tally;
-    if report.problem.is_some() {
+    if report.problem.is_some() || stopped {
         // What was not reached is open, not lost.
         tally.open = tally.found.saturating_sub(tally.accounted());
     } else if lane.row.listed && !tally.is_closed() && tally.open == 0 {

@@ -29,6 +29,16 @@ pub(super) struct Recorded {
     intent: Option<Intent>,
 }
 
+impl Recorded {
+    /// What to record of a batch that is not sent.
+    fn abandon(&self) -> Vec<Record> {
+        self.intent
+            .iter()
+            .map(|intent| Record::Close(intent.batch))
+            .collect()
+    }
+}
+
 /// Batches between two refreshes of the mark: it bounds what must be read after a crash.
 const MARK_EVERY: u32 = 64;
 
@@ -62,9 +72,9 @@ pub(super) async fn record(
                 .await?;
             Some(intent)
         };
-        if out.send(Recorded { batch, intent }).await.is_err() {
-            // The sending side ended with an error of its own.
-            return Ok(());
+        if let Err(unsent) = out.send(Recorded { batch, intent }).await {
+            // The sending side ended with an error of its own: nothing of this is in doubt.
+            return engine.ledger.commit(unsent.0.abandon()).await;
         }
     }
     Ok(())
@@ -83,18 +93,21 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
     };
-    while let Some(Recorded { batch, intent }) = batches.recv().await {
-        if engine.stop.is_requested() {
-            // Nothing of these was sent, so nothing of them is in doubt.
-            let closed: Vec<Record> = intent
-                .iter()
-                .map(|intent| Record::Close(intent.batch))
-                .collect();
-            engine.ledger.commit(closed).await?;
-            continue;
+    let mut ended = Ok(());
+    while let Some(recorded) = batches.recv().await {
+        if ended.is_ok() {
+            ended = engine.check_stop();
         }
-        sender.batch(lane, batch, intent).await?;
+        if ended.is_ok() {
+            ended = sender.batch(lane, recorded.batch, recorded.intent).await;
+            if ended.is_err() {
+                batches.close();
+            }
+        } else {
+            engine.ledger.commit(recorded.abandon()).await?;
+        }
     }
+    ended?;
     engine.check_stop()
 }
 
@@ -172,9 +185,7 @@ impl Sender {
             // What is in doubt comes first: nothing may be sent again before it is settled.
             if !unknown.is_empty() {
                 let again = self.settle(lane, intent, unknown, &mut done).await?;
-                if !again.is_empty() {
-                    queue.push_front(again);
-                }
+                self.send_again(lane, again, &mut queue, &mut done);
             }
             if let Some(error) = self.refused(lane, refused, &mut queue, &mut done).await? {
                 return Ok((done, Some(error)));
@@ -325,8 +336,45 @@ impl Sender {
         }
         for work in &mut again {
             work.row.resent = true;
+            work.doubts += 1;
         }
         Ok(again)
+    }
+
+    /// A message on which a server chokes must not be sent for ever, nor take its neighbours with
+    /// it: in doubt twice, they go in halves, and one alone fails in the end.
+    fn send_again(
+        &self,
+        lane: &Lane,
+        mut again: Vec<Work>,
+        queue: &mut VecDeque<Vec<Work>>,
+        done: &mut Vec<ItemRow>,
+    ) {
+        let most = self.engine.options.attempts.max(2);
+        let doubts = again.iter().map(|work| work.doubts).max().unwrap_or(0);
+        match again.len() {
+            0 => {}
+            1 if doubts >= most => {
+                let error = Error::new(ErrorKind::Interrupted, "no word on this message")
+                    .with_scope(Scope::Message)
+                    .with_code("destination/no-answer")
+                    .with_context("attempts", doubts.to_string())
+                    .with_remedy(
+                        "The destination breaks off when it gets this message; ask its operator, \
+                         or save the message by hand.",
+                    );
+                for mut work in again {
+                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
+                    done.push(work.row);
+                }
+            }
+            len if len > 1 && doubts >= 2 => {
+                let back = again.split_off(len / 2);
+                queue.push_front(back);
+                queue.push_front(again);
+            }
+            _ => queue.push_front(again),
+        }
     }
 
     /// Reads the job's first stored message back: that decides whether equal bytes can be relied on.
@@ -437,7 +485,9 @@ pub(super) async fn audit(engine: &Engine, lane: &Lane) -> Result<()> {
         engine.note(lane.row.no, |notes| notes.perhaps_doubled = 0);
         return Ok(());
     }
-    let count = surplus.len() as u64;
+    // At most one copy of each was sent too often: what is beyond that is not proven ours.
+    let (count, ours) = (surplus.len() as u64, resent.len());
+    let surplus: Vec<_> = surplus.into_iter().take(ours).collect();
     let mut removed = 0;
     if let (true, Some(updater)) = (engine.to.removes, engine.destination.updater()) {
         let mut answers = updater.remove(&lane.place.id, surplus);

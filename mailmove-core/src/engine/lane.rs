@@ -4,7 +4,11 @@ use std::sync::Arc;
 
 use tokio::sync::mpsc;
 
-use super::{Engine, adopt, deliver, produce, settle};
+use super::{
+    Engine, adopt, deliver,
+    produce::{self, Listing},
+    settle, survey,
+};
 use crate::{
     checkpoint::{FolderRow, Record, TargetRow},
     error::{Error, ErrorKind, Result},
@@ -64,7 +68,31 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     });
     settle::open_intents(engine, lane).await?;
     adopt::examine(engine, lane).await?;
-    // One batch is being made, one waits with its intent durable, one is on the wire.
+    if lane.adopting && !lane.surveyed {
+        // All of them are listed before any is looked for: see `Adopter::announce`.
+        survey::survey(engine, lane).await?;
+    }
+    let listing = copy(engine, lane).await?;
+    if let Some(listing) = listing {
+        lane.row.listed = true;
+        lane.row.exists = listing.exists.or(lane.folder.messages);
+        engine
+            .ledger
+            .commit(vec![Record::Folder(Box::new(lane.row.clone()))])
+            .await?;
+        // A first listing that was interrupted does not see what left before it went on.
+        if lane.row.exists != Some(survey::live_rows(engine, lane).await?) {
+            lane.row.cursor = None;
+            survey::survey(engine, lane).await?;
+            copy(engine, lane).await?;
+        }
+    }
+    settle::unnamed(engine, lane).await?;
+    deliver::audit(engine, lane).await
+}
+
+/// One batch is being made, one waits with its intent durable, one is on the wire.
+async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> {
     let (made, to_record) = mpsc::channel(1);
     let (recorded, to_send) = mpsc::channel(1);
     let producer = tokio::spawn(produce::run(Arc::clone(engine), lane.clone(), made));
@@ -74,28 +102,22 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
         to_record,
         recorded,
     ));
-    // Ends the other two when this future is dropped or fails.
-    let guards = [
+    // They end with this future, should it be dropped.
+    let _guards = [
         Abort(producer.abort_handle()),
         Abort(recorder.abort_handle()),
     ];
-    deliver::send(engine, lane, to_send).await?;
-    let recorded = joined(recorder.await)?;
-    let listing = joined(producer.await)?;
-    drop(guards);
-    recorded?;
-    let listing = listing?;
-    settle::unnamed(engine, lane).await?;
-    deliver::audit(engine, lane).await?;
-    if let Some(listing) = listing {
-        lane.row.listed = true;
-        lane.row.exists = listing.exists.or(lane.folder.messages);
-        engine
-            .ledger
-            .commit(vec![Record::Folder(Box::new(lane.row.clone()))])
-            .await?;
+    let sent = deliver::send(engine, lane, to_send).await;
+    if sent.is_err() {
+        // It may wait for the source; what it holds was never sent. The recorder in contrast ends
+        // by itself, having closed the intents that led to nothing.
+        producer.abort();
     }
-    Ok(())
+    let recorded = joined(recorder.await)?;
+    let listing = producer.await;
+    sent?;
+    recorded?;
+    joined(listing)?
 }
 
 struct Abort(tokio::task::AbortHandle);

@@ -17,8 +17,8 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Scan, Stored},
     destination::Existing,
     error::{Error, ErrorKind, Result, Scope},
-    identity::HeaderDigest,
-    model::{AlterationKind, Content, Cursor, Form, Listed, MessageId},
+    identity::{self, HeaderDigest},
+    model::{Alteration, AlterationKind, Content, Cursor, Form, Listed, MessageId},
     observe::Event,
     source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
 };
@@ -40,6 +40,8 @@ pub(super) struct Batch {
 pub(super) struct Work {
     pub(super) row: ItemRow,
     pub(super) content: Content,
+    /// How often it was sent without a word on what became of it.
+    pub(super) doubts: u32,
 }
 
 /// What a listing said as a whole.
@@ -107,10 +109,15 @@ impl Producer {
         if self.lane.quiet {
             return Ok(());
         }
-        let scan = Scan::folder(self.lane.row.no)
-            .with_states(&[ItemState::Pending, ItemState::Failed])
-            .with_gone(false);
-        let mut pages = self.engine.ledger.scan(scan);
+        if self.lane.adopting {
+            let mut pages = self.engine.ledger.scan(self.open_rows());
+            while let Some(page) = pages.next().await {
+                for stored in page? {
+                    self.adopter.announce(&stored.row);
+                }
+            }
+        }
+        let mut pages = self.engine.ledger.scan(self.open_rows());
         while let Some(page) = pages.next().await {
             let rows = page?.into_iter().map(|stored| stored.row);
             // What the destination lost is not sent again unasked: `health` says so.
@@ -121,11 +128,17 @@ impl Producer {
         Ok(())
     }
 
+    fn open_rows(&self) -> Scan {
+        Scan::folder(self.lane.row.no)
+            .with_states(&[ItemState::Pending, ItemState::Failed])
+            .with_gone(false)
+    }
+
     /// Lists the folder from its cursor, again from the last page after a failure.
     async fn listing(&mut self) -> Result<Listing> {
         let mut cursor = self.lane.row.cursor.clone();
         // Contents come along only when every one of them will be wanted.
-        self.inline = !self.lane.adopting && self.engine.options.filter.is_empty();
+        self.inline = self.engine.options.filter.is_empty();
         loop {
             let listed = self.list_from(&mut cursor).await;
             let deferred = std::mem::take(&mut self.deferred);
@@ -143,7 +156,6 @@ impl Producer {
     async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Option<Listing>> {
         let request = ListRequest::new(&self.lane.folder)
             .with_since(cursor.clone())
-            .with_headers(self.lane.adopting)
             .with_inline(self.inline.then_some(Form::Mime));
         let mut pages = self.engine.source.list(request);
         let mut listing = Listing::default();
@@ -364,9 +376,25 @@ impl Producer {
             row.pass = self.engine.pass;
             return self.settled(row).await;
         }
+        if self
+            .engine
+            .to
+            .max_message
+            .is_some_and(|most| content.size() > most)
+        {
+            let error = Error::new(ErrorKind::TooLarge, "larger than the destination takes")
+                .with_code("destination/too-large")
+                .with_context("bytes", content.size().to_string())
+                .with_remedy("Raise the destination's limit, or save this message by hand.");
+            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            return self.settled(row).await;
+        }
         row.digest = Some(content.digest());
         let header = content.prefix(HEADER_MOST).await?;
         row.header = Some(HeaderDigest::of(&header));
+        if row.received.is_none() {
+            date_from_header(&mut row, &header);
+        }
         if let Match::Found(existing) = self.search(&row, Some(&content)).await? {
             return self.adopt(row, &existing).await;
         }
@@ -377,7 +405,11 @@ impl Producer {
             self.flush().await?;
         }
         self.bytes += content.size();
-        self.batch.work.push(Work { row, content });
+        self.batch.work.push(Work {
+            row,
+            content,
+            doubts: 0,
+        });
         Ok(())
     }
 
@@ -427,6 +459,18 @@ impl Producer {
         });
         self.engine.pause(wait).await
     }
+}
+
+/// The source names no date: the message's own header is the next best, and better than the day of
+/// the migration.
+fn date_from_header(row: &mut ItemRow, header: &[u8]) {
+    row.received = identity::received(header);
+    let detail = match row.received {
+        Some(date) => format!("the source names no received date; {date} is from its header"),
+        None => "the source names no received date, and neither does the header".to_owned(),
+    };
+    row.altered
+        .push(Alteration::new(AlterationKind::DateReplaced, detail));
 }
 
 /// True if the error is about more than one message.

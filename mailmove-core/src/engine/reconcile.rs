@@ -64,7 +64,9 @@ pub(super) async fn reconcile(
             ..row
         };
         match entry.verdict {
-            Verdict::Excluded(rule) => exclude(engine, &mut world, row, rule).await?,
+            Verdict::Excluded(rule) => {
+                exclude(engine, &mut world, row, rule, folder.messages).await?;
+            }
             Verdict::To { path, role, .. } => {
                 let spec = FolderSpec::new(path)
                     .with_role(role)
@@ -189,9 +191,12 @@ async fn exclude(
     world: &mut World,
     mut row: FolderRow,
     rule: String,
+    messages: Option<u64>,
 ) -> Result<()> {
     let mut report = FolderReport::new(row.path.clone());
     report.excluded = Some(rule.clone());
+    report.tally.found = messages.unwrap_or(0);
+    report.tally.excluded = report.tally.found;
     world.ended.push(report);
     row.state = FolderState::Excluded(rule);
     // Listed from the start if it ever comes back.

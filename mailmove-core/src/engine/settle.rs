@@ -89,20 +89,29 @@ async fn look(
         }
     };
     for existing in found {
-        let equal = |row: &Option<ItemRow>| {
-            row.as_ref()
-                .is_some_and(|row| is_equal(engine, row, &existing))
-        };
-        let Some(at) = open.iter().position(equal) else {
+        let equal = open.iter().enumerate().filter_map(|(at, row)| {
+            let row = row
+                .as_ref()
+                .filter(|row| is_equal(engine, row, &existing))?;
+            Some((
+                row.flags != existing.flags,
+                row.received != existing.received,
+                at,
+            ))
+        });
+        // Identical copies are told apart by flags and date, as far as they differ.
+        let Some((_, _, at)) = equal.min() else {
             continue;
         };
-        if let Some(mut row) = open[at].take() {
+        if let Some(mut row) = open.get_mut(at).and_then(Option::take) {
             row.state = ItemState::Copied;
             row.code = None;
             row.pass = engine.pass;
             row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
             row.target = Some((lane.target.no, existing.id.clone()));
-            out[at] = Some((row, Verdict::Found));
+            if let Some(place) = out.get_mut(at) {
+                *place = Some((row, Verdict::Found));
+            }
         }
     }
     Ok(true)

@@ -89,7 +89,9 @@ async fn once(
     let mut seen = Seen::default();
     let mut exists = None;
     let mut coverage = Coverage::Full;
-    let request = ListRequest::new(&lane.folder).with_since(since);
+    let request = ListRequest::new(&lane.folder)
+        .with_since(since)
+        .with_headers(lane.adopting);
     let mut pages = engine.source.list(request);
     let mut last = None;
     while let Some(page) = pages.next().await {

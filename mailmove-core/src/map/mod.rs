@@ -97,13 +97,43 @@ impl FolderMap {
     /// Maps the source's folders to a destination.
     #[must_use]
     pub fn new(
-        _rules: &MapRules,
-        _source: &[Folder],
+        rules: &MapRules,
+        source: &[Folder],
         _destination: &[Folder],
         _naming: &Naming,
         _earlier: &[Earlier],
     ) -> Self {
-        Self::default()
+        // interim
+        let entry = |folder: &Folder| MapEntry {
+            source: folder.path.clone(),
+            verdict: if rules
+                .exclude
+                .iter()
+                .any(|p| p.text == folder.path.to_string())
+            {
+                Verdict::Excluded("x".to_owned())
+            } else {
+                Verdict::To {
+                    path: folder.path.clone(),
+                    role: folder.role,
+                    renamed: None,
+                }
+            },
+        };
+        Self {
+            entries: source.iter().map(entry).collect(),
+        }
+    }
+}
+
+impl Pattern {
+    /// Interim.
+    pub fn new(text: &str) -> crate::Result<Self> {
+        Ok(Self {
+            text: text.to_owned(),
+            regex: Regex::new("x")
+                .map_err(|e| crate::Error::new(crate::ErrorKind::Config, "x").with_source(e))?,
+        })
     }
 }
 

@@ -56,7 +56,7 @@ pub(crate) enum Incoming {
     /// Anything else but bodies.
     Untagged(Response),
     /// The server waits for a literal or an authentication step.
-    Continue(Box<str>),
+    Continue,
     /// A body begins; its UID may come only after it, in the FETCH that ends it.
     BodyStart(BodyStart),
     /// Its next octets.
@@ -286,7 +286,7 @@ impl Connection {
         let mut before = VecDeque::new();
         let sent = loop {
             match self.next().await? {
-                Incoming::Continue(_) => break Sent::Whole,
+                Incoming::Continue => break Sent::Whole,
                 Incoming::Done(done, status) => {
                     let cut = done == tag;
                     before.push_back(Incoming::Done(done, status));
@@ -367,6 +367,16 @@ impl Connection {
                 return Ok(Some(incoming));
             }
         }
+    }
+
+    /// Whether a command was answered already, as far as has been read. Nothing is lost by asking.
+    pub(crate) fn is_answered(&mut self, tag: Tag) -> Result<bool> {
+        let mut found = VecDeque::new();
+        while let Some(incoming) = self.ready()? {
+            found.push_back(incoming);
+        }
+        self.held = found;
+        Ok(!self.in_flight.contains(&tag))
     }
 
     /// Waits for a command's answer; what comes before it is given to `sink`. Answers to other
@@ -450,7 +460,7 @@ impl Connection {
                 self.note_capabilities(&status);
                 Ok(Some(Incoming::Done(tag, status)))
             }
-            Response::Continue(text) => Ok(Some(Incoming::Continue(text))),
+            Response::Continue(_) => Ok(Some(Incoming::Continue)),
             Response::Status(status) if status.kind == StatusKind::Bye && self.greeted() => {
                 self.bye = Some(status.text);
                 Ok(None)

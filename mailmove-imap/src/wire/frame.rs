@@ -4,6 +4,8 @@
 //! wants more. Only the framer decides where a response ends; parsers see complete ones and can't move that border, so
 //! that no text of a mail is ever taken for a server's answer.
 
+use std::fmt;
+
 use bytes::{Buf, Bytes, BytesMut};
 use memchr::memchr;
 
@@ -57,7 +59,7 @@ impl Limits {
 }
 
 /// What the stream holds next.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
     /// A complete response. For a FETCH with streamed bodies it comes last, with everything but their octets.
@@ -68,6 +70,18 @@ pub enum Event {
     BodyChunk(Bytes),
     /// It is complete.
     BodyEnd,
+}
+
+impl fmt::Debug for Event {
+    // Never the mail itself: this ends up in logs.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Response(response) => fmt::Debug::fmt(response, f),
+            Self::BodyStart(start) => fmt::Debug::fmt(start, f),
+            Self::BodyChunk(octets) => write!(f, "BodyChunk({} octets)", octets.len()),
+            Self::BodyEnd => f.write_str("BodyEnd"),
+        }
+    }
 }
 
 /// The beginning of a streamed body.
@@ -106,7 +120,9 @@ enum State {
     Drop { remaining: u64 },
 }
 
-/// See the [module](self).
+/// Cuts a server's byte stream into [`Event`]s. Feed it by [`next`](Self::next).
+///
+/// After an error nothing more can be read from the connection.
 #[derive(Debug)]
 pub struct Framer {
     limits: Limits,
@@ -306,16 +322,28 @@ impl Framer {
         }
     }
 
-    /// Checks the size of the line so far and of the response with it.
+    /// Checks the size of the line so far and of the response with it. The smaller limit counts, so that the error is the
+    /// same however the line arrives.
     fn check_size(&self, buf: &BytesMut, line: usize) -> Result<(), WireError> {
-        let mut limit = self.limits.line;
-        if line > limit && response::has_long_lines(buf) {
-            limit = self.limits.search_line;
+        let room = self.limits.response.saturating_sub(self.total);
+        if line <= room.min(self.limits.line) {
+            return Ok(());
         }
-        if line > limit {
-            return Err(WireError::LineTooLong { limit });
+        let long = response::has_long_lines(buf);
+        let limit = if long {
+            self.limits.search_line
+        } else {
+            self.limits.line
+        };
+        if line <= room.min(limit) {
+            Ok(())
+        } else if limit < room {
+            Err(WireError::LineTooLong { limit })
+        } else {
+            Err(WireError::ResponseTooLong {
+                limit: self.limits.response,
+            })
         }
-        self.check_total(line as u64)
     }
 
     fn check_total(&self, more: u64) -> Result<(), WireError> {

@@ -105,20 +105,20 @@ pub enum FetchItem {
     GmThrId,
     /// X-GM-LABELS
     GmLabels,
-    /// BODY.PEEK[]
+    /// `BODY.PEEK[]`
     Body,
-    /// BODY.PEEK[]<start.len>
+    /// `BODY.PEEK[]<start.len>`
     BodyPart {
         /// First octet.
         start: u64,
         /// Most octets.
         len: u64,
     },
-    /// BODY.PEEK[HEADER]
+    /// `BODY.PEEK[HEADER]`
     Header,
-    /// BODY.PEEK[HEADER.FIELDS (…)]
+    /// `BODY.PEEK[HEADER.FIELDS (…)]`
     HeaderFields(Vec<FieldName>),
-    /// BINARY.PEEK[]: needs BINARY.
+    /// `BINARY.PEEK[]`: needs BINARY.
     Binary,
 }
 

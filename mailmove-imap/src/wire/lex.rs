@@ -328,11 +328,11 @@ impl<'a> Cursor<'a> {
     /// `astring`: a string, or an atom taken as generously as servers write them.
     pub(super) fn astring(&mut self, what: &'static str) -> Result<Cow<'a, [u8]>, Bad> {
         match self.peek() {
-            Some(b'"' | b'{' | b'~') => match self.string(what) {
-                Ok(text) => Ok(text),
-                Err(bad) if self.peek() == Some(b'"') => Err(bad),
-                // `~peter` is an atom.
-                Err(_) => self.word(what).map(Cow::Borrowed),
+            Some(b'"') => self.quoted(what),
+            // `~peter` is an atom.
+            Some(b'{' | b'~') => match self.literal() {
+                Some(octets) => Ok(Cow::Borrowed(octets)),
+                None => self.word(what).map(Cow::Borrowed),
             },
             _ => self.word(what).map(Cow::Borrowed),
         }

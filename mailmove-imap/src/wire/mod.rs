@@ -45,3 +45,6 @@ pub use response::{IdField, Malformed, Response};
 pub use search::{Esearch, Search, Vanished};
 pub use status::{Code, Status, StatusKind};
 pub use uidset::{UidRange, UidSet};
+
+#[cfg(test)]
+mod tests;

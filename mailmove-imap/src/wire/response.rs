@@ -205,11 +205,16 @@ fn untagged(text: &[u8], c: &mut Cursor<'_>) -> Result<Response, Bad> {
     if word.iter().all(u8::is_ascii_digit) {
         return numbered(number_u32(word), c).map(|known| known.unwrap_or_else(unknown));
     }
-    if let Some(response) = proto::parse(text) {
-        return Ok(response);
+    match proto::parse(text) {
+        Some(response) => Ok(response),
+        None => Ok(named(word, c)?.unwrap_or_else(unknown)),
     }
+}
+
+/// Our own readers, by a response's name; `None` if it isn't known.
+pub(super) fn named(word: &[u8], c: &mut Cursor<'_>) -> Result<Option<Response>, Bad> {
     let is = |name: &str| word.eq_ignore_ascii_case(name.as_bytes());
-    Ok(if is("CAPABILITY") {
+    Ok(Some(if is("CAPABILITY") {
         Response::Capability(Capabilities::new(c.rest().split(|byte| *byte == b' ')))
     } else if is("ENABLED") {
         Response::Enabled(Capabilities::new(c.rest().split(|byte| *byte == b' ')))
@@ -236,8 +241,8 @@ fn untagged(text: &[u8], c: &mut Cursor<'_>) -> Result<Response, Bad> {
     } else if is("QUOTAROOT") {
         Response::QuotaRoot(QuotaRoot::read(c)?)
     } else {
-        unknown()
-    })
+        return Ok(None);
+    }))
 }
 
 /// What follows a number; `None` if it isn't known.

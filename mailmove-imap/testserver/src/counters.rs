@@ -19,8 +19,8 @@ pub struct Counters {
     pub literals_non_synchronising: u64,
     /// Messages appended.
     pub messages_appended: u64,
-    /// Times the server had answered all it had and waited for a client. Exact for a client that waits
-    /// for each answer; an upper bound for one that pipelines.
+    /// Times the server sent an answer and then waited, as the client hadn't sent more by then. Exact for
+    /// a client that waits for each answer; for one that pipelines it depends on who was faster.
     pub round_trips: u64,
     /// Connections opened.
     pub connections: u64,

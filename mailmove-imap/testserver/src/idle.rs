@@ -14,6 +14,7 @@ impl Session {
         }
         let mut changes = self.account()?.watch();
         self.io.line("+ idling");
+        self.io.settle().await?;
         loop {
             changes.mark_unchanged();
             self.sync(true).await?;

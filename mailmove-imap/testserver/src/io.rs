@@ -1,11 +1,8 @@
 //! Bytes in and out of a connection.
 
-use std::future::poll_fn;
 use std::io;
 use std::io::Write as _;
-use std::pin::pin;
 use std::sync::Arc;
-use std::task::Poll;
 
 use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -40,15 +37,15 @@ pub(crate) struct Io {
     input: BytesMut,
     output: Vec<u8>,
     shared: Arc<Shared>,
-    /// Something was sent since the last wait for input.
-    answered: bool,
+    /// The same socket, to look whether input has come.
+    socket: Option<std::net::TcpStream>,
     /// Bytes that may still be sent before an armed fault closes the connection.
     budget: Option<u64>,
     transcript: Option<std::fs::File>,
 }
 
 impl Io {
-    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(stream: TcpStream, shared: Arc<Shared>) -> io::Result<Self> {
         let open = |path| {
             std::fs::OpenOptions::new()
                 .create(true)
@@ -56,15 +53,17 @@ impl Io {
                 .open(path)
                 .ok()
         };
-        Self {
+        let socket = stream.into_std()?;
+        let stream = TcpStream::from_std(socket.try_clone()?)?;
+        Ok(Self {
             stream: Box::new(stream),
             input: BytesMut::new(),
             output: Vec::new(),
             transcript: shared.config.transcript.as_ref().and_then(open),
             shared,
-            answered: false,
+            socket: Some(socket),
             budget: None,
-        }
+        })
     }
 
     fn record(&mut self, mark: &str, text: &[u8]) {
@@ -117,7 +116,6 @@ impl Io {
     }
 
     async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.answered = true;
         let allowed = self.budget.map_or(bytes.len(), |budget| {
             usize::try_from(budget)
                 .unwrap_or(usize::MAX)
@@ -153,28 +151,35 @@ impl Io {
         }
     }
 
-    /// Forgets input that came too early (RFC 3501 section 6.2.1: nothing may follow STARTTLS).
+    /// Begins TLS. Input that came too early is forgotten: nothing may follow STARTTLS in clear text
+    /// (RFC 3501 section 6.2.1).
     pub(crate) async fn start_tls(&mut self) -> io::Result<()> {
         self.flush().await?;
         self.input.clear();
         let stream = std::mem::replace(&mut self.stream, Box::new(tokio::io::empty()));
         let acceptor = self.shared.tls.acceptor.clone();
         self.stream = Box::new(acceptor.accept(stream).await?);
-        self.answered = false;
         Ok(())
     }
 
-    /// Reads more input; 0 at the end. Sends what is gathered first; cancel-safe if nothing is.
+    /// Sends what is gathered before waiting for input; counts a round trip unless the client has
+    /// already sent more.
+    pub(crate) async fn settle(&mut self) -> io::Result<()> {
+        if !self.output.is_empty() && self.input.is_empty() {
+            let mut byte = [0];
+            let silent = |socket: &std::net::TcpStream| socket.peek(&mut byte).is_err();
+            if self.socket.as_ref().is_some_and(silent) {
+                self.shared.counting.lock().round_trips += 1;
+            }
+        }
+        self.flush().await
+    }
+
+    /// Reads more input; 0 at the end. Cancel-safe if nothing waits to be sent.
     async fn fill(&mut self) -> io::Result<usize> {
-        self.flush().await?;
+        self.settle().await?;
         self.input.reserve(INPUT);
-        let got = read_some(
-            &mut self.stream,
-            &mut self.input,
-            &mut self.answered,
-            &self.shared,
-        );
-        let got = got.await?;
+        let got = self.stream.read_buf(&mut self.input).await?;
         self.shared.counting.lock().bytes_in += got as u64;
         Ok(got)
     }
@@ -200,7 +205,7 @@ impl Io {
                 return Ok(Line::TooLong);
             }
             let stop = self.shared.stop.clone();
-            self.flush().await?;
+            self.settle().await?;
             let got = tokio::select! {
                 () = stop.cancelled() => return Ok(Line::Stop),
                 got = self.fill() => got?,
@@ -217,11 +222,12 @@ impl Io {
         let ready = self.input.len().min(size);
         buffer.extend_from_slice(&self.input.split_to(ready));
         while buffer.len() < size {
-            self.flush().await?;
+            self.settle().await?;
             let missing = (size - buffer.len()) as u64;
-            let mut limited = (&mut self.stream).take(missing);
-            let got = read_some(&mut limited, &mut buffer, &mut self.answered, &self.shared);
-            let got = got.await?;
+            let got = (&mut self.stream)
+                .take(missing)
+                .read_buf(&mut buffer)
+                .await?;
             if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
@@ -247,25 +253,4 @@ impl Io {
             }
         }
     }
-}
-
-/// Reads what is there; if nothing is and the client was answered, counts a round trip and waits.
-async fn read_some<R: AsyncRead + Unpin>(
-    stream: &mut R,
-    buffer: &mut BytesMut,
-    answered: &mut bool,
-    shared: &Shared,
-) -> io::Result<usize> {
-    let mut read = pin!(stream.read_buf(buffer));
-    // A socket that was just emptied says "nothing" until the reactor has looked again.
-    for _ in 0..3 {
-        if let Poll::Ready(got) = poll_fn(|cx| Poll::Ready(read.as_mut().poll(cx))).await {
-            return got;
-        }
-        tokio::task::yield_now().await;
-    }
-    if std::mem::take(answered) {
-        shared.counting.lock().round_trips += 1;
-    }
-    read.await
 }

@@ -215,7 +215,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, implicit_tls: bool, allow
     }
     // Answers are gathered and flushed by the session, so waiting for more gains nothing.
     let _ = stream.set_nodelay(true);
-    let mut io = Io::new(stream, Arc::clone(&shared));
+    let Ok(mut io) = Io::new(stream, Arc::clone(&shared)) else {
+        return;
+    };
     if implicit_tls && io.start_tls().await.is_err() {
         return;
     }

@@ -175,7 +175,13 @@ impl Session {
         p.end()?;
         let selected = self.selected_writable()?;
         let uids = named.map(|set| set.uids(&selected.uids));
-        self.account()?.expunge(selected.id, uids.as_deref())?;
-        Ok(String::new())
+        let (account, id) = (self.account()?, selected.id);
+        account.expunge(id, uids.as_deref())?;
+        // A client that keeps a copy needs to know how far it got (RFC 7162 section 3.2.7).
+        if !self.qresync {
+            return Ok(String::new());
+        }
+        let modseq = account.folder_by_id(id)?.highest_modseq;
+        Ok(format!("[HIGHESTMODSEQ {modseq}] expunged"))
     }
 }

@@ -47,16 +47,25 @@ pub(crate) fn check(_: &mut Context) -> Result<Outcome> {
 fn names_place(line: &str) -> Option<&'static str> {
     PLACES.into_iter().find(|place| {
         let inside = format!("{place}/");
-        line.match_indices(&inside).any(|(at, _)| {
+        line.match_indices(&inside).any(|(at, found)| {
+            let (before, after) = (line.get(..at), line.get(at + found.len()..));
             // `a/work/b` is a relative path, and `https://host/home/` a web page.
-            line.get(..at).is_some_and(|before| {
-                before
-                    .chars()
-                    .next_back()
-                    .is_none_or(|c| !c.is_alphanumeric() && !"._-}/".contains(c))
-            })
+            let continues = |c: char| c.is_alphanumeric() || "._-}/".contains(c);
+            let absolute = !before.is_some_and(|text| text.ends_with(continues));
+            absolute && !after.is_some_and(is_invented)
         })
     })
+}
+
+/// Whether the path goes on with a name that only examples have.
+fn is_invented(after: &str) -> bool {
+    let name = after
+        .split(|c: char| !c.is_alphanumeric())
+        .next()
+        .unwrap_or_default();
+    let invented = ["", "alice", "ann", "bob", "user", "you"].contains(&name);
+    // Hidden files are real: caches, settings.
+    invented && !after.starts_with('.')
 }
 
 #[cfg(test)]
@@ -65,11 +74,13 @@ mod tests {
 
     #[test]
     fn only_absolute_places_count() {
-        let absolute = ["/ho", "me/jane/mail"].concat();
+        let absolute = ["/ho", "me/jdoe3/mail"].concat();
         assert_eq!(names_place(&format!("see {absolute}")), Some("/home"));
         assert_eq!(names_place(&format!("\"{absolute}\"")), Some("/home"));
         assert_eq!(names_place(&format!("https://example.org{absolute}")), None);
         assert_eq!(names_place(&format!("target{absolute}")), None);
         assert_eq!(names_place("/homework"), None);
+        assert_eq!(names_place("HOME=/home/ann"), None);
+        assert_eq!(names_place(&["/ro", "ot/.cache"].concat()), Some("/root"));
     }
 }

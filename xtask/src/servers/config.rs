@@ -104,8 +104,8 @@ service imap {{
 
 fn v23(instance: &Instance<'_>) -> String {
     let Account { uid, gid, .. } = instance.account;
-    let mail = instance.mail();
-    let mail = mail.display();
+    let (base, mail) = (instance.base(), instance.mail());
+    let (base, mail) = (base.display(), mail.display());
     let cert = instance.certificate.cert.display();
     let key = instance.certificate.key.display();
     let (format, quota) = (instance.spec.format, instance.quota);
@@ -132,10 +132,11 @@ passdb {{
 }}
 userdb {{
   driver = static
-  args = uid={uid} gid={gid} home={mail}/%u
+  # Mail processes go to the home directory, and must find their modules there.
+  args = uid={uid} gid={gid} home={base}
 }}
 
-mail_location = {format}:%h/{format}
+mail_location = {format}:{mail}/%u
 mail_plugins = quota acl zlib
 plugin {{
   acl = vfile
@@ -155,8 +156,8 @@ protocol imap {{
 
 fn v24(instance: &Instance<'_>) -> String {
     let Account { uid, gid, .. } = instance.account;
-    let mail = instance.mail();
-    let mail = mail.display();
+    let (base, mail) = (instance.base(), instance.mail());
+    let (base, mail) = (base.display(), mail.display());
     let cert = instance.certificate.cert.display();
     let key = instance.certificate.key.display();
     let (format, quota) = (instance.spec.format, instance.quota);
@@ -190,13 +191,14 @@ userdb static {{
   fields {{
     uid = {uid}
     gid = {gid}
-    home = {mail}/%{{user}}
+    # Mail processes go to the home directory, and must find their modules there.
+    home = {base}
     quota_storage_size = %{{user | if('*', 'quota*', '{quota}', 'unlimited')}}
   }}
 }}
 
 mail_driver = {format}
-mail_path = %{{home}}/{format}
+mail_path = {mail}/%{{user}}
 mail_plugins {{
   quota = yes
   acl = yes

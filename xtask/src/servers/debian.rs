@@ -52,7 +52,7 @@ pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str]) -> Result<Unpack
         if process::find(program).is_none() {
             return Err(format!(
                 "cannot get {name}: this machine has no `{program}`. The servers are taken from \
-                 Debian's packages; on another system install {name} (Dovecot 2.3) so that it is \
+                 Debian's packages; on another system install {name} (Dovecot: 2.3 or 2.4) so that it is \
                  on PATH, or run `cargo xtask test --quick`, which needs no servers"
             )
             .into());

@@ -244,7 +244,7 @@ impl Corpus {
         let fits = |name: &&str| separator.is_none_or(|s| !name.contains(s));
         folders::odd_names()
             .into_iter()
-            .filter(|path| path.iter().all(|name| fits(name)))
+            .filter(|path| path.iter().all(&fits))
             .map(|path| path.into_iter().map(str::to_owned).collect())
             .collect()
     }

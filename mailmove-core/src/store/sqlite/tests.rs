@@ -1,0 +1,245 @@
+//! What only a file can do wrong.
+
+use std::{fs, path::Path};
+
+use super::*;
+use crate::{
+    checkpoint::{ItemRow, ItemState},
+    model::{FolderId, FolderPath},
+};
+
+fn job() -> JobId {
+    JobId::new("job")
+}
+
+fn records(range: std::ops::Range<u64>) -> Vec<Record> {
+    let row = |n| {
+        let mut row = ItemRow::new(FolderNo(0), MessageId::format(format_args!("1/{n}")));
+        row.state = ItemState::Copied;
+        row.target = Some((TargetNo(0), row.id.clone()));
+        Record::Item(Box::new(row))
+    };
+    range.map(row).collect()
+}
+
+async fn refused(directory: &Path) -> Error {
+    let error = SqliteStore::new(directory).open(&job()).await.unwrap_err();
+    assert!(error.remedy().is_some(), "{error}");
+    error
+}
+
+#[tokio::test]
+async fn only_this_user_can_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let deep = directory.path().join("state/jobs");
+    let store = SqliteStore::new(&deep);
+    let ledger = store.open(&job()).await.unwrap();
+    ledger.commit(records(0..1)).await.unwrap();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&directory.path().join("state")), 0o700);
+        assert_eq!(mode(&deep), 0o700);
+        let files: Vec<_> = fs::read_dir(&deep).unwrap().collect();
+        assert!(files.len() >= 3, "ledger, its log and the lock: {files:?}");
+        for file in files {
+            assert_eq!(mode(&file.unwrap().path()), 0o600);
+        }
+    }
+    drop(ledger);
+    // The log is folded in when the ledger is closed.
+    let log = fs::metadata(deep.join("job.sqlite3-wal"));
+    assert!(log.is_err(), "{log:?}");
+}
+
+#[tokio::test]
+async fn a_lock_names_its_file_and_holder() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    let error = refused(directory.path()).await;
+    assert_eq!(error.kind(), ErrorKind::Locked);
+    let text = error.to_string();
+    let me = std::process::id().to_string();
+    assert!(text.contains("job.lock") && text.contains(&me), "{text}");
+    drop(ledger);
+    // What is left of the lock file does not matter.
+    store.open(&job()).await.unwrap();
+}
+
+#[tokio::test]
+async fn newer_and_foreign_files_are_refused_and_left_alone() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    drop(store.open(&job()).await.unwrap());
+    let file = store.file(&job());
+    let raw = |sql: &str| Connection::open(&file).unwrap().execute_batch(sql).unwrap();
+    raw("PRAGMA user_version = 2");
+    let error = refused(directory.path()).await;
+    assert_eq!(
+        (error.kind(), error.code()),
+        (ErrorKind::Store, "store/newer")
+    );
+    raw("PRAGMA user_version = 1; PRAGMA application_id = 77");
+    assert_eq!(refused(directory.path()).await.code(), "store/foreign");
+    fs::remove_file(&file).unwrap();
+    raw("CREATE TABLE addresses (x)");
+    assert_eq!(refused(directory.path()).await.code(), "store/foreign");
+    raw("SELECT x FROM addresses");
+}
+
+#[tokio::test]
+async fn damage_is_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    fs::write(store.file(&job()), [b'x'; 8192]).unwrap();
+    assert_eq!(refused(directory.path()).await.code(), "store/corrupt");
+    fs::remove_file(store.file(&job())).unwrap();
+
+    let ledger = store.open(&job()).await.unwrap();
+    ledger.commit(records(0..2000)).await.unwrap();
+    drop(ledger);
+    // The first page is whole, all others are lost.
+    let mut bytes = fs::read(store.file(&job())).unwrap();
+    bytes[4096..].fill(0x5a);
+    fs::write(store.file(&job()), bytes).unwrap();
+    let ledger = store.open(&job()).await.unwrap();
+    let error = ledger.counts(FolderNo(0)).await.unwrap_err();
+    assert_eq!(error.code(), "store/corrupt");
+    let error = ledger.commit(records(5000..5001)).await.unwrap_err();
+    assert_eq!(error.code(), "store/corrupt");
+    drop(ledger);
+}
+
+#[tokio::test]
+async fn values_that_nobody_wrote_are_damage() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    ledger.commit(records(0..1)).await.unwrap();
+    let raw = Connection::open(store.file(&job())).unwrap();
+    for change in [
+        "state = 'lost'",
+        "size = -1",
+        "folder = -1",
+        "digest = x'00'",
+        "altered = '['",
+        "target = 4294967296",
+    ] {
+        raw.execute_batch(&format!("BEGIN; UPDATE item SET {change}; COMMIT"))
+            .unwrap();
+        let mut stream = ledger.scan(Scan::all());
+        let page = futures_util::StreamExt::next(&mut stream).await.unwrap();
+        assert_eq!(page.unwrap_err().code(), "store/corrupt", "{change}");
+        let next = futures_util::StreamExt::next(&mut stream).await;
+        assert!(next.is_none(), "a stream ends after an error");
+        raw.execute_batch(
+            "UPDATE item SET state = 'copied', size = 0, folder = 0, digest = NULL, \
+             altered = NULL, target = 0",
+        )
+        .unwrap();
+    }
+    let bad = "UPDATE item SET state = 'lost'";
+    raw.execute_batch(bad).unwrap();
+    let error = ledger.counts(FolderNo(0)).await.unwrap_err();
+    assert_eq!(error.code(), "store/corrupt");
+}
+
+#[tokio::test]
+async fn directories_that_cannot_be_are_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("file");
+    fs::write(&file, "").unwrap();
+    for place in [file.clone(), file.join("below")] {
+        let error = refused(&place).await;
+        assert_eq!((error.kind(), error.code()), (ErrorKind::Store, "store/io"));
+    }
+    fs::create_dir(directory.path().join("job.sqlite3")).unwrap();
+    assert_eq!(refused(directory.path()).await.kind(), ErrorKind::Store);
+    for name in ["", "../x", "a/b", ".x", "a\0"] {
+        let store = SqliteStore::new(directory.path());
+        let error = store.open(&JobId::new(name)).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Config);
+    }
+}
+
+/// A ledger whose disk has room for so many pages.
+fn small(directory: &Path, pages: u32) -> SqliteLedger {
+    let path = directory.join("job.sqlite3");
+    let lock = file::lock(&directory.join("job.lock")).unwrap();
+    let writer = file::open_writer(&path).unwrap();
+    writer
+        .pragma_update_and_check(None, "max_page_count", pages, |_| Ok(()))
+        .unwrap();
+    let reader = file::open_reader(&path).unwrap();
+    SqliteLedger(Arc::new(Files::start(&path, lock, writer, reader).unwrap()))
+}
+
+#[tokio::test]
+async fn a_full_disk_fails_the_commit_and_nothing_else() {
+    let directory = tempfile::tempdir().unwrap();
+    let ledger = small(directory.path(), 40);
+    ledger.commit(records(0..10)).await.unwrap();
+    let large = vec![
+        Record::Meta("a".into(), "x".into()),
+        Record::Meta("b".into(), "x".repeat(1 << 20)),
+    ];
+    // Together: what fits may or may not be told as failed, but what is told is true.
+    let (one, two, three) = tokio::join!(
+        ledger.commit(records(10..20)),
+        ledger.commit(large),
+        ledger.commit(records(20..30)),
+    );
+    let error = two.unwrap_err();
+    assert_eq!(error.code(), "store/full");
+    assert!(error.remedy().is_some());
+    assert_eq!(ledger.meta("a").await.unwrap(), None);
+    for (range, result) in [(10..20, one), (20..30, three)] {
+        let ids = range
+            .map(|n| MessageId::format(format_args!("1/{n}")))
+            .collect();
+        let there = ledger.items(FolderNo(0), ids).await.unwrap();
+        assert!(there.iter().all(|row| row.is_some() == result.is_ok()));
+    }
+    ledger.commit(records(30..31)).await.unwrap();
+}
+
+#[tokio::test]
+async fn questions_have_their_index() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    ledger.commit(records(0..10)).await.unwrap();
+    let raw = Connection::open(store.file(&job())).unwrap();
+    let open = [ItemState::Pending, ItemState::Unnamed];
+    let folder = Scan::folder(FolderNo(0));
+    for (scan, index) in [
+        (Scan::all(), "INTEGER PRIMARY KEY"),
+        (folder.clone(), "item_folder"),
+        (folder.with_states(&open), "item_open"),
+        (Scan::target(TargetNo(0)), "item_target"),
+    ] {
+        let plan = read::plan(&raw, &scan).unwrap();
+        assert!(plan.contains(index) && !plan.contains("TEMP"), "{plan}");
+    }
+}
+
+#[tokio::test]
+async fn operators_can_read_it() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    let path = FolderPath::new(["Caf\u{e9}"]);
+    let folder = FolderRow::new(FolderNo(0), FolderId::new("x"), path, "i");
+    let mut all = vec![Record::Folder(Box::new(folder))];
+    all.extend(records(0..3));
+    ledger.commit(all).await.unwrap();
+    let raw = Connection::open(store.file(&job())).unwrap();
+    let line = raw.query_row(
+        "SELECT path || ' ' || folder_state || ' ' || state || ' ' || messages FROM summary",
+        [],
+        |row| row.get::<_, String>(0),
+    );
+    assert_eq!(line.unwrap(), "[\"Caf\u{e9}\"] mapped copied 3");
+}

@@ -1,0 +1,338 @@
+//! The writer: one thread, one connection, and one transaction for all commits that wait.
+
+use std::{path::Path, sync::mpsc};
+
+use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use tokio::sync::oneshot;
+
+use super::{
+    error::{meaning, shared_error, store_error},
+    rows::{folder_state, int, json, name},
+};
+use crate::{
+    checkpoint::{FolderRow, Intent, ItemRow, Record, TargetNo, TargetRow},
+    destination::Existing,
+    error::{Error, Result},
+    identity::HeaderDigest,
+    model::{ContentDigest, Cursor, Timestamp, Token},
+};
+
+/// Records after which a group is closed: it bounds how long the first of it waits.
+const GROUP_RECORDS: usize = 8192;
+/// Commits after which a group is closed.
+const GROUP_COMMITS: usize = 256;
+
+/// A commit that waits for its turn.
+#[derive(Debug)]
+pub(super) struct Commit {
+    pub(super) records: Vec<Record>,
+    pub(super) answer: oneshot::Sender<Result<()>>,
+}
+
+/// Why a commit failed.
+enum Failure {
+    /// Because of what is in it; the transaction goes on without it.
+    Conflict(Error),
+    Sql(rusqlite::Error),
+}
+
+impl From<rusqlite::Error> for Failure {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Sql(error)
+    }
+}
+
+/// Serves commits until no ledger is left that could send one.
+pub(super) fn serve(connection: &Connection, path: &Path, commits: &mpsc::Receiver<Commit>) {
+    while let Ok(first) = commits.recv() {
+        let mut records = first.records.len();
+        let mut group = vec![first];
+        while records < GROUP_RECORDS && group.len() < GROUP_COMMITS {
+            let Ok(next) = commits.try_recv() else { break };
+            records += next.records.len();
+            group.push(next);
+        }
+        write_group(connection, path, group);
+    }
+}
+
+/// Writes a group in one transaction, and answers.
+fn write_group(connection: &Connection, path: &Path, group: Vec<Commit>) {
+    let mut answers = Vec::with_capacity(group.len());
+    let mut results = Vec::with_capacity(group.len());
+    let mut work = Vec::with_capacity(group.len());
+    for commit in group {
+        answers.push(commit.answer);
+        work.push(commit.records);
+    }
+    let whole = transaction(connection, path, work, &mut results);
+    if let Err(error) = whole {
+        let (code, text) = (meaning(&error), error.to_string());
+        // Those that failed on their own keep their reason.
+        results.resize_with(answers.len(), || Ok(()));
+        for result in results.iter_mut().filter(|result| result.is_ok()) {
+            *result = Err(shared_error(path, code, &text));
+        }
+    }
+    for (answer, result) in answers.into_iter().zip(results) {
+        // Whoever does not listen any more has dropped the call.
+        let _ = answer.send(result);
+    }
+}
+
+fn transaction(
+    connection: &Connection,
+    path: &Path,
+    work: Vec<Vec<Record>>,
+    results: &mut Vec<Result<()>>,
+) -> rusqlite::Result<()> {
+    run(connection, "BEGIN IMMEDIATE")?;
+    let alone = work.len() == 1;
+    for records in work {
+        match one(connection, records, alone) {
+            Ok(()) => results.push(Ok(())),
+            // Some failures (disk full) end the transaction: then nothing of the group is kept.
+            Err(Failure::Sql(error)) if connection.is_autocommit() => return Err(error),
+            Err(Failure::Sql(error)) => results.push(Err(store_error(path, error))),
+            Err(Failure::Conflict(error)) => results.push(Err(error)),
+        }
+    }
+    let end = if results.iter().any(Result::is_ok) {
+        "COMMIT"
+    } else {
+        "ROLLBACK"
+    };
+    run(connection, end).inspect_err(|_| {
+        if !connection.is_autocommit() {
+            // If this fails too, the next BEGIN says so.
+            let _ = run(connection, "ROLLBACK");
+        }
+    })
+}
+
+/// Applies one commit within the transaction; leaves nothing behind if it fails.
+fn one(connection: &Connection, records: Vec<Record>, alone: bool) -> Result<(), Failure> {
+    if alone {
+        return apply(connection, records);
+    }
+    run(connection, "SAVEPOINT one")?;
+    let result = apply(connection, records);
+    if !connection.is_autocommit() {
+        if result.is_err() {
+            run(connection, "ROLLBACK TO one")?;
+        }
+        run(connection, "RELEASE one")?;
+    }
+    result
+}
+
+fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.raw_execute().map(|_| ())
+}
+
+fn apply(connection: &Connection, records: Vec<Record>) -> Result<(), Failure> {
+    for record in records {
+        match record {
+            Record::Meta(key, value) => execute(
+                connection,
+                "INSERT OR REPLACE INTO meta (key, value) VALUES (?, ?)",
+                params![key, value],
+            )?,
+            Record::Folder(row) => put_folder(connection, &row)?,
+            Record::Target(row) => put_target(connection, &row)?,
+            Record::Item(row) => put_item(connection, &row)?,
+            Record::Gone(folder, id, gone) => execute(
+                connection,
+                "UPDATE item SET gone = ? WHERE folder = ? AND id = ?",
+                params![gone, folder.0, id.as_str()],
+            )?,
+            Record::Intent(intent) => put_intent(connection, &intent)?,
+            Record::Close(batch) => execute(
+                connection,
+                "DELETE FROM intent WHERE batch = ?",
+                params![int(batch)],
+            )?,
+            Record::Unclaimed(target, existing) => put_unclaimed(connection, target, &existing)?,
+            Record::ForgetUnclaimed(target) => execute(
+                connection,
+                "DELETE FROM unclaimed WHERE target = ?",
+                params![target.0],
+            )?,
+            Record::ReleaseClaims(target) => execute(
+                connection,
+                "UPDATE item SET target = NULL, target_id = NULL, \
+                 code = CASE state WHEN 'removed-there' THEN code END, \
+                 state = CASE state WHEN 'removed-there' THEN state ELSE 'pending' END \
+                 WHERE target = ?",
+                params![target.0],
+            )?,
+        }
+    }
+    Ok(())
+}
+
+fn execute(
+    connection: &Connection,
+    sql: &str,
+    params: impl rusqlite::Params,
+) -> rusqlite::Result<()> {
+    connection.prepare_cached(sql)?.execute(params).map(|_| ())
+}
+
+fn put_folder(connection: &Connection, row: &FolderRow) -> rusqlite::Result<()> {
+    let (state, reason) = folder_state(&row.state);
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO folder (no, id, path, role, identity, state, reason, target, \
+         cursor, rules, listed, token, messages) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        params![
+            row.no.0,
+            row.id.as_str(),
+            json(&row.path)?,
+            row.role.as_ref().map(name).transpose()?,
+            row.identity,
+            state,
+            reason,
+            row.target.map(|target| target.0),
+            row.cursor.as_ref().map(Cursor::as_str),
+            row.rules,
+            row.listed,
+            row.token.as_ref().map(Token::as_str),
+            row.exists.map(int),
+        ],
+    )
+}
+
+fn put_target(connection: &Connection, row: &TargetRow) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO target (no, id, path, identity, examined, messages, mark) \
+         VALUES (?, ?, ?, ?, ?, ?, ?)",
+        params![
+            row.no.0,
+            row.id.as_str(),
+            json(&row.path)?,
+            row.identity,
+            row.examined.as_ref().map(json).transpose()?,
+            row.messages.map(int),
+            row.mark.as_ref().map(json).transpose()?,
+        ],
+    )
+}
+
+fn put_intent(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT OR REPLACE INTO intent (batch, target, mark, settled_at, moved_from, items) \
+         VALUES (?, ?, ?, ?, ?, ?)",
+        params![
+            int(intent.batch),
+            intent.target.0,
+            json(&intent.mark)?,
+            int(intent.settled_at),
+            intent.moved_from.map(|target| target.0),
+            json(&intent.items)?,
+        ],
+    )
+}
+
+const PUT_ITEM: &str = "INSERT INTO item (number, folder, id, state, code, size, received, zone, \
+     flags, accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered) \
+     VALUES ((SELECT coalesce(max(number), -1) + 1 FROM item), \
+     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     ON CONFLICT (folder, id) DO UPDATE SET \
+     state = excluded.state, code = excluded.code, size = excluded.size, \
+     received = excluded.received, zone = excluded.zone, flags = excluded.flags, \
+     accepted = excluded.accepted, digest = excluded.digest, header = excluded.header, \
+     target = excluded.target, target_id = excluded.target_id, pass = excluded.pass, \
+     attempts = excluded.attempts, gone = excluded.gone, resent = excluded.resent, \
+     altered = excluded.altered";
+
+fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
+    if let Some((target, id)) = &row.target {
+        execute(
+            connection,
+            "DELETE FROM unclaimed WHERE target = ? AND id = ?",
+            params![target.0, id.as_str()],
+        )?;
+    }
+    let altered = match row.altered.as_slice() {
+        [] => None,
+        altered => Some(json(altered)?),
+    };
+    let written = execute(
+        connection,
+        PUT_ITEM,
+        params![
+            row.folder.0,
+            row.id.as_str(),
+            row.state.as_str(),
+            row.code,
+            int(row.size),
+            row.received.map(Timestamp::seconds),
+            row.received.map(Timestamp::offset_minutes),
+            row.flags.to_string(),
+            row.accepted.as_ref().map(ToString::to_string),
+            row.digest.as_ref().map(ContentDigest::as_bytes),
+            row.header.as_ref().map(HeaderDigest::as_bytes),
+            row.target.as_ref().map(|(target, _)| target.0),
+            row.target.as_ref().map(|(_, id)| id.as_str()),
+            row.pass,
+            row.attempts,
+            row.gone,
+            row.resent,
+            altered,
+        ],
+    );
+    written.map_err(|error| claimed(connection, row, error))
+}
+
+/// The index of claims is the only constraint that a row can violate: its other key is handled.
+fn claimed(connection: &Connection, row: &ItemRow, error: rusqlite::Error) -> Failure {
+    let Some((target, id)) = &row.target else {
+        return Failure::Sql(error);
+    };
+    if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
+        return Failure::Sql(error);
+    }
+    let holder = connection
+        .query_row(
+            "SELECT folder, id FROM item WHERE target = ? AND target_id = ?",
+            params![target.0, id.as_str()],
+            |found| Ok((found.get::<_, u32>(0)?, found.get::<_, String>(1)?)),
+        )
+        .optional();
+    match holder {
+        Ok(Some((folder, holder))) => Failure::Conflict(super::super::conflict(
+            row.folder,
+            &row.id,
+            id,
+            format!("{holder} of folder {folder}"),
+        )),
+        _ => Failure::Sql(error),
+    }
+}
+
+fn put_unclaimed(
+    connection: &Connection,
+    target: TargetNo,
+    existing: &Existing,
+) -> rusqlite::Result<()> {
+    execute(
+        connection,
+        "INSERT INTO unclaimed (target, id, size, flags, received, zone, header, digest) \
+         SELECT ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8 \
+         WHERE NOT EXISTS (SELECT 1 FROM item WHERE target = ?1 AND target_id = ?2) \
+         ON CONFLICT (target, id) DO NOTHING",
+        params![
+            target.0,
+            existing.id.as_str(),
+            existing.size.map(int),
+            existing.flags.to_string(),
+            existing.received.map(Timestamp::seconds),
+            existing.received.map(Timestamp::offset_minutes),
+            existing.header.as_ref().map(HeaderDigest::as_bytes),
+            existing.digest.as_ref().map(ContentDigest::as_bytes),
+        ],
+    )
+}

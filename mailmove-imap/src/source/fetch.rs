@@ -16,10 +16,10 @@ use super::{
     told::{Told, told},
 };
 use crate::{
-    error::{self, Doing},
+    error::{self, Doing, again},
     generate::{Out, generate},
     ids,
-    pool::{Lease, Pool, again},
+    pool::{Lease, Pool},
     session::{self, Mode},
     wire::{Code, FetchItem, FetchParams, MAX_SET, Response, Status, StatusKind, Tag, UidSet},
 };

@@ -1,6 +1,6 @@
 //! `ImapSource` against the embedded server: what it says, and what it costs.
 
-mod source_support;
+mod support;
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use mailmove_core::{
 };
 use mailmove_imap_testserver::{Action, Capability};
 use mailmove_testkit::mailbox::{FlagOp, InternalDate, NewMessage};
-use source_support::{Stage, Summary, body, collect, stage};
+use support::{Stage, Summary, body, collect, stage};
 
 /// Each combination of extensions that makes listing work in another way.
 const CHANGES: [(&str, &[Capability]); 3] = [

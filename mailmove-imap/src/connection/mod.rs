@@ -181,11 +181,6 @@ impl Connection {
         self.stalled.as_mut().reset(deadline);
     }
 
-    /// Commands that are not answered yet.
-    pub(crate) fn in_flight(&self) -> usize {
-        self.in_flight.len()
-    }
-
     /// Nothing is under way, so that the next owner starts from a clean state.
     pub(crate) fn is_clean(&self) -> bool {
         !self.dead
@@ -325,12 +320,6 @@ impl Connection {
             self.step(&mut Bytes::new()).await?;
         }
         Ok(())
-    }
-
-    /// Starts writing what is gathered, without waiting for the socket to take all of it. To be
-    /// called when nothing more is to be sent for a while but nothing is waited for either.
-    pub(crate) async fn flush(&mut self) -> Result<()> {
-        self.flush_to(0).await
     }
 
     /// The next thing that the server says. Writes what is gathered meanwhile. Cancel safe.

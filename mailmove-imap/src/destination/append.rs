@@ -12,7 +12,7 @@ use mailmove_core::{
 };
 
 use super::{
-    Inner, epoch, is_atomic, not_stored,
+    BATCH_ITEMS, Inner, is_atomic, is_other_epoch, not_stored,
     prepare::{Ready, Rules, needs_permanent},
     unknown,
 };
@@ -71,7 +71,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         lease,
         name,
         folder,
-        validity: epoch(&mark),
+        mark: &mark,
         fence: &*fence,
         out,
         poisoned: false,
@@ -90,6 +90,13 @@ async fn begin(
     mark: &Mark,
     items: &[Outgoing],
 ) -> Result<(Lease, MailboxName)> {
+    if items.len() > BATCH_ITEMS {
+        return Err(Error::new(
+            ErrorKind::Bug,
+            "a batch has more messages than were offered to take",
+        )
+        .with_context("messages", items.len().to_string()));
+    }
     let name = session::mailbox(folder)?;
     let mut lease = inner.pool.lease(None).await?;
     if needs_permanent(items) && inner.known.permanent(folder).is_none() {
@@ -103,17 +110,18 @@ async fn begin(
         if let Some(permanent) = &opened.permanent {
             inner.known.set_permanent(folder, permanent);
         }
-        if epoch(mark).is_some_and(|known| known != opened.validity) {
+        if is_other_epoch(mark, opened.validity) {
             return Err(gone(inner, folder));
         }
-    } else if let Some(known) =
-        epoch(mark).filter(|known| !inner.known.is_confirmed(folder, *known))
-    {
+    } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
         let status = match folders::status(&mut lease, folder).await {
             Err(error) if error.kind() == ErrorKind::NotFound => return Err(gone(inner, folder)),
             other => other?,
         };
-        if status.uid_validity.is_some_and(|now| now != known) {
+        if status
+            .uid_validity
+            .is_some_and(|now| is_other_epoch(mark, now))
+        {
             return Err(gone(inner, folder));
         }
     }
@@ -131,7 +139,7 @@ struct Append<'a> {
     lease: Lease,
     name: MailboxName,
     folder: FolderId,
-    validity: Option<u32>,
+    mark: &'a Mark,
     fence: &'a dyn Fence,
     out: &'a Out,
     /// The server may be running mail as commands: whatever it still says proves nothing.
@@ -310,7 +318,7 @@ impl Append<'_> {
         let Some(Code::AppendUid { validity, uids }) = &status.code else {
             return Vec::new();
         };
-        if self.validity.is_some_and(|known| known != *validity) || uids.count() != count as u64 {
+        if is_other_epoch(self.mark, *validity) || uids.count() != count as u64 {
             return Vec::new();
         }
         self.inner.known.confirm(&self.folder, *validity);

@@ -6,9 +6,10 @@ use std::{
     time::Duration,
 };
 
-use mailmove_core::model::{FolderId, Keyword};
+use mailmove_core::model::{FolderId, Keyword, Mark};
 use tokio::time::Instant;
 
+use super::is_other_epoch;
 use crate::{naming::Names, wire};
 
 /// How long an APPENDUID's word about a folder's UIDVALIDITY is trusted before it is asked anew.
@@ -99,11 +100,11 @@ impl Known {
         known.confirmed = Some((validity, Instant::now()));
     }
 
-    /// The folder was seen in this state of numbering so recently that asking again is no gain.
-    pub(super) fn is_confirmed(&self, folder: &FolderId, validity: u32) -> bool {
+    /// The folder was seen in the mark's state of numbering so recently that asking is no gain.
+    pub(super) fn is_confirmed(&self, folder: &FolderId, mark: &Mark) -> bool {
         let state = self.state();
         let confirmed = state.folders.get(folder).and_then(|known| known.confirmed);
-        confirmed.is_some_and(|(known, at)| known == validity && at.elapsed() < FRESH)
+        confirmed.is_some_and(|(now, at)| !is_other_epoch(mark, now) && at.elapsed() < FRESH)
     }
 
     /// Nothing is sure about this folder any more.

@@ -9,7 +9,7 @@ use mailmove_core::{
     model::{ContentDigest, FolderId, Timestamp},
 };
 
-use super::{Inner, epoch, prepare::core_flags};
+use super::{Inner, is_other_epoch, prepare::core_flags};
 use crate::{
     connection::Incoming,
     error::{self, Doing},
@@ -18,7 +18,7 @@ use crate::{
     session::{self, Mode, Opened},
     wire::{
         BodyContent, BodyStart, Fetch, FetchItem, FetchParams, FieldName, MAX_SET, Response,
-        Section, UidSet,
+        Section, ServerDate, UidSet,
     },
 };
 
@@ -74,8 +74,8 @@ async fn look(inner: &Arc<Inner>, probe: &Probe, out: &Out) -> Result<()> {
 
 /// Whether the folder is the one that the mark was taken of.
 fn check(probe: &Probe, opened: &Opened) -> Result<()> {
-    let known = probe.since.as_ref().and_then(epoch);
-    if known.is_some_and(|known| known != opened.validity) {
+    let since = probe.since.as_ref();
+    if since.is_some_and(|mark| is_other_epoch(mark, opened.validity)) {
         return Err(session::stale(&probe.folder));
     }
     Ok(())
@@ -265,7 +265,7 @@ impl Page<'_> {
         if let Some(flags) = &fetch.flags {
             existing.flags = core_flags(flags);
         }
-        if let Some(date) = fetch.internal_date.as_ref().and_then(|date| date.valid()) {
+        if let Some(date) = fetch.internal_date.as_ref().and_then(ServerDate::valid) {
             existing.received = Some(Timestamp::new(date.unix_seconds(), date.offset_minutes()));
         }
     }

@@ -220,9 +220,11 @@ impl Updater for ImapDestination {
     }
 }
 
-/// A number of UIDVALIDITY in a mark's epoch.
-fn epoch(mark: &Mark) -> Option<u32> {
-    mark.epoch.as_str().parse().ok()
+/// Whether a mark was taken of another state of numbering than this. A mark without epoch says
+/// nothing about that.
+fn is_other_epoch(mark: &Mark, validity: u32) -> bool {
+    let epoch = mark.epoch.as_str();
+    !epoch.is_empty() && epoch.parse() != Ok(validity)
 }
 
 /// The same error for another item of the request, kept as [`Outcome::NotStored`].

@@ -18,8 +18,8 @@ use crate::{
     error::{self, Doing},
     ids,
     wire::{
-        Capabilities, Code, Flags, MailboxName, Namespaces, Response, SelectParams, Status,
-        StatusKind,
+        Capabilities, Code, Command, Flags, MailboxName, Namespaces, Response, SelectParams,
+        Status, StatusKind,
     },
 };
 
@@ -240,6 +240,20 @@ impl Session {
         folder: &FolderId,
         mode: Mode,
         params: &SelectParams,
+        sink: impl FnMut(Response) + Send,
+    ) -> Result<Opened> {
+        self.open_folder_and(folder, mode, params, Vec::new(), sink)
+            .await
+    }
+
+    /// As [`open_folder`](Self::open_folder), with commands sent right behind it. They are yet to be
+    /// completed, also if the folder cannot be opened.
+    pub(crate) async fn open_folder_and(
+        &mut self,
+        folder: &FolderId,
+        mode: Mode,
+        params: &SelectParams,
+        behind: Vec<Command>,
         mut sink: impl FnMut(Response) + Send,
     ) -> Result<Opened> {
         self.selected = None;
@@ -253,10 +267,12 @@ impl Session {
         let command =
             command.map_err(|cause| encode(cause).with_context("folder", folder.as_str()))?;
         let mut opened = Opened::default();
-        let status = self
-            .connection
-            .run(command, |response| opened.note(response, &mut sink))
-            .await?;
+        self.connection.send(command).await?;
+        for command in behind {
+            self.connection.send(command).await?;
+        }
+        let note = |response| opened.note(response, &mut sink);
+        let status = self.connection.complete(tag, note).await?;
         if status.kind != StatusKind::Ok {
             return Err(error::refused(Doing::folder(verb), &status)
                 .with_context("folder", folder.as_str()));
@@ -292,14 +308,16 @@ impl Session {
         Ok(opened)
     }
 
-    /// Compares an opened folder with the identity known of it.
+    /// Compares an opened folder with the identity known of it. One that could not be identified
+    /// before (its STATUS was refused) is known by its messages' UIDVALIDITY alone.
     pub(crate) fn check_identity(
         &self,
         folder: &FolderId,
         opened: &Opened,
         identity: &str,
     ) -> Result<()> {
-        if self.identity(folder, opened).as_str() == identity {
+        let unknown = identity.starts_with("?=");
+        if unknown || self.identity(folder, opened).as_str() == identity {
             Ok(())
         } else {
             Err(stale(folder))

@@ -21,18 +21,15 @@ pub(super) struct Gathered {
     pub(super) header: Option<HeaderDigest>,
 }
 
-enum Sink {
-    Content(SpoolWriter),
-    Header,
-    Nowhere,
-}
-
 /// Takes bodies in as they pass by: one copy, hashed once.
 pub(super) struct Collector {
     spool: Spool,
-    sink: Sink,
+    /// Takes the present body.
+    writer: Option<SpoolWriter>,
     content: Option<Content>,
     header: Vec<u8>,
+    /// The present body is a header.
+    in_header: bool,
     has_header: bool,
 }
 
@@ -40,9 +37,10 @@ impl Collector {
     pub(super) fn new(spool: Spool) -> Self {
         Self {
             spool,
-            sink: Sink::Nowhere,
+            writer: None,
             content: None,
             header: Vec::new(),
+            in_header: false,
             has_header: false,
         }
     }
@@ -52,17 +50,17 @@ impl Collector {
     /// # Errors
     /// If no place can be made for it.
     pub(super) fn start(&mut self, start: &BodyStart, wanted: bool) -> Result<()> {
-        self.sink = match &start.section {
+        match &start.section {
             Section::Full if wanted && self.content.is_none() => {
-                Sink::Content(self.spool.writer(start.len)?)
+                self.writer = Some(self.spool.writer(start.len)?);
             }
             Section::HeaderFields(_) | Section::Header if wanted => {
                 self.header.clear();
                 self.has_header = true;
-                Sink::Header
+                self.in_header = true;
             }
-            _ => Sink::Nowhere,
-        };
+            _ => {}
+        }
         Ok(())
     }
 
@@ -71,23 +69,23 @@ impl Collector {
     /// # Errors
     /// If the disk is full or fails.
     pub(super) fn chunk(&mut self, octets: &[u8]) -> Result<()> {
-        match &mut self.sink {
-            Sink::Content(writer) => writer.write(octets),
-            Sink::Header => {
-                let room = HEADER_MOST.saturating_sub(self.header.len());
-                let part = octets.get(..room.min(octets.len())).unwrap_or_default();
-                self.header.extend_from_slice(part);
-                Ok(())
-            }
-            Sink::Nowhere => Ok(()),
+        if let Some(writer) = &mut self.writer {
+            return writer.write(octets);
         }
+        if self.in_header {
+            let room = HEADER_MOST.saturating_sub(self.header.len());
+            let part = octets.get(..room.min(octets.len())).unwrap_or_default();
+            self.header.extend_from_slice(part);
+        }
+        Ok(())
     }
 
     /// The body is complete.
     pub(super) fn end(&mut self) {
-        if let Sink::Content(writer) = std::mem::replace(&mut self.sink, Sink::Nowhere) {
+        if let Some(writer) = self.writer.take() {
             self.content = Some(writer.finish());
         }
+        self.in_header = false;
     }
 
     /// The response is complete.
@@ -138,8 +136,9 @@ impl Collector {
 
     /// What came of the response so far is of no use.
     pub(super) fn discard(&mut self) {
-        self.sink = Sink::Nowhere;
+        self.writer = None;
         self.content = None;
+        self.in_header = false;
         self.has_header = false;
     }
 }

@@ -1,5 +1,7 @@
 //! The beginning of a listing: opens the folder, and compares it with what a cursor remembers.
 
+use std::collections::HashSet;
+
 use mailmove_core::{
     error::Result,
     model::Flags,
@@ -10,10 +12,10 @@ use super::{
     collect::Collector,
     convert,
     cursor::Place,
-    told::{Told, told},
+    told::{self, told},
 };
 use crate::{
-    ids,
+    error, ids,
     session::{self, Mode, Opened, Session},
     wire::{
         Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, UidSet,
@@ -57,6 +59,39 @@ impl Default for Begun {
     }
 }
 
+impl Begun {
+    /// Everything in the folder.
+    async fn new(session: &mut Session, opened: &Opened, since: Option<&Place>) -> Result<Self> {
+        let mut end = uid_next(session, opened).await?.unwrap_or(1);
+        if let (Some(since), None) = (since, opened.uid_next) {
+            // The last message may have gone since.
+            end = end.max(since.next);
+        }
+        Ok(Self {
+            validity: opened.validity,
+            end,
+            exists: opened.exists,
+            modseq: opened.highest_modseq.filter(|modseq| *modseq > 0),
+            view: opened.view,
+            ..Self::default()
+        })
+    }
+
+    /// Not everything after all, but what is new.
+    fn go_on(&mut self, since: &Place, coverage: Coverage) {
+        self.coverage = coverage;
+        self.start = since.next;
+        self.below = since.below;
+        if coverage == Coverage::Rest {
+            // What changed before the cursor is still to be found, by a later listing.
+            let now = self.modseq;
+            self.modseq = since
+                .modseq
+                .filter(|then| now.is_some_and(|now| *then <= now));
+        }
+    }
+}
+
 /// What a server tells of the time since a modification sequence.
 #[derive(Debug, Default)]
 struct News {
@@ -86,9 +121,15 @@ impl News {
         }
     }
 
-    fn count_gone(&self) -> u64 {
+    /// Having forgotten what was removed when, a server names every UID that is not in use.
+    fn sane(&self, since: &Place) -> Told {
         let counts = self.gone.iter().map(UidSet::count);
-        counts.fold(0, u64::saturating_add)
+        let gone = counts.fold(0, u64::saturating_add);
+        if gone <= since.below.saturating_mul(2).saturating_add(1000) {
+            Told::Everything
+        } else {
+            Told::TooLittle
+        }
     }
 
     /// What became of messages below `next`.
@@ -114,62 +155,53 @@ pub(super) async fn begin(
     since: Option<Place>,
     collector: &mut Collector,
 ) -> Result<(Begun, Vec<Change>)> {
-    let mut news = News::default();
-    let (opened, resynced) = open(session, request, since, &mut news).await?;
-    check_identity(session, request, &opened)?;
-    let end = uid_next(session, &opened).await?.unwrap_or(1);
-    let end = match (&since, opened.uid_next) {
-        // The last message may have gone since.
-        (Some(since), None) => end.max(since.next),
-        _ => end,
-    };
-    let mut begun = Begun {
-        validity: opened.validity,
-        end,
-        exists: opened.exists,
-        modseq: opened.highest_modseq.filter(|modseq| *modseq > 0),
-        view: opened.view,
-        ..Begun::default()
-    };
-    let Some(since) = since else {
-        return Ok((begun, Vec::new()));
-    };
-    if since.validity != opened.validity || since.next > end {
-        return Err(session::stale(&request.folder));
-    }
-    begun.fresh = since.next;
-    if since.next == 1 {
-        // Nothing was there, so nothing of it can have changed.
-        begun.coverage = Coverage::Delta;
-        return Ok((begun, Vec::new()));
-    }
-    let known = match (since.modseq, begun.modseq) {
-        (Some(then), Some(now)) if then <= now && resynced => {
-            // Having forgotten what was removed when, a server names every UID that is not in use.
-            news.count_gone() <= since.below.saturating_mul(2).saturating_add(1000)
+    for asks in [true, true, false] {
+        let mut news = News::default();
+        let (opened, resynced) = open(session, request, since, &mut news).await?;
+        session.check_identity(&request.folder, &opened, &request.identity)?;
+        let mut begun = Begun::new(session, &opened, since.as_ref()).await?;
+        let Some(since) = since else {
+            return Ok((begun, Vec::new()));
+        };
+        if since.validity != opened.validity || since.next > begun.end {
+            return Err(session::stale(&request.folder));
         }
-        (Some(then), Some(now)) if then <= now => {
-            ask(session, since, then < now, &begun, &mut news, collector).await?
+        begun.fresh = since.next;
+        let told = match (since.modseq, begun.modseq) {
+            // Nothing was there, so nothing of it can have changed.
+            _ if since.next == 1 => Told::Everything,
+            (Some(then), Some(now)) if then <= now && resynced => news.sane(&since),
+            (Some(then), Some(now)) if then <= now && asks => {
+                ask(session, since, then < now, &begun, &mut news, collector).await?
+            }
+            _ => Told::TooLittle,
+        };
+        match told {
+            Told::Everything => {
+                begun.go_on(&since, Coverage::Delta);
+                let changes = news.into_changes(since.validity, since.next);
+                return Ok((begun, changes));
+            }
+            Told::TooLittle if since.complete => return Ok((begun, Vec::new())),
+            Told::TooLittle => {
+                begun.go_on(&since, Coverage::Rest);
+                return Ok((begun, Vec::new()));
+            }
+            // Messages went while we asked, so the numbers no longer fit.
+            Told::Moved => session.forget_folder(),
         }
-        _ => false,
-    };
-    if known {
-        begun.coverage = Coverage::Delta;
-        begun.start = since.next;
-        begun.below = since.below;
-        let changes = news.into_changes(since.validity, since.next);
-        return Ok((begun, changes));
     }
-    if !since.complete {
-        begun.coverage = Coverage::Rest;
-        begun.start = since.next;
-        begun.below = since.below;
-        // What changed before the cursor is still to be found by a later listing.
-        begun.modseq = since
-            .modseq
-            .filter(|then| begun.modseq.is_some_and(|now| *then <= now));
-    }
-    Ok((begun, Vec::new()))
+    Err(error::unexpected(
+        "the folder's numbers change as it is opened",
+    ))
+}
+
+/// What could be found out of the time since a cursor.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Everything,
+    TooLittle,
+    Moved,
 }
 
 /// True if the server was asked for the changes, and told them to `news`.
@@ -207,22 +239,6 @@ async fn open(
     }
 }
 
-/// Makes sure that the folder is the one meant. One that could not be identified before (its STATUS
-/// was refused) is known by its messages' UIDVALIDITY alone.
-///
-/// # Errors
-/// Stale, if it is not.
-pub(super) fn check_identity(
-    session: &Session,
-    request: &ListRequest,
-    opened: &Opened,
-) -> Result<()> {
-    if request.identity.starts_with("?=") {
-        return Ok(());
-    }
-    session.check_identity(&request.folder, opened, &request.identity)
-}
-
 /// UIDNEXT; asks for the last message where the server does not say. `None`: there is none.
 ///
 /// # Errors
@@ -251,8 +267,8 @@ pub(super) async fn uid_next(session: &mut Session, opened: &Opened) -> Result<O
 }
 
 /// Asks a server with CONDSTORE, but without QRESYNC, for changed flags (`changed`: there are some),
-/// and whether as many messages are below the cursor as there were. True if it could tell, and none
-/// is missing: which one is missing it does not say.
+/// and whether as many messages are below the cursor as there were. Which one is missing it cannot
+/// tell.
 async fn ask(
     session: &mut Session,
     since: Place,
@@ -260,7 +276,7 @@ async fn ask(
     begun: &Begun,
     news: &mut News,
     collector: &mut Collector,
-) -> Result<bool> {
+) -> Result<Told> {
     let mut tags = Vec::new();
     let later = since.next < begun.end;
     let asked = [
@@ -285,22 +301,27 @@ async fn ask(
             .await?;
         tags.push(tag);
     }
-    let mut told_all = true;
-    let mut fresh = std::collections::HashSet::new();
+    let (mut ok, mut moved) = (true, false);
+    let mut fresh = HashSet::new();
     while !tags.is_empty() {
         match told(&mut session.connection, collector, |_| false).await? {
-            Told::Message(gathered) => {
+            told::Told::Message(gathered) => {
                 news.flags(&gathered.fetch);
-                fresh.extend(gathered.fetch.uid.filter(|uid| *uid >= since.next));
+                let uid = gathered.fetch.uid;
+                fresh.extend(uid.filter(|uid| (since.next..begun.end).contains(uid)));
             }
-            Told::Expunged(_) | Told::Vanished(_) | Told::Unreadable { .. } => told_all = false,
-            Told::Done(tag, status) => {
+            told::Told::Expunged(_) | told::Told::Vanished(_) => moved = true,
+            told::Told::Unreadable { .. } => ok = false,
+            told::Told::Done(tag, status) => {
                 tags.retain(|open| *open != tag);
-                told_all &= status.kind == StatusKind::Ok;
+                ok &= status.kind == StatusKind::Ok;
             }
         }
     }
-    fresh.retain(|uid| *uid < begun.end);
     let below = u64::from(begun.exists).checked_sub(fresh.len() as u64);
-    Ok(told_all && below == Some(since.below))
+    Ok(match (moved, ok && below == Some(since.below)) {
+        (true, _) => Told::Moved,
+        (false, true) => Told::Everything,
+        (false, false) => Told::TooLittle,
+    })
 }

@@ -16,18 +16,23 @@ use super::{
     told::{Told, told},
 };
 use crate::{
-    error::{self, Doing},
+    error::{self, Doing, again},
     generate::{Out, generate},
     ids,
-    pool::{Lease, Pool, again},
+    pool::{Lease, Pool},
     session::{self, Mode},
-    wire::{Code, FetchItem, FetchParams, MAX_SET, Response, Status, StatusKind, Tag, UidSet},
+    wire::{
+        Code, Command, FetchItem, FetchParams, MAX_SET, Response, SelectParams, Status, StatusKind,
+        Tag, UidSet,
+    },
 };
 
 /// Commands sent ahead. Some servers take up no more than a few.
 const AHEAD: usize = 4;
 /// Refusals in a row after which the others are not asked for one by one.
 const REFUSALS_MOST: u32 = 10;
+
+const CONTENT: &[FetchItem] = &[FetchItem::Uid, FetchItem::Body];
 
 /// See [`Source::fetch`](mailmove_core::source::Source::fetch).
 pub(super) fn fetch(pool: Arc<Pool>, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
@@ -74,22 +79,50 @@ impl Fetching {
             ));
         }
         let mut lease = pool.lease(Some(&request.folder)).await?;
-        let opened = if request.identity.starts_with("?=") {
-            lease.enter(&request.folder, Mode::Read).await?
-        } else {
-            lease
-                .enter_same(&request.folder, Mode::Read, &request.identity)
-                .await?
-        };
-        if validity.is_some_and(|validity| validity != opened.validity) {
-            return Err(session::stale(&request.folder));
-        }
         let mut collector = Collector::new(pool.access().edges.spool.clone());
         let set: UidSet = self.wanted.keys().copied().collect();
-        self.contents(&mut lease, &mut collector, set.split(MAX_SET))
+        let mut asking = Asking::new(set.split(MAX_SET));
+        self.open(&mut lease, &request, validity, &mut asking)
             .await?;
+        self.contents(&mut lease, &mut collector, asking).await?;
         self.one_by_one(&mut lease, &mut collector).await?;
         self.verify(&mut lease).await
+    }
+
+    /// Opens the folder, even if it is open: it may be another one by now. The first commands go
+    /// right behind, so that this costs no time.
+    async fn open(
+        &self,
+        lease: &mut Lease,
+        request: &FetchRequest,
+        validity: Option<u32>,
+        asking: &mut Asking,
+    ) -> Result<()> {
+        let mut behind = Vec::new();
+        while let Some(set) = asking.next() {
+            let command = command(lease, &set, CONTENT)?;
+            asking.in_flight.push_back((command.tag(), set));
+            behind.push(command);
+        }
+        let folder = &request.folder;
+        let opened = lease
+            .open_folder_and(folder, Mode::Read, &SelectParams::Plain, behind, |_| {})
+            .await;
+        let opened = match opened {
+            Err(error) if error.scope() <= Scope::Folder => {
+                // Without a folder they are refused, and the connection is still of use.
+                for (tag, _) in asking.in_flight.drain(..) {
+                    lease.connection.complete(tag, |_| {}).await?;
+                }
+                return Err(error);
+            }
+            opened => opened?,
+        };
+        lease.check_identity(folder, &opened, &request.identity)?;
+        match validity {
+            Some(validity) if validity != opened.validity => Err(session::stale(folder)),
+            _ => Ok(()),
+        }
     }
 
     /// Sorts the request by UID. Answers what it can without asking. All that is left has the same
@@ -110,23 +143,19 @@ impl Fetching {
         first
     }
 
-    /// Asks for the contents of these sets, a few commands ahead.
+    /// Takes contents in, a few commands ahead.
     async fn contents(
         &mut self,
         lease: &mut Lease,
         collector: &mut Collector,
-        sets: Vec<UidSet>,
+        mut asking: Asking,
     ) -> Result<()> {
-        let mut to_ask = VecDeque::from(sets);
-        let mut in_flight: VecDeque<(Tag, UidSet)> = VecDeque::new();
         loop {
-            while in_flight.len() < AHEAD
-                && let Some(set) = to_ask.pop_front()
-            {
-                let tag = ask(lease, &set, &[FetchItem::Uid, FetchItem::Body]).await?;
-                in_flight.push_back((tag, set));
+            while let Some(set) = asking.next() {
+                let tag = ask(lease, &set, CONTENT).await?;
+                asking.in_flight.push_back((tag, set));
             }
-            if in_flight.is_empty() {
+            if asking.in_flight.is_empty() {
                 return Ok(());
             }
             let wanted = &self.wanted;
@@ -137,8 +166,8 @@ impl Fetching {
                 // A listing that goes on later on this connection must not count on the numbers.
                 Told::Expunged(_) | Told::Vanished(_) => lease.forget_folder(),
                 Told::Done(tag, status) => {
-                    let at = in_flight.iter().position(|(sent, _)| *sent == tag);
-                    if let Some((_, set)) = at.and_then(|at| in_flight.remove(at)) {
+                    let at = asking.in_flight.iter().position(|(sent, _)| *sent == tag);
+                    if let Some((_, set)) = at.and_then(|at| asking.in_flight.remove(at)) {
                         self.done(&set, &status)?;
                     }
                 }
@@ -184,8 +213,8 @@ impl Fetching {
                 let refusal = if alone || refusals >= REFUSALS_MOST {
                     Some(again(&error))
                 } else {
-                    let set = UidSet::from_iter([uid]);
-                    self.contents(lease, collector, vec![set]).await?;
+                    let alone = Asking::new(vec![UidSet::from_iter([uid])]);
+                    self.contents(lease, collector, alone).await?;
                     self.refused.pop().map(|(_, error)| error)
                 };
                 match refusal {
@@ -238,14 +267,39 @@ impl Fetching {
     }
 }
 
-async fn ask(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<Tag> {
+/// Commands to send, and those sent.
+struct Asking {
+    later: VecDeque<UidSet>,
+    in_flight: VecDeque<(Tag, UidSet)>,
+}
+
+impl Asking {
+    fn new(sets: Vec<UidSet>) -> Self {
+        Self {
+            later: sets.into(),
+            in_flight: VecDeque::new(),
+        }
+    }
+
+    /// The next set, if it may be asked for now.
+    fn next(&mut self) -> Option<UidSet> {
+        let may = self.in_flight.len() < AHEAD;
+        may.then(|| self.later.pop_front()).flatten()
+    }
+}
+
+fn command(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<Command> {
     let tag = lease.connection.tag();
     let encoder = lease.connection.encoder();
-    let command = encoder.uid_fetch(tag, set, items, FetchParams::default());
-    lease
-        .connection
-        .send(command.map_err(session::encode)?)
-        .await?;
+    encoder
+        .uid_fetch(tag, set, items, FetchParams::default())
+        .map_err(session::encode)
+}
+
+async fn ask(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<Tag> {
+    let command = command(lease, set, items)?;
+    let tag = command.tag();
+    lease.connection.send(command).await?;
     Ok(tag)
 }
 

@@ -83,6 +83,8 @@ struct Listing {
     lease: Option<Lease>,
     /// The opening of the folder that `count` follows.
     view: u64,
+    /// Messages went since then.
+    moved: bool,
     collector: Collector,
     ready: VecDeque<Page>,
     begun: Begun,
@@ -120,6 +122,7 @@ impl Listing {
             stage: Stage::Start,
             lease: None,
             view: 0,
+            moved: false,
             collector: Collector::new(spool),
             ready: VecDeque::new(),
             begun: Begun::default(),
@@ -207,6 +210,11 @@ impl Listing {
             self.finish();
         } else if self.streams() {
             self.lease = Some(lease);
+            return Ok(());
+        }
+        if std::mem::take(&mut self.moved) {
+            // Whoever comes next would not hear of it.
+            lease.forget_folder();
         }
         Ok(())
     }
@@ -215,14 +223,12 @@ impl Listing {
     async fn reopen(&mut self) -> Result<Lease> {
         let folder = &self.request.folder;
         let mut lease = self.pool.lease(Some(folder)).await?;
-        let opened = lease.enter(folder, Mode::Read).await?;
+        let identity = &self.request.identity;
+        let opened = lease.enter_same(folder, Mode::Read, identity).await?;
         if opened.view == self.view {
             return Ok(lease);
         }
         // Another opening has other numbers.
-        lease.forget_folder();
-        let opened = lease.enter(folder, Mode::Read).await?;
-        delta::check_identity(&lease, &self.request, &opened)?;
         self.view = opened.view;
         self.count.reopened(opened.exists);
         if let Some(end) = delta::uid_next(&mut lease, &opened).await? {
@@ -294,8 +300,14 @@ impl Listing {
                 self.note(seq, uid, Box::new(listed));
             }
             Told::Unreadable { .. } => {}
-            Told::Expunged(seq) => self.count.expunged(seq),
-            Told::Vanished(uids) => self.vanished(&uids),
+            Told::Expunged(seq) => {
+                self.count.expunged(seq);
+                self.moved = true;
+            }
+            Told::Vanished(uids) => {
+                self.vanished(&uids);
+                self.moved = true;
+            }
             Told::Done(tag, status) => self.done(session, tag, &status).await?,
         }
         if self.streams() && self.ordered && self.is_page_full() {

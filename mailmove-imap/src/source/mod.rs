@@ -74,7 +74,9 @@ impl Source for ImapSource {
         capabilities.keeps_received = true;
         capabilities.keeps_keywords = true;
         capabilities.change_tokens = condstore;
-        capabilities.deltas = condstore;
+        // With CONDSTORE alone removals make a folder be listed again.
+        capabilities.deltas =
+            server.capabilities.has("QRESYNC") && server.capabilities.has("ENABLE");
         Ok(capabilities)
     }
 

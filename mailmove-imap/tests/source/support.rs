@@ -165,7 +165,7 @@ impl Summary {
                     self.flags.insert(id, flags);
                 }
                 Change::Removed(id) => self.removed.push(id),
-                other => panic!("{other:?}"),
+                other => unreachable!("{other:?}"),
             }
         }
         self.pages.push((count, page.next.clone()));

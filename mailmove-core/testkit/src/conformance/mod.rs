@@ -18,7 +18,7 @@
 //! }
 //! ```
 //!
-//! Which trials run is decided by the adapter's [`Capabilities`](mailmove_core::model::Capabilities);
+//! Which trials run is decided by the adapter's [`Capabilities`];
 //! what is left out is shown as ignored, with its reason. A harness whose server is absent shows one
 //! ignored trial, and a failed one if the environment's `MAILMOVE_REQUIRE` (harness names with
 //! commas between) names it: so a run in CI can't be green by absence.

@@ -30,6 +30,7 @@
 
 mod context;
 mod destination;
+mod door;
 mod harness;
 mod memory;
 mod source;
@@ -41,6 +42,7 @@ use mailmove_core::{Edges, model::Capabilities};
 use tokio::runtime::Runtime;
 
 use context::{Check, Context, Stop};
+pub use door::BackDoor;
 pub use harness::{BoxError, Disturbance, Done, Harness, Keeps, Taken, TestAccount, Wrapped};
 pub use memory::MemoryHarness;
 

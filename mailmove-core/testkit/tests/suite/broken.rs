@@ -15,7 +15,7 @@ use mailmove_core::{
     source::{BoxStream, Change, Coverage, FetchRequest, Fetched, ListRequest, Page},
 };
 use mailmove_testkit::{
-    conformance::{BoxError, Disturbance, Done, Harness, TestAccount},
+    conformance::{BackDoor, BoxError, Disturbance, Done, Harness, TestAccount},
     corpus::CorpusMessage,
     mailbox::{FlagOp, Store},
     memory::{Fault, MemoryMailbox},
@@ -88,7 +88,8 @@ impl Harness for BrokenHarness {
             _ => {}
         }
         let sin = self.0;
-        Ok(Arc::new(Account(Broken { mailbox, sin })))
+        let door = BackDoor::new(mailbox.account().clone());
+        Ok(Arc::new(Account(Broken { mailbox, sin }, door)))
     }
 
     fn huge(&self) -> usize {
@@ -97,15 +98,7 @@ impl Harness for BrokenHarness {
 }
 
 #[derive(Debug)]
-struct Account(Broken);
-
-impl Account {
-    fn uid(&self, folder: &FolderPath, place: usize) -> u32 {
-        let account = self.0.mailbox.account();
-        let id = account.folder(folder.names()).unwrap().id;
-        account.uids(id).unwrap()[place]
-    }
-}
+struct Account(Broken, BackDoor);
 
 #[async_trait]
 impl TestAccount for Account {
@@ -124,14 +117,7 @@ impl TestAccount for Account {
     }
 
     async fn create(&self, folder: &FolderSpec) -> std::result::Result<Done, BoxError> {
-        let account = self.0.mailbox.account();
-        if let Ok(id) = account.create(folder.path.names()) {
-            let role = folder
-                .role
-                .and_then(mailmove_core::model::Role::special_use);
-            account.set_special_use(id, role.as_slice())?;
-        }
-        Ok(Done::Yes)
+        self.1.create(folder)
     }
 
     async fn fill(
@@ -139,17 +125,11 @@ impl TestAccount for Account {
         folder: &FolderPath,
         messages: &[CorpusMessage],
     ) -> std::result::Result<(), BoxError> {
-        let account = self.0.mailbox.account();
-        let id = account.folder(folder.names())?.id;
-        account.append(
-            id,
-            messages.iter().map(CorpusMessage::to_new_message).collect(),
-        )?;
-        Ok(())
+        self.1.fill(folder, messages)
     }
 
     async fn dump(&self) -> std::result::Result<Snapshot, BoxError> {
-        Ok(Snapshot::of(self.0.mailbox.account()))
+        Ok(self.1.dump())
     }
 
     async fn disturb(
@@ -157,24 +137,7 @@ impl TestAccount for Account {
         folder: &FolderPath,
         what: Disturbance,
     ) -> std::result::Result<Done, BoxError> {
-        let account = self.0.mailbox.account();
-        let id = account.folder(folder.names())?.id;
-        match what {
-            Disturbance::SetFlags { message, flags } => {
-                let flags = flags.to_string();
-                let flags: Vec<&str> = flags.split(' ').filter(|f| !f.is_empty()).collect();
-                account.store(id, &[self.uid(folder, message)], FlagOp::Set, &flags, None)?;
-            }
-            Disturbance::Expunge { message } => {
-                account.remove(id, &[self.uid(folder, message)])?;
-            }
-            Disturbance::Rename { to } => account.rename(folder.names(), to.names())?,
-            Disturbance::Delete => account.delete(folder.names())?,
-            Disturbance::Renumber => drop(account.bump_uidvalidity(id)?),
-            Disturbance::ReadOnly => account.set_read_only(id, true)?,
-            _ => account.configure(|limits| limits.quota_messages = Some(1)),
-        }
-        Ok(Done::Yes)
+        self.1.disturb(folder, what)
     }
 
     fn native(&self, id: &MessageId) -> Option<String> {

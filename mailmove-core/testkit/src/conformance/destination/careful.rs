@@ -134,6 +134,35 @@ pub(super) async fn full(context: Context) -> Check {
     all_refused(&context, Disturbance::Full, &[ErrorKind::Quota]).await
 }
 
+/// A batch of which only a part fits: what is told is true, and nothing is left in doubt.
+pub(super) async fn until_full(context: Context) -> Check {
+    let inbox = FolderPath::inbox();
+    let destination = context.destination().await?;
+    let folder = made(destination.as_ref(), &inbox).await?;
+    let room = Disturbance::RoomFor { messages: 2 };
+    context.disturb(&inbox, room).await?;
+    let limits = context.can()?.batching;
+    let mut stored = 0;
+    // The second batch finds room where the first one was too large as a whole.
+    for count in [limits.max_items.min(5), 1, 1, 1] {
+        let items: Vec<Outgoing> = letters(count).iter().map(outgoing).collect();
+        for outcome in append(destination.as_ref(), &folder, items).await? {
+            match outcome {
+                Outcome::Stored(_) => stored += 1,
+                Outcome::NotStored(error) if error.kind() == ErrorKind::Quota => {}
+                other => return Err(format!("neither stored nor full: {other:?}").into()),
+            }
+        }
+        check_eq!(
+            context.dump().await?.messages(&inbox).len(),
+            stored,
+            "messages"
+        );
+    }
+    check_eq!(stored, 2, "messages that fit");
+    Ok(())
+}
+
 pub(super) async fn read_only(context: Context) -> Check {
     let kinds = [ErrorKind::Denied, ErrorKind::Refused];
     all_refused(&context, Disturbance::ReadOnly, &kinds).await

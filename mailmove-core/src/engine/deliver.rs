@@ -185,9 +185,7 @@ impl Sender {
             // What is in doubt comes first: nothing may be sent again before it is settled.
             if !unknown.is_empty() {
                 let again = self.settle(lane, intent, unknown, &mut done).await?;
-                if !again.is_empty() {
-                    queue.push_front(again);
-                }
+                self.send_again(lane, again, &mut queue, &mut done);
             }
             if let Some(error) = self.refused(lane, refused, &mut queue, &mut done).await? {
                 return Ok((done, Some(error)));
@@ -338,8 +336,45 @@ impl Sender {
         }
         for work in &mut again {
             work.row.resent = true;
+            work.doubts += 1;
         }
         Ok(again)
+    }
+
+    /// A message on which a server chokes must not be sent for ever, nor take its neighbours with
+    /// it: in doubt twice, they go in halves, and one alone fails in the end.
+    fn send_again(
+        &self,
+        lane: &Lane,
+        mut again: Vec<Work>,
+        queue: &mut VecDeque<Vec<Work>>,
+        done: &mut Vec<ItemRow>,
+    ) {
+        let most = self.engine.options.attempts.max(2);
+        let doubts = again.iter().map(|work| work.doubts).max().unwrap_or(0);
+        match again.len() {
+            0 => {}
+            1 if doubts >= most => {
+                let error = Error::new(ErrorKind::Interrupted, "no word on this message")
+                    .with_scope(Scope::Message)
+                    .with_code("destination/no-answer")
+                    .with_context("attempts", doubts.to_string())
+                    .with_remedy(
+                        "The destination breaks off when it gets this message; ask its operator, \
+                         or save the message by hand.",
+                    );
+                for mut work in again {
+                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
+                    done.push(work.row);
+                }
+            }
+            len if len > 1 && doubts >= 2 => {
+                let back = again.split_off(len / 2);
+                queue.push_front(back);
+                queue.push_front(again);
+            }
+            _ => queue.push_front(again),
+        }
     }
 
     /// Reads the job's first stored message back: that decides whether equal bytes can be relied on.

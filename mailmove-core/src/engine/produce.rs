@@ -40,6 +40,8 @@ pub(super) struct Batch {
 pub(super) struct Work {
     pub(super) row: ItemRow,
     pub(super) content: Content,
+    /// How often it was sent without a word on what became of it.
+    pub(super) doubts: u32,
 }
 
 /// What a listing said as a whole.
@@ -403,7 +405,11 @@ impl Producer {
             self.flush().await?;
         }
         self.bytes += content.size();
-        self.batch.work.push(Work { row, content });
+        self.batch.work.push(Work {
+            row,
+            content,
+            doubts: 0,
+        });
         Ok(())
     }
 

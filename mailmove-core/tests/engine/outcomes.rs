@@ -178,3 +178,19 @@ async fn a_wrong_password_is_told_at_once() {
     let error = world.try_run().await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Auth);
 }
+
+#[tokio::test]
+async fn a_message_on_which_the_server_chokes_fails_alone() {
+    let world = with_inbox(40);
+    // However often it is sent: the connection breaks at the first message of whatever comes.
+    for n in 0..6 {
+        world
+            .destination
+            .arm(Fault::Append(n, AppendFault::Unknown(Landing::Lost)));
+    }
+    let report = world.try_run().await.unwrap();
+    assert!(of(&report, "INBOX").is_closed(), "{report:#?}");
+    world.destination.disarm();
+    world.run().await;
+    world.assert_equal();
+}

@@ -74,6 +74,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         validity: epoch(&mark),
         fence: &*fence,
         out,
+        poisoned: false,
     };
     if is_atomic(&append.lease.server) {
         append.together(ready).await;
@@ -95,6 +96,7 @@ async fn begin(
         let opened = lease
             .open_folder(folder, Mode::Write, &Default::default(), |_| {})
             .await?;
+        lease.leave().await?;
         if opened.read_only {
             return Err(error::read_only().with_context("folder", folder.as_str()));
         }
@@ -104,7 +106,6 @@ async fn begin(
         if epoch(mark).is_some_and(|known| known != opened.validity) {
             return Err(gone(inner, folder));
         }
-        lease.leave().await?;
     } else if let Some(known) =
         epoch(mark).filter(|known| !inner.known.is_confirmed(folder, *known))
     {
@@ -133,6 +134,8 @@ struct Append<'a> {
     validity: Option<u32>,
     fence: &'a dyn Fence,
     out: &'a Out,
+    /// The server may be running mail as commands: whatever it still says proves nothing.
+    poisoned: bool,
 }
 
 /// A single APPEND that is under way.
@@ -318,6 +321,7 @@ impl Append<'_> {
 
     /// BAD where the body was on its way already: the server may be running the mail as commands.
     fn misunderstood(&mut self, status: &Status) -> Error {
+        self.poisoned = true;
         self.lease.connection.kill();
         self.inner.known.wait_for_leave();
         error::refused(Doing::message("APPEND"), status)
@@ -486,7 +490,9 @@ impl Append<'_> {
     ) {
         self.lease.connection.kill();
         let mut ignored = None;
-        while let Ok(Some(incoming)) = self.lease.connection.ready() {
+        while !self.poisoned
+            && let Ok(Some(incoming)) = self.lease.connection.ready()
+        {
             if self
                 .settle(incoming, &mut pending, &mut ignored)
                 .await

@@ -6,6 +6,7 @@
 pub mod checkpoint;
 pub mod destination;
 pub mod edge;
+mod engine;
 pub mod error;
 pub mod identity;
 pub mod map;

@@ -8,6 +8,7 @@ use crate::{
     checkpoint::CheckpointStore,
     destination::{Depth, Destination},
     edge::Edges,
+    engine,
     error::{Error, ErrorKind, Result},
     model::JobId,
     observe::{Observer, Silent},
@@ -19,8 +20,8 @@ use crate::{
 /// Moves one mailbox. Build it with [`Migration::builder`].
 #[derive(Debug)]
 pub struct Migration {
-    #[allow(dead_code, reason = "filled by the engine")]
     inner: MigrationBuilder,
+    store: Arc<dyn CheckpointStore>,
 }
 
 /// Collects what a [`Migration`] needs.
@@ -65,7 +66,7 @@ impl Migration {
     /// # Errors
     /// If a side cannot be reached or the store cannot be read.
     pub async fn plan(&self) -> Result<Plan> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        engine::plan(&self.inner, &self.store, &self.job()).await
     }
 
     /// Runs one pass: the first copies everything, later ones bring what is new.
@@ -78,7 +79,7 @@ impl Migration {
     /// If the pass could not begin: a side cannot be reached or refuses the login, the job is
     /// locked, the store cannot be read. What ends a pass later is in [`Report::stopped`].
     pub async fn run(&self) -> Result<Report> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+        engine::run(&self.inner, &self.store, &self.job()).await
     }
 
     /// Compares what the ledger says was stored with what the destination holds:
@@ -86,8 +87,8 @@ impl Migration {
     ///
     /// # Errors
     /// If a side cannot be reached or the store cannot be read.
-    pub async fn verify(&self, _depth: Depth) -> Result<Verification> {
-        Err(Error::new(ErrorKind::Unsupported, "not yet"))
+    pub async fn verify(&self, depth: Depth) -> Result<Verification> {
+        engine::verify(&self.inner, &self.store, &self.job(), depth).await
     }
 }
 
@@ -132,12 +133,12 @@ impl MigrationBuilder {
     /// # Errors
     /// [`ErrorKind::Config`] if there is no store, or both sides are the same mailbox.
     pub fn build(self) -> Result<Migration> {
-        if self.store.is_none() {
+        let Some(store) = self.store.clone() else {
             return Err(
                 Error::new(ErrorKind::Config, "a migration needs a checkpoint store")
                     .with_code("config/store"),
             );
-        }
+        };
         let (from, to) = (self.source.endpoint(), self.destination.endpoint());
         if from == to {
             return Err(Error::new(
@@ -147,7 +148,7 @@ impl MigrationBuilder {
             .with_code("config/same-mailbox")
             .with_context("mailbox", from.to_string()));
         }
-        Ok(Migration { inner: self })
+        Ok(Migration { inner: self, store })
     }
 }
 
@@ -160,6 +161,11 @@ impl Stop {
     #[must_use]
     pub fn new() -> Self {
         Self::default()
+    }
+
+    /// One that is asked when this one is, and may be asked on its own.
+    pub(crate) fn child(&self) -> Self {
+        Self(self.0.child_token())
     }
 
     /// Asks. May be called from anywhere, any number of times.

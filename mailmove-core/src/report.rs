@@ -21,7 +21,7 @@ pub struct Report {
     pub destination: String,
     /// Each folder of the source once, in the source's order.
     pub folders: Vec<FolderReport>,
-    /// Messages that could not be moved; at most [`MOST_LISTED`], see [`FolderReport::failed`] for
+    /// Messages that could not be moved; at most [`MOST_LISTED`], see [`Tally::failed`] for
     /// their number.
     pub failures: Vec<Failure>,
     /// Why the pass ended early, if it did.

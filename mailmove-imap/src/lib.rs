@@ -1,1 +1,19 @@
-//! Work in progress.
+//! IMAP source and destination for mailmove.
+
+mod config;
+mod connection;
+mod destination;
+mod error;
+mod folders;
+mod generate;
+mod ids;
+mod naming;
+mod pool;
+mod session;
+mod source;
+#[doc(hidden)]
+pub mod wire;
+
+pub use config::{ImapConfig, Security};
+pub use destination::ImapDestination;
+pub use source::ImapSource;

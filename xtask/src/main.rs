@@ -1,2 +1,53 @@
-//! Work in progress.
-fn main() {}
+//! Development tasks of this repository: `cargo xtask help` lists them.
+#![allow(
+    clippy::print_stdout,
+    clippy::print_stderr,
+    reason = "a development tool talks to the person who started it"
+)]
+
+mod checks;
+mod process;
+mod servers;
+mod test;
+mod workspace;
+
+use std::process::ExitCode;
+
+/// An error with its whole explanation in the text; nothing here is handled by kind.
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+
+const HELP: &str = "\
+Development tasks of mailmove.
+
+  cargo xtask test                 format, lints, tests on real servers, docs, packages
+      --quick                      without servers and packages
+      --only STEP                  this step only; may be repeated
+      --require-servers            a server that cannot be had is a failure, not a skip
+
+  cargo xtask servers fetch        unpack Dovecot and the independent clients under target/
+  cargo xtask servers start        start the Dovecot instances; they stay until `stop`
+      --quota SIZE                 storage of users named quota* (default 1M)
+  cargo xtask servers env          print what the tests read, as shell exports
+  cargo xtask servers stop         stop them and remove their mail
+";
+
+fn main() -> ExitCode {
+    let args: Vec<String> = std::env::args().skip(1).collect();
+    let args: Vec<&str> = args.iter().map(String::as_str).collect();
+    let outcome = match args.as_slice() {
+        ["test", rest @ ..] => test::command(rest),
+        ["servers", rest @ ..] => servers::command(rest),
+        ["help" | "--help" | "-h"] | [] => {
+            print!("{HELP}");
+            Ok(())
+        }
+        _ => Err(format!("unknown task `{}`\n\n{HELP}", args.join(" ")).into()),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("xtask: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

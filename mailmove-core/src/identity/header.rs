@@ -28,7 +28,8 @@ pub const HEADER_FIELDS: [&str; 12] = [
 /// This is a file format. Version `h1`: for each field of the list, in the list's order, for each
 /// occurrence in the message's order: the field's name in lower case, `:`, the value with every
 /// run of blanks, tabs, CR and LF replaced by one blank and trimmed, every byte above 0x7F and
-/// every NUL replaced by `X` (servers munge them so), and LF. BLAKE3 of it all, first 16 bytes.
+/// every NUL replaced by `X` (servers munge them so), and LF. BLAKE3 of it all, first 16 bytes, of
+/// which the lowest bit of the last is set if there is a `Received` field, else cleared.
 /// A header ends at the first empty line; lines may end in CRLF or LF. A line without a colon that
 /// continues nothing is ignored.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -55,6 +56,10 @@ impl HeaderDigest {
         }
         let mut out = [0; 16];
         hasher.finalize_xof().fill(&mut out);
+        let traced = fields
+            .iter()
+            .any(|(name, _)| name.eq_ignore_ascii_case(b"Received"));
+        out[15] = out[15] & !1 | u8::from(traced);
         Self(out)
     }
 
@@ -68,6 +73,13 @@ impl HeaderDigest {
     #[must_use]
     pub const fn as_bytes(&self) -> &[u8; 16] {
         &self.0
+    }
+
+    /// The message came over the network: its `Received` fields name that one transmission, which a
+    /// revision of a draft or a copy in a folder of sent mail lacks.
+    #[must_use]
+    pub fn is_traced(&self) -> bool {
+        self.0[15] & 1 == 1
     }
 
     /// The digest of a header with none of the fields: it tells nothing apart.
@@ -187,12 +199,17 @@ mod tests {
     fn version_h1_vectors() {
         assert_eq!(
             HeaderDigest::of(b"").to_string(),
-            "af1349b9f5f9a1a6a0404dea36dcc949"
+            "af1349b9f5f9a1a6a0404dea36dcc948"
         );
         assert!(HeaderDigest::of(b"X-Only: y\r\n\r\n").is_void());
-        let plain =
-            blake3::hash(b"message-id:<1@x>\nfrom:A <a@x>\nsubject:a b\nreceived:from a by b\n");
-        assert_eq!(&plain.as_bytes()[..16], HeaderDigest::of(MAIL).as_bytes());
+        let text = b"message-id:<1@x>\nfrom:A <a@x>\nsubject:a b\nreceived:from a by b\n";
+        let plain = blake3::hash(text);
+        assert_eq!(
+            &plain.as_bytes()[..15],
+            &HeaderDigest::of(MAIL).as_bytes()[..15]
+        );
+        assert!(HeaderDigest::of(MAIL).is_traced());
+        assert!(!HeaderDigest::of(b"Subject: x\r\n\r\nReceived: no\r\n").is_traced());
     }
 
     proptest::proptest! {

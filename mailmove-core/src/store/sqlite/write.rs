@@ -13,7 +13,8 @@ use crate::{
     checkpoint::{FolderRow, Intent, ItemRow, Record, TargetNo, TargetRow},
     destination::Existing,
     error::{Error, Result},
-    model::Timestamp,
+    identity::HeaderDigest,
+    model::{ContentDigest, Cursor, Timestamp, Token},
 };
 
 /// Records after which a group is closed: it bounds how long the first of it waits.
@@ -193,10 +194,10 @@ fn put_folder(connection: &Connection, row: &FolderRow) -> rusqlite::Result<()> 
             state,
             reason,
             row.target.map(|target| target.0),
-            row.cursor.as_ref().map(|cursor| cursor.as_str()),
+            row.cursor.as_ref().map(Cursor::as_str),
             row.rules,
             row.listed,
-            row.token.as_ref().map(|token| token.as_str()),
+            row.token.as_ref().map(Token::as_str),
             row.exists.map(int),
         ],
     )
@@ -272,8 +273,8 @@ fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
             row.received.map(Timestamp::offset_minutes),
             row.flags.to_string(),
             row.accepted.as_ref().map(ToString::to_string),
-            row.digest.as_ref().map(|digest| digest.as_bytes()),
-            row.header.as_ref().map(|digest| digest.as_bytes()),
+            row.digest.as_ref().map(ContentDigest::as_bytes),
+            row.header.as_ref().map(HeaderDigest::as_bytes),
             row.target.as_ref().map(|(target, _)| target.0),
             row.target.as_ref().map(|(_, id)| id.as_str()),
             row.pass,
@@ -330,8 +331,8 @@ fn put_unclaimed(
             existing.flags.to_string(),
             existing.received.map(Timestamp::seconds),
             existing.received.map(Timestamp::offset_minutes),
-            existing.header.as_ref().map(|digest| digest.as_bytes()),
-            existing.digest.as_ref().map(|digest| digest.as_bytes()),
+            existing.header.as_ref().map(HeaderDigest::as_bytes),
+            existing.digest.as_ref().map(ContentDigest::as_bytes),
         ],
     )
 }

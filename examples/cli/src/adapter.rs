@@ -1,0 +1,107 @@
+//! The only file that knows the IMAP adapter: from options to its two halves.
+
+use std::{fs, path::Path, sync::Arc};
+
+use mailmove_core::{
+    Edges, Error, ErrorKind, Result,
+    edge::{
+        Credential, Secret, StaticCredential,
+        tls::{Fingerprint, TlsSettings},
+    },
+    model::Endpoint,
+};
+use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
+
+use crate::{
+    secrets::Side,
+    url::{MailboxUrl, Protection},
+};
+
+/// A mailbox, and all that is needed to log in.
+#[derive(Clone, Debug)]
+pub(crate) struct Mailbox {
+    pub(crate) url: MailboxUrl,
+    config: ImapConfig,
+}
+
+impl Mailbox {
+    pub(crate) fn new(url: MailboxUrl, tls: TlsSettings, connections: Option<u8>) -> Self {
+        let security = match url.protection {
+            Protection::Tls => Security::Tls,
+            Protection::StartTls => Security::StartTls,
+            Protection::Off => Security::Plain,
+        };
+        let mut config = ImapConfig::new(url.host.clone())
+            .with_user(url.authorize_as.as_ref().unwrap_or(&url.user).clone())
+            .with_port(url.port)
+            .with_security(security)
+            .with_tls(tls);
+        if let Some(connections) = connections {
+            config = config.with_connections(connections.into());
+        }
+        Self { url, config }
+    }
+
+    /// What it is called in ledgers and reports.
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        self.config.endpoint()
+    }
+
+    pub(crate) fn source(&self, password: Secret, edges: &Edges) -> ImapSource {
+        ImapSource::new(
+            self.config.clone(),
+            self.credential(password),
+            edges.clone(),
+        )
+    }
+
+    pub(crate) fn destination(&self, password: Secret, edges: &Edges) -> ImapDestination {
+        ImapDestination::new(
+            self.config.clone(),
+            self.credential(password),
+            edges.clone(),
+        )
+    }
+
+    fn credential(&self, password: Secret) -> Arc<StaticCredential> {
+        Arc::new(StaticCredential::new(Credential::Password {
+            user: self.url.user.clone(),
+            password,
+            authorize_as: self.url.authorize_as.clone(),
+        }))
+    }
+}
+
+/// How the certificate of one side is judged.
+pub(crate) fn tls_settings(
+    side: Side,
+    url: &MailboxUrl,
+    ca_file: Option<&Path>,
+    pin: Option<&str>,
+    own_pin: Option<&str>,
+) -> Result<TlsSettings> {
+    let mut settings = TlsSettings::new();
+    if own_pin.is_some() && url.protection == Protection::Off {
+        // Whoever pins expects protection; going on without it would be a lie.
+        return Err(
+            Error::new(ErrorKind::Config, "a pinned certificate needs TLS")
+                .with_code("config/pin")
+                .with_context("side", side.name())
+                .with_remedy("Take ?tls=off out of the URL, or leave the pin out."),
+        );
+    }
+    if let Some(path) = ca_file {
+        let pem = fs::read(path).map_err(|error| {
+            Error::new(ErrorKind::Config, "cannot read the CA file")
+                .with_code("tls/ca-file")
+                .with_context("file", path.display().to_string())
+                .with_remedy("Give a readable file with one or more BEGIN CERTIFICATE blocks.")
+                .with_source(error)
+        })?;
+        settings = settings.with_extra_ca_pem(pem);
+    }
+    if let Some(pin) = own_pin.or(pin) {
+        settings = settings.with_pin(Fingerprint::parse(pin)?);
+    }
+    Ok(settings)
+}

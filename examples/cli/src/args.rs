@@ -1,0 +1,303 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use mailmove_core::model::{FolderPath, Timestamp};
+
+use crate::value;
+
+/// Moves a mailbox from one mail server to another: nothing lost, nothing doubled, every message
+/// accounted for.
+///
+/// Messages are copied; the source is never changed. Run it again at any time: what was copied is
+/// known, only what is new is brought over. It may be interrupted, or killed, at any moment.
+#[derive(Debug, Parser)]
+#[command(name = "mailmove", version, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes:
+  0    complete: every message is accounted for
+  1    complete, but messages failed (verify: something differs)
+  2    wrong input
+  3    stopped: cannot connect, cannot log in, mailbox full, …
+  130  interrupted; the same command goes on";
+
+const URLS: &str = "\
+URLs:
+  imaps://USER@HOST[:PORT]            TLS from the start (port 993)
+  imap://USER@HOST[:PORT]             STARTTLS, required (port 143)
+  imap://USER@HOST[:PORT]?tls=off     no protection at all
+  ...?as=OTHER                        log in as USER, open OTHER's mailbox
+  USER may hold an @; other special characters are written as %XX.
+
+Folders are written as paths, e.g. Archive/2019. Patterns match whole paths: * stands for any
+characters within a name, ? for one, ** for anything over levels; re:REGEX is a regular expression.
+
+Passwords, in this order:
+  --from-password-file, --to-password-file   first line of a file
+  MAILMOVE_FROM_PASSWORD, MAILMOVE_TO_PASSWORD
+  a prompt, if there is a terminal";
+
+const MIGRATE_EXAMPLES: &str = "\
+Examples:
+  mailmove migrate --from imaps://ann@old.example.com --to imaps://ann@example.com@new.example.net
+  mailmove migrate --from … --to … --exclude Trash --exclude '**/Old*' --since 2020-01-01
+  mailmove migrate --from … --to … --map 'Sent Items=Sent' --max-size 25MB --json
+
+";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Copy a mailbox, or what is new in it since the last run
+    #[command(after_help = format!("{MIGRATE_EXAMPLES}{URLS}\n\n{EXIT_CODES}"))]
+    Migrate(MigrateArgs),
+    /// Show what migrate would do, and change nothing
+    #[command(after_help = format!("{URLS}\n\n{EXIT_CODES}"))]
+    Plan(MigrateArgs),
+    /// Compare what was copied with what the destination holds now
+    #[command(after_help = format!("{URLS}\n\n{EXIT_CODES}"))]
+    Verify(VerifyArgs),
+    /// Try it without any account: two servers inside the program, some thousand messages
+    #[command(after_help = "\
+Starts two IMAP servers (TLS) on this machine, fills one with generated mail, migrates it, lets new
+mail arrive, flags change and messages move, migrates again, and verifies every byte.")]
+    Demo(DemoArgs),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct MigrateArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct VerifyArgs {
+    #[command(flatten)]
+    pub(crate) job: JobArgs,
+    #[command(flatten)]
+    pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+    /// Read every message at the destination and compare its digest, instead of presence, size,
+    /// flags and date
+    #[arg(long)]
+    pub(crate) full: bool,
+}
+
+/// Which mailboxes, and how to reach them.
+#[derive(Debug, Args)]
+pub(crate) struct JobArgs {
+    /// Mailbox to copy from
+    #[arg(long, value_name = "URL", help_heading = "Mailboxes")]
+    // Read later, so that a message about a bad URL cannot repeat a password in it.
+    pub(crate) from: String,
+    /// Mailbox to copy to
+    #[arg(long, value_name = "URL", help_heading = "Mailboxes")]
+    pub(crate) to: String,
+    /// File whose first line is the source's password
+    #[arg(long, value_name = "FILE", help_heading = "Mailboxes")]
+    pub(crate) from_password_file: Option<PathBuf>,
+    /// File whose first line is the destination's password
+    #[arg(long, value_name = "FILE", help_heading = "Mailboxes")]
+    pub(crate) to_password_file: Option<PathBuf>,
+
+    /// Also trust the certificates in this file (PEM)
+    #[arg(long, value_name = "FILE", help_heading = "Connections")]
+    pub(crate) ca_file: Option<PathBuf>,
+    /// Accept exactly the certificate with this SHA-256 fingerprint, on both sides
+    #[arg(long, value_name = "SHA256", help_heading = "Connections")]
+    pub(crate) pin: Option<String>,
+    /// The same for the source alone
+    #[arg(long, value_name = "SHA256", help_heading = "Connections")]
+    pub(crate) from_pin: Option<String>,
+    /// The same for the destination alone
+    #[arg(long, value_name = "SHA256", help_heading = "Connections")]
+    pub(crate) to_pin: Option<String>,
+    /// Most connections to each side
+    #[arg(long, value_name = "N", help_heading = "Connections",
+          value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) connections: Option<u8>,
+    /// Most bytes a second, both directions together, e.g. 2MB/s
+    #[arg(long, value_name = "RATE", help_heading = "Connections", value_parser = value::rate)]
+    pub(crate) bandwidth: Option<u64>,
+}
+
+/// What shall be copied.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "What is copied")]
+pub(crate) struct SelectArgs {
+    /// Only this folder and those below it, or those that match a pattern (repeatable)
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) folder: Vec<String>,
+    /// Not this folder and those below it, or those that match a pattern (repeatable)
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) exclude: Vec<String>,
+    /// Put a folder, and those below it, elsewhere (repeatable)
+    #[arg(long, value_name = "FROM=TO")]
+    pub(crate) map: Vec<String>,
+    /// Put everything below this folder
+    #[arg(long, value_name = "FOLDER", value_parser = value::folder)]
+    pub(crate) into: Option<FolderPath>,
+    /// Only messages received on that day (UTC) or later
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = value::date)]
+    pub(crate) since: Option<Timestamp>,
+    /// Only messages received before that day (UTC)
+    #[arg(long, value_name = "YYYY-MM-DD", value_parser = value::date)]
+    pub(crate) before: Option<Timestamp>,
+    /// Only messages up to this size, e.g. 25MB or 25MiB
+    #[arg(long, value_name = "SIZE", value_parser = value::size)]
+    pub(crate) max_size: Option<u64>,
+    /// Whether flags and keywords are carried over, and their changes followed
+    #[arg(
+        long,
+        value_name = "on|off",
+        value_enum,
+        default_value = "on",
+        hide_possible_values = true
+    )]
+    pub(crate) flags: Switch,
+    /// Accept that messages were lost at the destination: go on without sending them again
+    #[arg(long)]
+    pub(crate) accept_lost: bool,
+}
+
+/// Where the ledger is kept, and what is shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "State and output")]
+pub(crate) struct OutputArgs {
+    /// Directory of the ledger [default: named after both mailboxes, below ~/.local/state/mailmove]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Print events and the report as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Switch {
+    On,
+    Off,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct DemoArgs {
+    /// How many messages
+    #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
+    pub(crate) messages: u32,
+    /// Print events and reports as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
+    /// Keep both servers running afterwards, so that a mail program can look, until Ctrl-C
+    #[arg(long)]
+    pub(crate) keep: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn offers_no_way_to_give_a_password() {
+        for command in Cli::command().get_subcommands() {
+            for argument in command.get_arguments() {
+                let name = argument.get_id().as_str();
+                assert!(
+                    !name.contains("password") || name.ends_with("_file"),
+                    "{name}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn reads_all_options() {
+        let cli = Cli::try_parse_from([
+            "mailmove",
+            "verify",
+            "--from",
+            "a",
+            "--to",
+            "b",
+            "--state",
+            "s",
+            "--json",
+            "--folder",
+            "x",
+            "--folder",
+            "y",
+            "--exclude",
+            "z",
+            "--map",
+            "a=b",
+            "--since",
+            "2024-01-01",
+            "--before",
+            "2024-02-01",
+            "--max-size",
+            "25MB",
+            "--ca-file",
+            "f",
+            "--pin",
+            "p",
+            "--from-pin",
+            "q",
+            "--to-pin",
+            "r",
+            "--connections",
+            "4",
+            "--bandwidth",
+            "2MB/s",
+            "--flags=off",
+            "--full",
+        ])
+        .unwrap();
+        let Command::Verify(args) = cli.command else {
+            panic!("not verify")
+        };
+        assert_eq!(args.select.folder, ["x", "y"]);
+        assert_eq!(args.select.flags, Switch::Off);
+        assert_eq!(args.job.bandwidth, Some(2_000_000));
+        assert!(args.full && args.output.json);
+    }
+
+    #[test]
+    fn refuses_nonsense() {
+        for bad in [
+            "--connections=0",
+            "--connections=x",
+            "--flags=maybe",
+            "--since=yesterday",
+            "--max-size=big",
+            "--password=x",
+        ] {
+            let args = ["mailmove", "migrate", "--from", "a", "--to", "b", bad];
+            assert_eq!(
+                Cli::try_parse_from(args).unwrap_err().exit_code(),
+                2,
+                "{bad}"
+            );
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What the commands do once their job is ready.
+
+use mailmove_core::{
+    destination::Depth,
+    report::{Plan, Report, Status, Tally, Verification},
+};
+use serde::Serialize;
+
+use crate::{
+    args::{MigrateArgs, VerifyArgs},
+    exit::Exit,
+    failure::Failure,
+    job::Job,
+    output, report,
+};
+
+pub(crate) async fn migrate(args: &MigrateArgs) -> Result<Exit, Failure> {
+    let job = Job::open(&args.job, &args.select, &args.output).await?;
+    let ran = job.migration.run().await;
+    job.progress.finish();
+    let report = ran.map_err(|error| job.locate(error))?;
+    show_report(&report, args.output.json);
+    Ok(Exit::of_report(&report))
+}
+
+pub(crate) async fn plan(args: &MigrateArgs) -> Result<Exit, Failure> {
+    let job = Job::open(&args.job, &args.select, &args.output).await?;
+    let planned = job.unless_stopped(job.migration.plan()).await;
+    job.progress.finish();
+    let plan = planned?;
+    if args.output.json {
+        output::json(&PlanLine {
+            event: "plan",
+            plan: &plan,
+        });
+    } else {
+        output::result(&report::plan(&plan));
+    }
+    Ok(Exit::Complete)
+}
+
+pub(crate) async fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
+    let job = Job::open(&args.job, &args.select, &args.output).await?;
+    let depth = if args.full {
+        Depth::Content
+    } else {
+        Depth::Meta
+    };
+    let compared = job.unless_stopped(job.migration.verify(depth)).await;
+    job.progress.finish();
+    let verification = compared?;
+    show_verification(&verification, args.output.json);
+    Ok(Exit::of_verification(&verification))
+}
+
+pub(crate) fn show_report(report: &Report, json: bool) {
+    if json {
+        output::json(&ReportLine {
+            event: "report",
+            status: report.status(),
+            total: report.total(),
+            report,
+        });
+    } else {
+        output::result(&report::pass(report));
+    }
+}
+
+pub(crate) fn show_verification(verification: &Verification, json: bool) {
+    if json {
+        output::json(&VerificationLine {
+            event: "verification",
+            clean: verification.is_clean(),
+            verification,
+        });
+    } else {
+        output::result(&report::verification(verification));
+    }
+}
+
+#[derive(Serialize)]
+struct ReportLine<'a> {
+    event: &'static str,
+    status: Status,
+    total: Tally,
+    #[serde(flatten)]
+    report: &'a Report,
+}
+
+#[derive(Serialize)]
+struct PlanLine<'a> {
+    event: &'static str,
+    #[serde(flatten)]
+    plan: &'a Plan,
+}
+
+#[derive(Serialize)]
+struct VerificationLine<'a> {
+    event: &'static str,
+    clean: bool,
+    #[serde(flatten)]
+    verification: &'a Verification,
+}

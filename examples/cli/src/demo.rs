@@ -1,0 +1,321 @@
+//! `mailmove demo`: a whole migration between two servers inside this program.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+};
+
+use mailmove_core::{
+    Error, ErrorKind, Migration, Report, Stop,
+    destination::Depth,
+    edge::{Secret, tls::TlsSettings},
+    report::{Status, Verification},
+    store::SqliteStore,
+};
+use mailmove_imap_testserver::{Server, StartError};
+use mailmove_testkit::{
+    corpus::Corpus,
+    mailbox::{Account, FlagOp, FolderInfo, Store, StoreError},
+    snapshot::Snapshot,
+};
+use serde::Serialize;
+
+use crate::{
+    adapter::Mailbox,
+    args::DemoArgs,
+    commands::{show_report, show_verification},
+    exit::Exit,
+    failure::Failure,
+    interrupt,
+    job::edges,
+    output::{self, count, number},
+    progress::{Progress, Style},
+    url::{MailboxUrl, Protection},
+};
+
+/// The same mail at every run.
+const SEED: u64 = 2;
+const USER: &str = "ann@example.com";
+/// Guards nothing: the servers listen on this machine alone, and live as long as the program.
+const PASSWORD: &str = "demo";
+/// What happens at the source between the passes.
+const ARRIVING: usize = 50;
+const FLAGGED: usize = 20;
+const MOVED: usize = 5;
+
+pub(crate) async fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
+    let directory = directory()?;
+    let progress = Progress::new(Style::choose(args.json, args.quiet));
+    let stop = Stop::new();
+    interrupt::watch(stop.clone(), progress.clone());
+    let tell = |text: &str| {
+        if !args.json {
+            output::result(text);
+        }
+    };
+
+    let source = Host::start("source", &directory).await?;
+    let destination = Host::start("destination", &directory).await?;
+    let messages = usize::try_from(args.messages).unwrap_or(usize::MAX);
+    let bytes = fill(&source.account, messages).await?;
+    tell(&format!(
+        "Two IMAP servers run on this machine, with TLS. The source holds {} ({}).\n",
+        count(u64::from(args.messages), "message"),
+        output::bytes(bytes)
+    ));
+
+    let store = SqliteStore::new(&directory);
+    let edges = edges(&directory, None);
+    let password = || Secret::new(PASSWORD);
+    let migration = Migration::builder(
+        source.mailbox.source(password(), &edges),
+        destination.mailbox.destination(password(), &edges),
+    )
+    .store(store.clone())
+    .observer(progress.clone())
+    .edges(edges)
+    .stop(stop.clone())
+    .build()?;
+
+    let first = pass(&migration, &progress, args.json).await?;
+    if first.status() != Status::Complete {
+        return Ok(Exit::of_report(&first));
+    }
+    let changed = change(&source.account, messages)?;
+    tell(&format!("\nMeanwhile at the source: {changed}.\n"));
+    let second = pass(&migration, &progress, args.json).await?;
+    if second.status() != Status::Complete {
+        return Ok(Exit::of_report(&second));
+    }
+    let verified = migration.verify(Depth::Content).await;
+    progress.finish();
+    let verified = verified?;
+    show_verification(&verified, args.json);
+
+    // The servers themselves are asked, past IMAP: the migration does not vouch for itself.
+    let expected = Snapshot::of(&source.account);
+    let lines = expected.diff(&Snapshot::of(&destination.account)).lines;
+    let ledger = store.file(&migration.job());
+    let exit = conclude(&Conclusion {
+        args,
+        second: &second,
+        verified: &verified,
+        lines,
+        ledger,
+        directory: &directory,
+    });
+    if args.keep {
+        tell(&format!(
+            "\nBoth servers run until Ctrl-C:\n{}{}",
+            source.access(),
+            destination.access()
+        ));
+        stop.requested().await;
+    }
+    Ok(exit)
+}
+
+async fn pass(migration: &Migration, progress: &Progress, json: bool) -> Result<Report, Error> {
+    let ran = migration.run().await;
+    progress.finish();
+    let report = ran?;
+    show_report(&report, json);
+    Ok(report)
+}
+
+/// What the demo ends with.
+struct Conclusion<'a> {
+    args: &'a DemoArgs,
+    second: &'a Report,
+    verified: &'a Verification,
+    /// How the servers differ.
+    lines: Vec<String>,
+    ledger: PathBuf,
+    directory: &'a Path,
+}
+
+#[derive(Serialize)]
+struct DemoLine<'a> {
+    event: &'static str,
+    equal: bool,
+    differences: &'a [String],
+    ledger: &'a Path,
+}
+
+fn conclude(end: &Conclusion<'_>) -> Exit {
+    let equal = end.lines.is_empty();
+    if end.args.json {
+        output::json(&DemoLine {
+            event: "demo",
+            equal,
+            differences: &end.lines,
+            ledger: &end.ledger,
+        });
+    } else {
+        let total = end.second.total();
+        let mut text = String::new();
+        let _ = writeln!(
+            text,
+            "\nledger {}: {} found = {} copied + {} earlier + {} already there + {} excluded + {} vanished + {} failed",
+            if total.is_closed() {
+                "closed"
+            } else {
+                "not closed"
+            },
+            number(total.found),
+            number(total.copied),
+            number(total.earlier),
+            number(total.already_there),
+            number(total.excluded),
+            number(total.vanished),
+            number(total.failed)
+        );
+        text.push_str(if equal {
+            "both servers hold the same: every byte, flag, date, folder and copy\n"
+        } else {
+            "the servers differ:\n"
+        });
+        for line in end.lines.iter().take(20) {
+            let _ = writeln!(text, "  {}", output::clean(line));
+        }
+        let _ = write!(
+            text,
+            "\nLedger (SQLite)      {}\nServer certificates  {}\nRemove all of it with: rm -r {}\n",
+            end.ledger.display(),
+            end.directory.join("*.pem").display(),
+            end.directory.display()
+        );
+        output::result(&text);
+    }
+    if equal && end.verified.is_clean() && end.second.total().is_closed() {
+        Exit::Complete
+    } else {
+        Exit::Failures
+    }
+}
+
+fn directory() -> Result<PathBuf, Error> {
+    let made = tempfile::Builder::new().prefix("mailmove-demo-").tempdir();
+    made.map(tempfile::TempDir::keep).map_err(|error| {
+        Error::new(ErrorKind::Io, "cannot make a directory for the demo").with_source(error)
+    })
+}
+
+/// One of the two servers.
+struct Host {
+    name: &'static str,
+    server: Server,
+    account: Account,
+    mailbox: Mailbox,
+    ca_file: PathBuf,
+}
+
+impl Host {
+    async fn start(name: &'static str, directory: &Path) -> Result<Self, Error> {
+        let store = Store::new();
+        let account = store.add_account(USER);
+        let failed = |error: StartError| {
+            Error::new(ErrorKind::Io, "cannot start a server on this machine").with_source(error)
+        };
+        let server = Server::builder(store)
+            .user(USER, PASSWORD)
+            .start()
+            .await
+            .map_err(failed)?;
+        let ca_file = directory.join(format!("{name}.pem"));
+        std::fs::write(&ca_file, server.ca_pem()).map_err(|error| {
+            Error::new(ErrorKind::Io, "cannot write a certificate").with_source(error)
+        })?;
+        let url = MailboxUrl {
+            protection: Protection::Tls,
+            user: USER.to_owned(),
+            host: "127.0.0.1".to_owned(),
+            port: server.tls_address().port(),
+            authorize_as: None,
+        };
+        let tls = TlsSettings::new().with_extra_ca_pem(server.ca_pem());
+        let mailbox = Mailbox::new(url, tls, None);
+        Ok(Self {
+            name,
+            server,
+            account,
+            mailbox,
+            ca_file,
+        })
+    }
+
+    fn access(&self) -> String {
+        format!(
+            "  {:11} {} (STARTTLS on port {}), password {PASSWORD}, CA {}\n",
+            self.name,
+            self.mailbox.url,
+            self.server.plain_address().port(),
+            self.ca_file.display()
+        )
+    }
+}
+
+async fn fill(account: &Account, messages: usize) -> Result<u64, Error> {
+    let account = account.clone();
+    tokio::task::spawn_blocking(move || Corpus::new(SEED).fill(&account, messages))
+        .await
+        .map_err(|error| Error::new(ErrorKind::Bug, "the generator died").with_source(error))?
+        .map_err(refused)
+}
+
+fn refused(error: StoreError) -> Error {
+    Error::new(ErrorKind::Bug, "the demo's own server refused a change").with_source(error)
+}
+
+/// New mail arrives, flags change, messages move. Says what happened.
+fn change(account: &Account, messages: usize) -> Result<String, Error> {
+    for message in Corpus::new(SEED)
+        .messages(messages + ARRIVING)
+        .skip(messages)
+    {
+        let folder = account.folder(&message.folder).map_err(refused)?;
+        let new = vec![message.to_new_message()];
+        account.append(folder.id, new).map_err(refused)?;
+    }
+    let (largest, other) = two_largest(account)?;
+    let uids = account.uids(largest.id).map_err(refused)?;
+    let (flagged, rest) = uids.split_at(FLAGGED.min(uids.len()));
+    account
+        .store(
+            largest.id,
+            flagged,
+            FlagOp::Add,
+            &["\\Flagged", "Demo"],
+            None,
+        )
+        .map_err(refused)?;
+    account
+        .store(largest.id, flagged, FlagOp::Remove, &["\\Seen"], None)
+        .map_err(refused)?;
+    let moved = rest.get(..MOVED.min(rest.len())).unwrap_or_default();
+    account
+        .move_messages(largest.id, moved, other.id)
+        .map_err(refused)?;
+    Ok(format!(
+        "{ARRIVING} messages arrived, {} got other flags, {} moved from {} to {}",
+        flagged.len(),
+        moved.len(),
+        largest.path.join("/"),
+        other.path.join("/")
+    ))
+}
+
+fn two_largest(account: &Account) -> Result<(FolderInfo, FolderInfo), Error> {
+    let mut folders = Vec::new();
+    for folder in account.folders() {
+        folders.push((account.status(folder.id).map_err(refused)?.messages, folder));
+    }
+    folders.sort_by_key(|(messages, _)| std::cmp::Reverse(*messages));
+    let mut folders = folders.into_iter().map(|(_, folder)| folder);
+    folders.next().zip(folders.next()).ok_or_else(|| {
+        Error::new(
+            ErrorKind::Bug,
+            "the demo's mailbox has fewer than two folders",
+        )
+    })
+}

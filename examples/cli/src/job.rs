@@ -1,0 +1,196 @@
+//! From the command line to a migration that is connected and ready.
+
+use std::{future::Future, path::Path, sync::Arc};
+
+use mailmove_core::{
+    Destination as _, Edges, Error, ErrorKind, Migration, Options, Result, Source as _, Stop,
+    edge::{Bandwidth, MemoryBudget, Spool},
+    map::{Pattern, Place},
+    store::SqliteStore,
+};
+
+use crate::{
+    adapter::{Mailbox, tls_settings},
+    args::{JobArgs, OutputArgs, SelectArgs, Switch},
+    failure::Failure,
+    interrupt,
+    progress::{Progress, Style},
+    secrets::{Side, Wallet},
+    state,
+    url::MailboxUrl,
+};
+
+/// Bytes of message bodies in memory at once; what is over goes to files.
+const BODIES: u64 = 24 << 20;
+
+/// Both mailboxes, connected, and what moves mail between them.
+#[derive(Debug)]
+pub(crate) struct Job {
+    pub(crate) migration: Migration,
+    pub(crate) progress: Progress,
+    from: MailboxUrl,
+    to: MailboxUrl,
+    stop: Stop,
+}
+
+impl Job {
+    /// Reads the input, asks for passwords, opens the ledger, and logs in on both sides.
+    pub(crate) async fn open(
+        args: &JobArgs,
+        select: &SelectArgs,
+        output: &OutputArgs,
+    ) -> Result<Self, Failure> {
+        // All input is judged before anybody is asked for a password.
+        let options = options(select)?;
+        let from = mailbox(args, Side::Source)?;
+        let to = mailbox(args, Side::Destination)?;
+        let state = match &output.state {
+            Some(directory) => directory.clone(),
+            None => state::default_directory(
+                &|name| std::env::var_os(name),
+                &from.endpoint(),
+                &to.endpoint(),
+            )?,
+        };
+        let wallet = Wallet::of_process();
+        let files = (&args.from_password_file, &args.to_password_file);
+        let from_password = wallet.password(Side::Source, &from.url.user, files.0.as_deref())?;
+        let to_password = wallet.password(Side::Destination, &to.url.user, files.1.as_deref())?;
+        state::create(&state)?;
+
+        let progress = Progress::new(Style::choose(output.json, output.quiet));
+        let stop = Stop::new();
+        interrupt::watch(stop.clone(), progress.clone());
+        let edges = edges(&state, args.bandwidth);
+        let store = SqliteStore::new(&state);
+        let source = Arc::new(from.source(from_password, &edges));
+        let destination = Arc::new(to.destination(to_password, &edges));
+        let migration = Migration::builder(Arc::clone(&source), Arc::clone(&destination))
+            .store(store.clone())
+            .observer(progress.clone())
+            .options(options)
+            .edges(edges)
+            .stop(stop.clone())
+            .build()?;
+        let job = Self {
+            migration,
+            progress,
+            from: from.url,
+            to: to.url,
+            stop,
+        };
+        // Both at once, and before the engine: what fails here is the user's to repair, and who
+        // mistyped a port should not wait for retries.
+        let connected = async { tokio::join!(source.capabilities(), destination.capabilities()) };
+        let (source, destination) = job.unless_stopped(async { Ok(connected.await) }).await?;
+        source.map_err(|error| job.at(Side::Source, error))?;
+        destination.map_err(|error| job.at(Side::Destination, error))?;
+        Ok(job)
+    }
+
+    /// Does something that may be dropped at any time, until the user interrupts.
+    pub(crate) async fn unless_stopped<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+    ) -> Result<T, Failure> {
+        let done = tokio::select! {
+            done = work => done,
+            () = self.stop.requested() => {
+                Err(Error::new(ErrorKind::Cancelled, "interrupted"))
+            }
+        };
+        done.map_err(|error| self.locate(error))
+    }
+
+    /// Says on which side it was, if the error names just one of the hosts.
+    pub(crate) fn locate(&self, error: Error) -> Failure {
+        let named = |url: &MailboxUrl| {
+            let context = |name| {
+                error
+                    .context()
+                    .find(|(key, _)| *key == name)
+                    .map(|(_, value)| value)
+            };
+            context("host").is_some_and(|host| host.eq_ignore_ascii_case(&url.host))
+                && context("port").is_none_or(|port| port == url.port.to_string())
+        };
+        match (named(&self.from), named(&self.to)) {
+            (true, false) => self.at(Side::Source, error),
+            (false, true) => self.at(Side::Destination, error),
+            _ => Failure::from(error),
+        }
+    }
+
+    fn at(&self, side: Side, error: Error) -> Failure {
+        let url = match side {
+            Side::Source => &self.from,
+            Side::Destination => &self.to,
+        };
+        let connecting = matches!(
+            error.kind(),
+            ErrorKind::Connect
+                | ErrorKind::Timeout
+                | ErrorKind::Tls
+                | ErrorKind::Protocol
+                | ErrorKind::Interrupted
+        );
+        let hint = url.suspicion().filter(|_| connecting).map(str::to_owned);
+        Failure {
+            error,
+            place: Some(format!("{} {url}", side.name())),
+            hint,
+        }
+    }
+}
+
+fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
+    let (text, own_pin) = match side {
+        Side::Source => (&args.from, &args.from_pin),
+        Side::Destination => (&args.to, &args.to_pin),
+    };
+    let url = MailboxUrl::parse(side.option(), text)?;
+    let tls = tls_settings(
+        side,
+        &url,
+        args.ca_file.as_deref(),
+        args.pin.as_deref(),
+        own_pin.as_deref(),
+    )?;
+    Ok(Mailbox::new(url, tls, args.connections))
+}
+
+/// The edges of a job: bodies wait beside the ledger, since `/tmp` may be memory.
+pub(crate) fn edges(state: &Path, bandwidth: Option<u64>) -> Edges {
+    Edges::new()
+        .with_spool(Spool::new(state.join("spool"), MemoryBudget::new(BODIES)))
+        .with_bandwidth(bandwidth.map_or_else(Bandwidth::unlimited, Bandwidth::bytes_per_second))
+}
+
+fn options(select: &SelectArgs) -> Result<Options> {
+    let mut options = Options::new();
+    let rules = &mut options.folders;
+    rules.include = patterns(&select.folder)?;
+    rules.exclude = patterns(&select.exclude)?;
+    rules.places = select.map.iter().map(|text| Place::parse(text)).collect::<Result<_>>()?;
+    rules.root.clone_from(&select.into);
+    options.filter.since = select.since;
+    options.filter.before = select.before;
+    options.filter.max_size = select.max_size;
+    options.flags = select.flags == Switch::On;
+    options.accept_lost = select.accept_lost;
+    if let (Some(since), Some(before)) = (select.since, select.before)
+        && since >= before
+    {
+        return Err(Error::new(
+            ErrorKind::Config,
+            "no message can be on or after --since and before --before",
+        )
+        .with_code("config/dates")
+        .with_remedy("Give a --since that is earlier than --before."));
+    }
+    Ok(options)
+}
+
+fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
+    texts.iter().map(|text| Pattern::new(text.as_str())).collect()
+}

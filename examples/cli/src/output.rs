@@ -1,0 +1,106 @@
+//! The two streams of the program: results on standard output, all else on standard error.
+
+use std::{
+    borrow::Cow,
+    io::{self, Write as _},
+};
+
+use serde::Serialize;
+
+/// Writes text to standard output. An output that nobody reads any more (`| head`) is no failure
+/// of the migration.
+pub(crate) fn result(text: &str) {
+    let mut out = io::stdout().lock();
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Writes a line to standard error.
+pub(crate) fn notice(text: &str) {
+    let _ = writeln!(io::stderr().lock(), "{text}");
+}
+
+/// Writes one JSON object as one line to standard output.
+pub(crate) fn json(value: &impl Serialize) {
+    // Built whole, then written at once: lines of several tasks must not mix.
+    if let Ok(mut line) = serde_json::to_string(value) {
+        line.push('\n');
+        result(&line);
+    }
+}
+
+/// Text from servers, made harmless for terminals: control characters and those that change the
+/// direction of writing could hide or forge what is shown.
+pub(crate) fn clean(text: &str) -> Cow<'_, str> {
+    let harmful = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
+    };
+    if text.contains(harmful) {
+        let mark = |c| if harmful(c) { '\u{fffd}' } else { c };
+        Cow::Owned(text.chars().map(mark).collect())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// A number with thousands separated: `12,345`.
+pub(crate) fn number(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::with_capacity(digits.len() + digits.len() / 3);
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    out
+}
+
+/// `1 message`, `2 messages`.
+pub(crate) fn count(n: u64, one: &str) -> String {
+    let s = if n == 1 { "" } else { "s" };
+    format!("{} {one}{s}", number(n))
+}
+
+/// Bytes for people, in decimal units: `999 B`, `1.2 MB`.
+pub(crate) fn bytes(n: u64) -> String {
+    const UNITS: [(u64, &str); 4] = [
+        (1_000_000_000_000, "TB"),
+        (1_000_000_000, "GB"),
+        (1_000_000, "MB"),
+        (1000, "kB"),
+    ];
+    for (unit, name) in UNITS {
+        if n >= unit {
+            return format!("{}.{} {name}", n / unit, n % unit * 10 / unit);
+        }
+    }
+    format!("{n} B")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_for_people() {
+        assert_eq!(number(0), "0");
+        assert_eq!(number(999), "999");
+        assert_eq!(number(1000), "1,000");
+        assert_eq!(number(12_345_678), "12,345,678");
+        assert_eq!(bytes(999), "999 B");
+        assert_eq!(bytes(1_250_000), "1.2 MB");
+        assert_eq!(bytes(u64::MAX), "18446744.0 TB");
+        assert_eq!(count(1, "message"), "1 message");
+        assert_eq!(count(2, "message"), "2 messages");
+    }
+
+    #[test]
+    fn terminals_are_safe_from_folder_names() {
+        assert_eq!(clean("Grüße/日本"), "Grüße/日本");
+        assert_eq!(
+            clean("a\u{1b}[2Jb\r\n\u{202e}c"),
+            "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c"
+        );
+    }
+}

@@ -1,0 +1,14 @@
+//! The program as its users see it: arguments in, exit code and output out.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
+
+mod errors;
+mod input;
+#[cfg(unix)]
+mod interrupt;
+mod migrate;
+mod support;

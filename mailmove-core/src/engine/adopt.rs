@@ -1,0 +1,258 @@
+//! Messages that are at the destination already: put there by another tool, by forwarding, by the
+//! user, or by a run whose state was lost.
+
+use std::collections::HashSet;
+
+use futures_util::StreamExt as _;
+
+use super::{Engine, lane::Lane};
+use crate::{
+    checkpoint::{ItemRow, ItemState, Record},
+    destination::{Depth, Existing, Probe},
+    error::Result,
+    identity::HeaderDigest,
+    model::{Content, Mark, MessageId, Role, SystemFlag},
+};
+
+/// Records what came into the destination folder since it was last looked at and is not ours.
+/// An empty folder costs nothing.
+pub(super) async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
+    let now = lane.mark()?;
+    let examined = lane.target.examined.clone();
+    let nothing_new = match &examined {
+        Some(mark) => *mark == now,
+        None => lane.place.messages == Some(0),
+    };
+    if !nothing_new {
+        match examined {
+            None => {
+                unclaimed(
+                    engine,
+                    lane,
+                    Probe::new(lane.place.id.clone(), Depth::Header),
+                )
+                .await?;
+            }
+            Some(_) => unclaimed_since(engine, lane, examined).await?,
+        }
+    }
+    lane.adopting = engine.ledger.meta(&marker(lane)).await?.is_some();
+    lane.target.examined = Some(now);
+    engine
+        .ledger
+        .commit(vec![Record::Target(Box::new(lane.target.clone()))])
+        .await
+}
+
+/// Key that says that a destination folder once held messages that were not ours.
+fn marker(lane: &Lane) -> String {
+    format!("foreign/{}", lane.target.no.0)
+}
+
+/// Most of what came in is ours: ids are cheap, and only the headers of the others are read.
+async fn unclaimed_since(engine: &Engine, lane: &mut Lane, since: Option<Mark>) -> Result<()> {
+    let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_since(since);
+    let mut pages = engine.destination.existing(probe);
+    let mut foreign = Vec::new();
+    while let Some(page) = pages.next().await {
+        engine.check_stop()?;
+        let ids: Vec<MessageId> = page?.into_iter().map(|existing| existing.id).collect();
+        let claims = engine.ledger.claims(lane.target.no, ids.clone()).await?;
+        let free = ids
+            .into_iter()
+            .zip(claims)
+            .filter(|(_, claim)| claim.is_none());
+        foreign.extend(free.map(|(id, _)| id));
+    }
+    for ids in foreign.chunks(500) {
+        let probe = Probe::new(lane.place.id.clone(), Depth::Header).with_ids(ids.to_vec());
+        unclaimed(engine, lane, probe).await?;
+    }
+    Ok(())
+}
+
+async fn unclaimed(engine: &Engine, lane: &Lane, probe: Probe) -> Result<()> {
+    let mut pages = engine.destination.existing(probe);
+    while let Some(page) = pages.next().await {
+        engine.check_stop()?;
+        // The ledger itself leaves out what is claimed.
+        let target = lane.target.no;
+        let record = |existing| Record::Unclaimed(target, Box::new(existing));
+        let mut records: Vec<Record> = page?.into_iter().map(record).collect();
+        if !records.is_empty() {
+            records.push(Record::Meta(marker(lane), "yes".to_owned()));
+        }
+        engine.ledger.commit(records).await?;
+    }
+    Ok(())
+}
+
+/// Finds unclaimed equals of source messages. Keeps what it gave away until the ledger knows.
+#[derive(Debug, Default)]
+pub(super) struct Adopter {
+    taken: HashSet<MessageId>,
+    listed: HashSet<u64>,
+    repeated: HashSet<u64>,
+}
+
+/// What looking for an equal message found.
+#[derive(Debug)]
+pub(super) enum Match {
+    /// This one is equal.
+    Found(Box<Existing>),
+    /// There is none.
+    None,
+    /// There are candidates, but only the content can tell: fetch it and ask again.
+    NeedsContent,
+}
+
+impl Adopter {
+    /// Tells of every source message that will be looked for: two with the same header and size
+    /// must not be taken for each other. Sixteen bytes a message.
+    pub(super) fn announce(&mut self, row: &ItemRow) {
+        if let Some(key) = key(row)
+            && !self.listed.insert(key)
+        {
+            self.repeated.insert(key);
+        }
+    }
+
+    /// Looks for an unclaimed equal of `row`.
+    ///
+    /// With its content at hand, equal content decides. Without, an equal header and the exact
+    /// size do, where the destination keeps bytes and they prove enough: not for drafts and sent
+    /// mail, whose header names no transmission, and not where several messages could be meant.
+    pub(super) async fn find(
+        &mut self,
+        engine: &Engine,
+        lane: &Lane,
+        row: &ItemRow,
+        content: Option<&Content>,
+    ) -> Result<Match> {
+        let Some(header) = row.header else {
+            return Ok(if content.is_some() {
+                Match::None
+            } else {
+                Match::NeedsContent
+            });
+        };
+        let size = engine.keeps_bytes().then_some(row.size);
+        let mut candidates = engine
+            .ledger
+            .candidates(lane.target.no, header, size)
+            .await?;
+        candidates.retain(|candidate| !self.taken.contains(&candidate.id));
+        if candidates.is_empty() {
+            return Ok(Match::None);
+        }
+        let found = match content {
+            Some(content) => equal_content(engine, lane, row, candidates, content).await?,
+            None if size.is_some()
+                && candidates.len() == 1
+                && self.is_enough(lane, row, header) =>
+            {
+                candidates.pop()
+            }
+            None => return Ok(Match::NeedsContent),
+        };
+        Ok(match found {
+            Some(existing) => {
+                self.taken.insert(existing.id.clone());
+                Match::Found(Box::new(existing))
+            }
+            None => Match::None,
+        })
+    }
+
+    fn is_enough(&self, lane: &Lane, row: &ItemRow, header: HeaderDigest) -> bool {
+        let draft = row.flags.contains(SystemFlag::Draft) || lane.row.role == Some(Role::Drafts);
+        let unique =
+            key(row).is_some_and(|key| self.listed.contains(&key) && !self.repeated.contains(&key));
+        unique && !draft && header.is_traced()
+    }
+}
+
+/// Header and size in eight bytes. A collision costs a needless look at contents.
+fn key(row: &ItemRow) -> Option<u64> {
+    let header = row.header?;
+    let (head, _) = header.as_bytes().split_first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*head) ^ row.size.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+}
+
+impl Adopter {
+    /// Like [`find`](Self::find) for a message whose content may not be at hand any more: equal
+    /// header and size decide, and of several equals any one does.
+    pub(super) async fn find_by_header(
+        &mut self,
+        engine: &Engine,
+        lane: &Lane,
+        row: &ItemRow,
+    ) -> Result<Match> {
+        let Some(header) = row.header else {
+            return Ok(Match::None);
+        };
+        let size = engine.keeps_bytes().then_some(row.size);
+        let mut candidates = engine
+            .ledger
+            .candidates(lane.target.no, header, size)
+            .await?;
+        candidates.retain(|candidate| !self.taken.contains(&candidate.id));
+        let free = nearest(candidates, row);
+        Ok(match free {
+            Some(existing) => {
+                self.taken.insert(existing.id.clone());
+                Match::Found(Box::new(existing))
+            }
+            None => Match::None,
+        })
+    }
+}
+
+async fn equal_content(
+    engine: &Engine,
+    lane: &Lane,
+    row: &ItemRow,
+    candidates: Vec<Existing>,
+    content: &Content,
+) -> Result<Option<Existing>> {
+    let ids = candidates
+        .iter()
+        .map(|candidate| candidate.id.clone())
+        .collect();
+    let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids);
+    let mut pages = engine.destination.existing(probe);
+    let mut equal = Vec::new();
+    while let Some(page) = pages.next().await {
+        let same = |existing: &Existing| existing.digest == Some(content.digest());
+        equal.extend(page?.into_iter().filter(same));
+    }
+    Ok(nearest(equal, row))
+}
+
+/// Of several equal messages, the one with the same flags and date: so identical copies that
+/// differ in these are not crossed over.
+fn nearest(equal: Vec<Existing>, row: &ItemRow) -> Option<Existing> {
+    equal.into_iter().min_by_key(|existing| {
+        (
+            existing.flags != row.flags,
+            existing.received != row.received,
+        )
+    })
+}
+
+/// The row of a message that was found there.
+pub(super) fn adopted(
+    engine: &Engine,
+    lane: &Lane,
+    mut row: ItemRow,
+    existing: &Existing,
+) -> ItemRow {
+    row.state = ItemState::AlreadyThere;
+    row.code = None;
+    row.pass = engine.pass;
+    row.target = Some((lane.target.no, existing.id.clone()));
+    if existing.flags != row.flags {
+        row.accepted = Some(existing.flags.clone());
+    }
+    row
+}

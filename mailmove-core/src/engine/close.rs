@@ -1,0 +1,157 @@
+//! The end of a pass: sums, and what the next pass may rely on.
+
+use std::{collections::HashMap, sync::Arc};
+
+use super::{Engine, FolderNotes, lane::Lane};
+use crate::{
+    checkpoint::{FolderState, ItemState, Record},
+    error::{Error, ErrorKind, Result},
+    model::{Folder, FolderId},
+    observe::Event,
+    report::{FolderReport, Problem, Report, Tally},
+};
+
+/// Adds the lanes to the report, in the order of the source, and closes those that are complete.
+pub(super) async fn close(
+    engine: &Arc<Engine>,
+    lanes: Vec<(Lane, Option<Error>)>,
+    report: &mut Report,
+) -> Result<()> {
+    let stopped = report.stopped.is_some();
+    // One look at the whole destination: marks and counts to compare with at the next pass.
+    let after: HashMap<FolderId, Folder> = if stopped {
+        HashMap::new()
+    } else {
+        let folders = engine.destination.folders().await.unwrap_or_default();
+        folders
+            .into_iter()
+            .map(|folder| (folder.id.clone(), folder))
+            .collect()
+    };
+    for (mut lane, error) in lanes {
+        let folder = folder_report(engine, &lane, error.as_ref(), stopped).await?;
+        engine.emit(Event::FolderFinished {
+            folder: folder.source.clone(),
+            complete: folder.is_complete(),
+        });
+        if error.is_none() && !stopped {
+            let after = after.get(&lane.place.id);
+            settle_for_next(engine, &mut lane, &folder, after).await?;
+        }
+        report.folders.push(folder);
+    }
+    report.failures = std::mem::take(&mut engine.notes().failures);
+    Ok(())
+}
+
+async fn folder_report(
+    engine: &Engine,
+    lane: &Lane,
+    error: Option<&Error>,
+    stopped: bool,
+) -> Result<FolderReport> {
+    let mut report = FolderReport::new(lane.folder.path.clone());
+    report.destination = Some(lane.place.path.clone());
+    let notes = engine
+        .notes()
+        .folders
+        .get(&lane.row.no)
+        .cloned()
+        .unwrap_or_default();
+    report.tally = tally(engine, lane, &notes).await?;
+    report.altered = notes.altered;
+    report.problem = error.map(Problem::from);
+    let tally = &mut report.tally;
+    if report.problem.is_some() || stopped {
+        // What was not reached is open, not lost.
+        tally.open = tally.found.saturating_sub(tally.accounted());
+    } else if lane.row.listed && !tally.is_closed() && tally.open == 0 {
+        let error = Error::new(
+            ErrorKind::Mismatch,
+            "the sums differ from what the server counts",
+        )
+        .with_code("ledger/mismatch")
+        .with_context("folder", lane.folder.path.to_string())
+        .with_context("found", tally.found.to_string())
+        .with_context("accounted", tally.accounted().to_string())
+        .with_remedy("Run again; if it stays, mail arrives or leaves while it is being listed.");
+        report.problem = Some(Problem::from(&error));
+    }
+    Ok(report)
+}
+
+async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tally> {
+    let mut tally = Tally {
+        moved: notes.moved,
+        flags_changed: notes.flags_changed,
+        gone: notes.gone,
+        perhaps_doubled: notes.perhaps_doubled,
+        doubled: notes.doubled,
+        ..Tally::default()
+    };
+    let mut live = 0;
+    for count in engine.ledger.counts(lane.row.no).await? {
+        if count.gone {
+            continue;
+        }
+        live += count.messages;
+        let now = count.pass == engine.pass;
+        let place = match count.state {
+            ItemState::Copied if now => {
+                tally.bytes += count.bytes;
+                &mut tally.copied
+            }
+            ItemState::AlreadyThere if now => &mut tally.already_there,
+            ItemState::Copied | ItemState::AlreadyThere => &mut tally.earlier,
+            ItemState::Excluded => &mut tally.excluded,
+            ItemState::Vanished => &mut tally.vanished,
+            ItemState::Failed => &mut tally.failed,
+            ItemState::RemovedThere => &mut tally.removed_there,
+            ItemState::Pending | ItemState::Unnamed => &mut tally.open,
+        };
+        *place += count.messages;
+    }
+    // The server's count, never our own; an unfinished listing has only the one of the start.
+    tally.found = lane
+        .row
+        .exists
+        .filter(|_| lane.row.listed)
+        .or(lane.folder.messages)
+        .unwrap_or(live);
+    Ok(tally)
+}
+
+/// Records what the next pass compares with.
+async fn settle_for_next(
+    engine: &Engine,
+    lane: &mut Lane,
+    report: &FolderReport,
+    after: Option<&Folder>,
+) -> Result<()> {
+    lane.row.state = FolderState::Mapped;
+    let done = report.is_closed() && report.tally.failed == 0;
+    lane.row.token = lane.folder.token.clone().filter(|_| done);
+    if let Some(after) = after.filter(|after| after.identity == lane.place.identity) {
+        // If nothing but our own came in, there is nothing to look at next time.
+        let grown = match (&lane.place.mark, &after.mark) {
+            (Some(before), Some(now)) => match (before.next, now.next) {
+                (Some(before), Some(now)) => Some(now.saturating_sub(before)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let ours = report.tally.copied + report.tally.moved;
+        if grown == Some(ours) && lane.target.examined == lane.place.mark {
+            lane.target.examined.clone_from(&after.mark);
+        }
+        lane.target.messages = after.messages;
+        lane.target.mark.clone_from(&after.mark);
+    }
+    engine
+        .ledger
+        .commit(vec![
+            Record::Folder(Box::new(lane.row.clone())),
+            Record::Target(Box::new(lane.target.clone())),
+        ])
+        .await
+}

@@ -1,0 +1,135 @@
+//! One source folder on its way to one destination folder.
+
+use std::sync::Arc;
+
+use tokio::sync::mpsc;
+
+use super::{
+    Engine, adopt, deliver,
+    produce::{self, Listing},
+    settle, survey,
+};
+use crate::{
+    checkpoint::{FolderRow, Record, TargetRow},
+    error::{Error, ErrorKind, Result},
+    model::{Folder, Mark},
+    observe::Event,
+};
+
+/// One source folder and its destination.
+#[derive(Clone, Debug)]
+pub(super) struct Lane {
+    /// The source folder in the ledger.
+    pub(super) row: FolderRow,
+    /// The source folder as just seen.
+    pub(super) folder: Folder,
+    /// The destination folder in the ledger.
+    pub(super) target: TargetRow,
+    /// The destination folder as just seen.
+    pub(super) place: Folder,
+    /// Nothing changed on either side, and no row is open.
+    pub(super) quiet: bool,
+    /// All that is new was listed in this pass and stands in the ledger as pending.
+    pub(super) surveyed: bool,
+    /// The destination folder holds messages that nobody claims: look there first.
+    pub(super) adopting: bool,
+}
+
+impl Lane {
+    pub(super) fn new(row: FolderRow, folder: Folder, target: TargetRow, place: Folder) -> Self {
+        Self {
+            row,
+            folder,
+            target,
+            place,
+            quiet: false,
+            surveyed: false,
+            adopting: false,
+        }
+    }
+
+    /// A lower bound for what this pass stores in the destination folder.
+    pub(super) fn mark(&self) -> Result<Mark> {
+        self.place.mark.clone().ok_or_else(|| {
+            Error::new(ErrorKind::Bug, "the destination named no mark for a folder")
+                .with_context("folder", self.place.path.to_string())
+        })
+    }
+}
+
+/// Copies all that is to be copied. Ends with the folder's own error; the caller decides by its
+/// scope what else ends.
+pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
+    engine.check_stop()?;
+    engine.emit(Event::FolderStarted {
+        folder: lane.folder.path.clone(),
+        messages: lane.folder.messages,
+        bytes: lane.folder.bytes,
+    });
+    settle::open_intents(engine, lane).await?;
+    adopt::examine(engine, lane).await?;
+    if lane.adopting && !lane.surveyed {
+        // All of them are listed before any is looked for: see `Adopter::announce`.
+        survey::survey(engine, lane).await?;
+    }
+    let listing = copy(engine, lane).await?;
+    if let Some(listing) = listing {
+        lane.row.listed = true;
+        lane.row.exists = listing.exists.or(lane.folder.messages);
+        engine
+            .ledger
+            .commit(vec![Record::Folder(Box::new(lane.row.clone()))])
+            .await?;
+        // A first listing that was interrupted does not see what left before it went on.
+        if lane.row.exists != Some(survey::live_rows(engine, lane).await?) {
+            lane.row.cursor = None;
+            survey::survey(engine, lane).await?;
+            copy(engine, lane).await?;
+        }
+    }
+    settle::unnamed(engine, lane).await?;
+    deliver::audit(engine, lane).await
+}
+
+/// One batch is being made, one waits with its intent durable, one is on the wire.
+async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> {
+    let (made, to_record) = mpsc::channel(1);
+    let (recorded, to_send) = mpsc::channel(1);
+    let producer = tokio::spawn(produce::run(Arc::clone(engine), lane.clone(), made));
+    let recorder = tokio::spawn(deliver::record(
+        Arc::clone(engine),
+        lane.clone(),
+        to_record,
+        recorded,
+    ));
+    // They end with this future, should it be dropped.
+    let _guards = [
+        Abort(producer.abort_handle()),
+        Abort(recorder.abort_handle()),
+    ];
+    let sent = deliver::send(engine, lane, to_send).await;
+    if sent.is_err() {
+        // It may wait for the source; what it holds was never sent. The recorder in contrast ends
+        // by itself, having closed the intents that led to nothing.
+        producer.abort();
+    }
+    let recorded = joined(recorder.await)?;
+    let listing = producer.await;
+    sent?;
+    recorded?;
+    joined(listing)?
+}
+
+struct Abort(tokio::task::AbortHandle);
+
+impl Drop for Abort {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T> {
+    result.map_err(|error| {
+        Error::new(ErrorKind::Bug, "a task of the engine ended").with_source(error)
+    })
+}

@@ -1,0 +1,236 @@
+//! The engine: reads from a source, writes to a destination, and keeps the ledger.
+//!
+//! A pass goes through the files of this folder in this order: [`reconcile`] (folders), [`survey`]
+//! (what changed since the last pass), [`moves`], [`lane`] with [`produce`] and [`deliver`] (what is
+//! copied), [`settle`] (what is in doubt), [`close`] (sums). What is decided from an outcome is in
+//! [`decide`] and [`retry`], free of I/O.
+
+mod adopt;
+mod close;
+mod decide;
+mod deliver;
+mod flags;
+mod health;
+mod lane;
+mod moves;
+mod pass;
+mod plan;
+mod produce;
+mod reconcile;
+mod retry;
+mod settle;
+mod survey;
+mod verify;
+
+use std::{
+    collections::BTreeMap,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::StreamExt as _;
+
+use crate::{
+    checkpoint::{FolderNo, ItemRow, Ledger, Record, Scan, Stored},
+    destination::{Destination, Fence},
+    edge::Edges,
+    error::{Error, ErrorKind, Result},
+    migration::{MigrationBuilder, Stop},
+    model::{AlterationKind, Capabilities, FolderPath},
+    observe::{Event, Observer},
+    options::Options,
+    report::{Failure, MOST_LISTED},
+    source::Source,
+};
+
+pub(crate) use pass::run;
+pub(crate) use plan::plan;
+pub(crate) use verify::verify;
+
+/// What all tasks of a pass share.
+#[derive(Debug)]
+pub(crate) struct Engine {
+    source: Arc<dyn Source>,
+    destination: Arc<dyn Destination>,
+    ledger: Arc<dyn Ledger>,
+    from: Capabilities,
+    to: Capabilities,
+    options: Options,
+    observer: Arc<dyn Observer>,
+    edges: Edges,
+    stop: Stop,
+    pass: u32,
+    next_batch: AtomicU64,
+    notes: Mutex<Notes>,
+}
+
+/// What the report tells beside what the ledger holds.
+#[derive(Debug, Default)]
+struct Notes {
+    failures: Vec<Failure>,
+    folders: BTreeMap<FolderNo, FolderNotes>,
+    keeps_bytes: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default)]
+struct FolderNotes {
+    moved: u64,
+    flags_changed: u64,
+    gone: u64,
+    perhaps_doubled: u64,
+    doubled: u64,
+    altered: BTreeMap<AlterationKind, u64>,
+}
+
+impl Engine {
+    /// Connects both sides and opens the ledger.
+    async fn open(migration: &MigrationBuilder, ledger: Arc<dyn Ledger>) -> Result<Self> {
+        let (from, to) = futures_util::future::try_join(
+            migration.source.capabilities(),
+            migration.destination.capabilities(),
+        )
+        .await?;
+        migration.observer.on(&Event::Connected {
+            source: from.system.clone(),
+            destination: to.system.clone(),
+        });
+        let pass = read_number(&*ledger, "pass").await?;
+        let last_batch = ledger
+            .intents()
+            .await?
+            .iter()
+            .map(|intent| intent.batch)
+            .max();
+        let keeps_bytes = match ledger.meta("keeps-bytes").await?.as_deref() {
+            Some("yes") => Some(true),
+            Some("no") => Some(false),
+            _ => None,
+        };
+        Ok(Self {
+            source: Arc::clone(&migration.source),
+            destination: Arc::clone(&migration.destination),
+            ledger,
+            from,
+            to,
+            options: migration.options.clone(),
+            observer: Arc::clone(&migration.observer),
+            edges: migration.edges.clone(),
+            stop: migration.stop.clone(),
+            pass,
+            next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
+            notes: Mutex::new(Notes {
+                keeps_bytes,
+                ..Notes::default()
+            }),
+        })
+    }
+
+    fn notes(&self) -> MutexGuard<'_, Notes> {
+        self.notes.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn note(&self, folder: FolderNo, change: impl FnOnce(&mut FolderNotes)) {
+        change(self.notes().folders.entry(folder).or_default());
+    }
+
+    fn emit(&self, event: Event) {
+        self.observer.on(&event);
+    }
+
+    fn batch_number(&self) -> u64 {
+        self.next_batch.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Whether equal messages have equal bytes at the destination: measured if it was, else as the
+    /// adapter claims.
+    fn keeps_bytes(&self) -> bool {
+        self.notes().keeps_bytes.unwrap_or(self.to.keeps_bytes)
+    }
+
+    /// Now, in milliseconds since 1970.
+    fn now_ms(&self) -> u64 {
+        u64::try_from(self.edges.clock.now().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits, unless asked to stop.
+    async fn pause(&self, wait: Duration) -> Result<()> {
+        tokio::select! {
+            () = self.edges.clock.sleep(wait) => Ok(()),
+            () = self.stop.requested() => Err(cancelled()),
+        }
+    }
+
+    fn check_stop(&self) -> Result<()> {
+        if self.stop.is_requested() {
+            Err(cancelled())
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Marks a row as failed and tells the user why.
+    fn fail(&self, folder: &FolderPath, row: &mut ItemRow, error: &Error) {
+        row.state = crate::checkpoint::ItemState::Failed;
+        row.code = Some(error.code().to_owned());
+        row.attempts = row.attempts.saturating_add(1);
+        row.pass = self.pass;
+        let message = self.source.describe(&row.id);
+        self.emit(Event::MessageFailed {
+            folder: folder.clone(),
+            message: message.clone(),
+            code: error.code().to_owned(),
+            reason: error.chain(),
+            remedy: error.remedy().map(str::to_owned),
+        });
+        let mut notes = self.notes();
+        if notes.failures.len() < MOST_LISTED {
+            notes.failures.push(Failure {
+                folder: folder.clone(),
+                message,
+                received: row.received.map(|received| received.to_string()),
+                size: row.size,
+                code: error.code().to_owned(),
+                reason: error.chain(),
+                remedy: error.remedy().map(str::to_owned),
+            });
+        }
+    }
+
+    /// All rows of a scan, page by page.
+    async fn each_page(
+        &self,
+        scan: Scan,
+        mut take: impl FnMut(Vec<Stored>) -> Result<Vec<Record>> + Send,
+    ) -> Result<()> {
+        let mut pages = self.ledger.scan(scan);
+        while let Some(page) = pages.next().await {
+            let records = take(page?)?;
+            if !records.is_empty() {
+                self.ledger.commit(records).await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Fence for Engine {
+    fn check(&self) -> Result<()> {
+        self.check_stop()
+    }
+}
+
+fn cancelled() -> Error {
+    Error::new(ErrorKind::Cancelled, "stopped as asked")
+        .with_remedy("Run the same command again to continue.")
+}
+
+async fn read_number(ledger: &dyn Ledger, key: &str) -> Result<u32> {
+    Ok(ledger
+        .meta(key)
+        .await?
+        .and_then(|text| text.parse().ok())
+        .unwrap_or(0))
+}

@@ -1,0 +1,268 @@
+//! A pass from connecting to the report.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use tokio::{sync::Semaphore, task::JoinSet};
+
+use super::{
+    Engine, close, health, lane,
+    lane::Lane,
+    moves::{self, Gone},
+    read_number,
+    reconcile::{self, World},
+    retry::Backoff,
+    survey,
+};
+use crate::{
+    checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
+    error::{Error, ErrorKind, Result, Scope},
+    migration::MigrationBuilder,
+    model::{Folder, JobId},
+    observe::Event,
+    report::{Problem, Report},
+};
+
+/// Runs one pass.
+pub(crate) async fn run(
+    migration: &MigrationBuilder,
+    store: &Arc<dyn CheckpointStore>,
+    job: &JobId,
+) -> Result<Report> {
+    let ledger = store.open(job).await?;
+    remember_job(migration, &*ledger).await?;
+    let mut engine = connect(migration, ledger).await?;
+    engine.pass += 1;
+    // An error that ends this pass must not look like the user's order to whoever gave `stop`.
+    engine.stop = migration.stop.child();
+    let engine = Arc::new(engine);
+    let (source, destination) = look(&engine).await?;
+    let pass = Record::Meta("pass".to_owned(), engine.pass.to_string());
+    engine.ledger.commit(vec![pass]).await?;
+    let mut report = Report::new(
+        engine.pass,
+        engine.source.endpoint().to_string(),
+        engine.destination.endpoint().to_string(),
+    );
+    let order: BTreeMap<_, _> = source
+        .iter()
+        .enumerate()
+        .map(|(index, folder)| (folder.path.clone(), index))
+        .collect();
+    let world = reconcile::reconcile(&engine, source, destination).await?;
+    let (lanes, stopped) = work(&engine, world, &mut report).await;
+    report.stopped = stopped.as_ref().map(Problem::from);
+    close::close(&engine, lanes, &mut report).await?;
+    report
+        .folders
+        .sort_by_key(|folder| order.get(&folder.source).copied());
+    Ok(report)
+}
+
+/// The ledger of a digest that is all zeros tells nobody whose it is; this does.
+async fn remember_job(migration: &MigrationBuilder, ledger: &dyn Ledger) -> Result<()> {
+    if ledger.meta("format").await?.is_none() {
+        let meta = |key: &str, value: String| Record::Meta(key.to_owned(), value);
+        ledger
+            .commit(vec![
+                meta("format", "1".to_owned()),
+                meta("source", migration.source.endpoint().to_string()),
+                meta("destination", migration.destination.endpoint().to_string()),
+                meta("digests", "c1 h1".to_owned()),
+            ])
+            .await?;
+    }
+    Ok(())
+}
+
+/// Connects, again after failures that pass. An address or password that is wrong is told at once.
+pub(super) async fn connect(
+    migration: &MigrationBuilder,
+    ledger: Arc<dyn Ledger>,
+) -> Result<Engine> {
+    let pass = read_number(&*ledger, "pass").await?;
+    let options = &migration.options;
+    let mut backoff = Backoff::new(options.attempts, options.longest_wait, u64::from(pass) + 1);
+    loop {
+        match Engine::open(migration, Arc::clone(&ledger)).await {
+            Ok(engine) => return Ok(engine),
+            Err(error) => {
+                let wait = passes(&error).then(|| backoff.next(&error)).flatten();
+                let Some(wait) = wait else { return Err(error) };
+                migration.observer.on(&Event::Retrying {
+                    folder: None,
+                    reason: error.chain(),
+                    wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+                });
+                tokio::select! {
+                    () = migration.edges.clock.sleep(wait) => {}
+                    () = migration.stop.requested() => return Err(super::cancelled()),
+                }
+            }
+        }
+    }
+}
+
+fn passes(error: &Error) -> bool {
+    matches!(
+        error.kind(),
+        ErrorKind::Throttled
+            | ErrorKind::Capacity
+            | ErrorKind::Unavailable
+            | ErrorKind::Interrupted
+    )
+}
+
+/// One look at both sides.
+pub(super) async fn look(engine: &Engine) -> Result<(Vec<Folder>, Vec<Folder>)> {
+    futures_util::future::try_join(engine.source.folders(), engine.destination.folders()).await
+}
+
+type Ended = Vec<(Lane, Option<Error>)>;
+
+/// Everything between the first look and the sums. An error that ends the pass is given back beside
+/// the lanes as they are by then.
+async fn work(engine: &Arc<Engine>, world: World, report: &mut Report) -> (Ended, Option<Error>) {
+    report.folders = world.ended;
+    let mut lanes: Ended = world.lanes.into_iter().map(|lane| (lane, None)).collect();
+    engine.emit(Event::Mapped {
+        folders: lanes.len(),
+        messages: lanes
+            .iter()
+            .filter_map(|(lane, _)| lane.folder.messages)
+            .sum(),
+        bytes: lanes.iter().map(|(lane, _)| lane.folder.bytes).sum(),
+    });
+    let outcome = stages(engine, &mut lanes).await;
+    (lanes, outcome.err())
+}
+
+async fn stages(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
+    for (lane, problem) in lanes.iter_mut() {
+        engine.check_stop()?;
+        *problem = of_folder(health::check(engine, lane).await)?;
+    }
+    let all: Vec<Lane> = lanes.iter().map(|(lane, _)| lane.clone()).collect();
+    moves::resume(engine, &all).await?;
+    each(
+        engine,
+        lanes,
+        |lane| lane.row.listed && !lane.quiet,
+        Work::Survey,
+    )
+    .await?;
+    let mut gone = Gone::load(engine).await?;
+    if !gone.is_empty() {
+        // New folders may hold what is gone elsewhere: nothing is copied before that is known.
+        each(engine, lanes, |lane| !lane.row.listed, Work::Survey).await?;
+        let all: Vec<Lane> = lanes.iter().map(|(lane, _)| lane.clone()).collect();
+        for (lane, problem) in lanes.iter_mut() {
+            if lane.surveyed && problem.is_none() {
+                *problem = of_folder(moves::run(engine, lane, &mut gone, &all).await)?;
+            }
+        }
+    }
+    each(engine, lanes, |lane| !lane.quiet, Work::Copy).await
+}
+
+/// Keeps a folder's own error, and gives back one that ends the pass.
+fn of_folder(result: Result<()>) -> Result<Option<Error>> {
+    match result {
+        Ok(()) => Ok(None),
+        Err(error) if error.scope() <= Scope::Folder => Ok(Some(error)),
+        Err(error) => Err(error),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Work {
+    Survey,
+    Copy,
+}
+
+/// Does the work for all lanes that want it, several at once. Lanes with the same destination
+/// folder follow each other, so that no two of them look for the same message there.
+async fn each(
+    engine: &Arc<Engine>,
+    lanes: &mut Ended,
+    wants: impl Fn(&Lane) -> bool,
+    work: Work,
+) -> Result<()> {
+    let mut groups: BTreeMap<TargetNo, Vec<(usize, Lane)>> = BTreeMap::new();
+    for (index, (lane, problem)) in lanes.iter().enumerate() {
+        if problem.is_none() && wants(lane) {
+            groups
+                .entry(lane.target.no)
+                .or_default()
+                .push((index, lane.clone()));
+        }
+    }
+    let mut groups: Vec<_> = groups.into_values().collect();
+    // The largest first: the last one to end decides how long it takes.
+    let size = |group: &Vec<(usize, Lane)>| {
+        group
+            .iter()
+            .filter_map(|(_, lane)| lane.folder.messages)
+            .sum::<u64>()
+    };
+    groups.sort_by_key(|group| std::cmp::Reverse(size(group)));
+    let most = engine.options.concurrency.unwrap_or(usize::MAX);
+    let most = most
+        .min(engine.from.concurrency)
+        .min(engine.to.concurrency)
+        .max(1);
+    let turns = Arc::new(Semaphore::new(most));
+    let mut tasks = JoinSet::new();
+    for group in groups {
+        let (engine, turns) = (Arc::clone(engine), Arc::clone(&turns));
+        tasks.spawn(async move {
+            let _turn = turns.acquire_owned().await;
+            one_group(&engine, group, work).await
+        });
+    }
+    let mut fatal: Option<Error> = None;
+    while let Some(ended) = tasks.join_next().await {
+        let group = ended.map_err(|error| {
+            Error::new(ErrorKind::Bug, "a task of the engine ended").with_source(error)
+        })?;
+        for (index, lane, result) in group {
+            let Some(place) = lanes.get_mut(index) else {
+                continue;
+            };
+            place.0 = lane;
+            match of_folder(result) {
+                Ok(problem) => place.1 = problem,
+                Err(error) => {
+                    // The others end in order; the first cause is the one to tell.
+                    engine.stop.request();
+                    let first = fatal
+                        .as_ref()
+                        .is_none_or(|f| f.kind() == ErrorKind::Cancelled);
+                    if first {
+                        fatal = Some(error);
+                    }
+                }
+            }
+        }
+    }
+    fatal.map_or(Ok(()), Err)
+}
+
+async fn one_group(
+    engine: &Arc<Engine>,
+    group: Vec<(usize, Lane)>,
+    work: Work,
+) -> Vec<(usize, Lane, Result<()>)> {
+    let mut out: Vec<(usize, Lane, Result<()>)> = Vec::with_capacity(group.len());
+    for (index, mut lane) in group {
+        // What the lane before it learned of the common destination folder.
+        if let Some((_, before, _)) = out.last() {
+            lane.target = before.target.clone();
+        }
+        let result = match work {
+            Work::Survey => survey::survey(engine, &mut lane).await,
+            Work::Copy => lane::run(engine, &mut lane).await,
+        };
+        out.push((index, lane, result));
+    }
+    out
+}

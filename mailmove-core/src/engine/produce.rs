@@ -1,0 +1,500 @@
+//! Lists and fetches, and hands on batches ready to be recorded and sent.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_util::StreamExt as _;
+use tokio::sync::mpsc;
+
+use super::{
+    Engine,
+    adopt::{self, Adopter, Match},
+    flags::FlagWork,
+    health::LOST,
+    lane::Lane,
+    retry::Backoff,
+};
+use crate::{
+    checkpoint::{ItemRow, ItemState, Scan, Stored},
+    destination::Existing,
+    error::{Error, ErrorKind, Result, Scope},
+    identity::{self, HeaderDigest},
+    model::{Alteration, AlterationKind, Content, Cursor, Form, Listed, MessageId},
+    observe::Event,
+    source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
+};
+
+/// Messages to be sent, and what is to be recorded when they are done.
+#[derive(Debug, Default)]
+pub(super) struct Batch {
+    pub(super) work: Vec<Work>,
+    /// Rows that need no sending: excluded, already there, vanished, failed.
+    pub(super) rows: Vec<ItemRow>,
+    /// Flags to be set on messages that are there.
+    pub(super) flags: Vec<FlagWork>,
+    /// Everything up to here is in this batch or before it.
+    pub(super) cursor: Option<Cursor>,
+}
+
+/// A message with its content.
+#[derive(Debug)]
+pub(super) struct Work {
+    pub(super) row: ItemRow,
+    pub(super) content: Content,
+    /// How often it was sent without a word on what became of it.
+    pub(super) doubts: u32,
+}
+
+/// What a listing said as a whole.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Listing {
+    /// Messages the server counts.
+    pub(super) exists: Option<u64>,
+}
+
+/// How far into a message its header is looked for.
+const HEADER_MOST: usize = 256 * 1024;
+/// Ids in one fetch request.
+const FETCH_MOST: usize = 500;
+/// Contents that an inline listing may leave out before it is given up.
+const DEFERRED_MOST: usize = 500;
+
+/// Produces all batches of a lane. `None`: nothing was listed, only what the ledger had pending.
+pub(super) async fn run(
+    engine: Arc<Engine>,
+    lane: Lane,
+    out: mpsc::Sender<Batch>,
+) -> Result<Option<Listing>> {
+    let mut producer = Producer {
+        backoff: Backoff::new(
+            engine.options.attempts,
+            engine.options.longest_wait,
+            u64::from(lane.row.no.0) + engine.now_ms(),
+        ),
+        engine,
+        lane,
+        out,
+        batch: Batch::default(),
+        bytes: 0,
+        adopter: Adopter::default(),
+        deferred: Vec::new(),
+        inline: false,
+    };
+    producer.pending().await?;
+    let listing = if producer.lane.surveyed || producer.lane.quiet {
+        None
+    } else {
+        Some(producer.listing().await?)
+    };
+    producer.flush().await?;
+    Ok(listing)
+}
+
+struct Producer {
+    engine: Arc<Engine>,
+    lane: Lane,
+    out: mpsc::Sender<Batch>,
+    batch: Batch,
+    bytes: u64,
+    adopter: Adopter,
+    backoff: Backoff,
+    // Messages that an inline listing came without, to be fetched when it has ended: it may hold
+    // the only connection.
+    deferred: Vec<ItemRow>,
+    inline: bool,
+}
+
+impl Producer {
+    /// What earlier passes, or the survey of this one, left open.
+    async fn pending(&mut self) -> Result<()> {
+        if self.lane.quiet {
+            return Ok(());
+        }
+        if self.lane.adopting {
+            let mut pages = self.engine.ledger.scan(self.open_rows());
+            while let Some(page) = pages.next().await {
+                for stored in page? {
+                    self.adopter.announce(&stored.row);
+                }
+            }
+        }
+        let mut pages = self.engine.ledger.scan(self.open_rows());
+        while let Some(page) = pages.next().await {
+            let rows = page?.into_iter().map(|stored| stored.row);
+            // What the destination lost is not sent again unasked: `health` says so.
+            let rows = rows.filter(|row| row.code.as_deref() != Some(LOST));
+            let rows = rows.map(|row| (row, None)).collect();
+            self.take(rows).await?;
+        }
+        Ok(())
+    }
+
+    fn open_rows(&self) -> Scan {
+        Scan::folder(self.lane.row.no)
+            .with_states(&[ItemState::Pending, ItemState::Failed])
+            .with_gone(false)
+    }
+
+    /// Lists the folder from its cursor, again from the last page after a failure.
+    async fn listing(&mut self) -> Result<Listing> {
+        let mut cursor = self.lane.row.cursor.clone();
+        // Contents come along only when every one of them will be wanted.
+        self.inline = self.engine.options.filter.is_empty();
+        loop {
+            let listed = self.list_from(&mut cursor).await;
+            let deferred = std::mem::take(&mut self.deferred);
+            self.fetch_all(deferred.into()).await?;
+            match listed {
+                Ok(Some(listing)) => return Ok(listing),
+                // This source does not bring contents along: go on without asking for them.
+                Ok(None) => self.inline = false,
+                Err(error) => self.wait_after(error).await?,
+            }
+        }
+    }
+
+    /// `None`: it stopped early because too many contents were left out.
+    async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Option<Listing>> {
+        let request = ListRequest::new(&self.lane.folder)
+            .with_since(cursor.clone())
+            .with_inline(self.inline.then_some(Form::Mime));
+        let mut pages = self.engine.source.list(request);
+        let mut listing = Listing::default();
+        while let Some(page) = pages.next().await {
+            self.engine.check_stop()?;
+            let page = page?;
+            let next = page.next.clone();
+            listing.exists = page.exists.or(listing.exists);
+            self.page(page.changes, page.coverage).await?;
+            self.batch.cursor = Some(next.clone());
+            *cursor = Some(next);
+            self.backoff.reset();
+            if self.deferred.len() >= DEFERRED_MOST {
+                return Ok(None);
+            }
+        }
+        Ok(Some(listing))
+    }
+
+    /// Sorts a page of a first listing: what is known already, what is left out, what is new.
+    async fn page(&mut self, changes: Vec<Change>, _coverage: Coverage) -> Result<()> {
+        let mut items = Vec::with_capacity(changes.len());
+        for change in changes {
+            match change {
+                Change::Item(listed) => items.push(*listed),
+                // An interrupted first listing goes on: what changed before the cursor.
+                Change::Flags(id, flags) => {
+                    let known = self.known(vec![id]).await?;
+                    for stored in known.into_iter().flatten() {
+                        self.batch
+                            .flags
+                            .extend(FlagWork::of(&self.lane, stored.row, &flags));
+                    }
+                }
+                Change::Removed(id) => {
+                    let known = self.known(vec![id]).await?;
+                    for mut stored in known.into_iter().flatten() {
+                        stored.row.gone = true;
+                        self.batch.rows.push(stored.row);
+                    }
+                }
+            }
+        }
+        let known = self
+            .known(items.iter().map(|item| item.id.clone()).collect())
+            .await?;
+        let mut fresh = Vec::with_capacity(items.len());
+        for (item, known) in items.into_iter().zip(known) {
+            match known {
+                Some(stored) if stored.row.state.is_final() && !self.wanted_now(&stored.row) => {
+                    let flags = item.flags;
+                    self.batch
+                        .flags
+                        .extend(FlagWork::of(&self.lane, stored.row, &flags));
+                }
+                // Open rows were taken up by `pending` already.
+                Some(stored) if !stored.row.state.is_final() => {}
+                _ => {
+                    let content = item.content.clone();
+                    fresh.push((row_of(&self.engine, &self.lane, item), content));
+                }
+            }
+        }
+        self.take(fresh).await
+    }
+
+    /// A row that a filter left out and that it lets through now.
+    fn wanted_now(&self, row: &ItemRow) -> bool {
+        row.state == ItemState::Excluded
+            && self
+                .engine
+                .options
+                .filter
+                .excludes(row.received, Some(row.size))
+                .is_none()
+    }
+
+    async fn known(&self, ids: Vec<MessageId>) -> Result<Vec<Option<Stored>>> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        self.engine.ledger.items(self.lane.row.no, ids).await
+    }
+
+    /// Filters, looks whether they are there already, fetches, and puts them into batches.
+    async fn take(&mut self, rows: Vec<(ItemRow, Option<Content>)>) -> Result<()> {
+        let mut missing = VecDeque::new();
+        for (mut row, content) in rows {
+            let size = (row.size > 0).then_some(row.size);
+            if let Some(rule) = self.engine.options.filter.excludes(row.received, size) {
+                row.state = ItemState::Excluded;
+                row.code = Some(rule.to_owned());
+                row.pass = self.engine.pass;
+                self.settled(row).await?;
+                continue;
+            }
+            match content {
+                Some(content) => self.with_content(row, content).await?,
+                None => match self.search(&row, None).await? {
+                    Match::Found(existing) => self.adopt(row, &existing).await?,
+                    _ if self.inline => {
+                        // Recorded as pending, so that the cursor may pass it.
+                        self.settled(row.clone()).await?;
+                        self.deferred.push(row);
+                    }
+                    Match::None | Match::NeedsContent => missing.push_back(row),
+                },
+            }
+        }
+        self.fetch_all(missing).await
+    }
+
+    async fn fetch_all(&mut self, mut missing: VecDeque<ItemRow>) -> Result<()> {
+        while !missing.is_empty() {
+            let rows: Vec<ItemRow> = missing.drain(..missing.len().min(FETCH_MOST)).collect();
+            self.fetch(rows).await?;
+        }
+        Ok(())
+    }
+
+    async fn search(&mut self, row: &ItemRow, content: Option<&Content>) -> Result<Match> {
+        if !self.lane.adopting {
+            return Ok(Match::None);
+        }
+        self.adopter
+            .find(&self.engine, &self.lane, row, content)
+            .await
+    }
+
+    /// Fetches contents; what fails for a passing reason is tried again.
+    async fn fetch(&mut self, rows: Vec<ItemRow>) -> Result<()> {
+        let mut wanted = rows;
+        loop {
+            self.engine.check_stop()?;
+            let ids = wanted.iter().map(|row| row.id.clone()).collect();
+            let identity = self.lane.folder.identity.as_str();
+            let request = FetchRequest::new(self.lane.folder.id.clone(), identity, ids);
+            let mut answers = self.engine.source.fetch(request);
+            let mut again: Option<Error> = None;
+            let mut left: VecDeque<ItemRow> = wanted.into();
+            let mut failed = Vec::new();
+            while let Some((id, fetched)) = answers.next().await {
+                // Servers answer in the order asked, nearly always.
+                let Some(at) = left.iter().position(|row| row.id == id) else {
+                    continue;
+                };
+                let Some(mut row) = left.remove(at) else {
+                    continue;
+                };
+                match fetched {
+                    Fetched::Content(content) => {
+                        self.backoff.reset();
+                        self.with_content(row, content).await?;
+                    }
+                    Fetched::Vanished => {
+                        row.state = ItemState::Vanished;
+                        row.pass = self.engine.pass;
+                        self.settled(row).await?;
+                    }
+                    Fetched::Failed(error) if error.is_transient() || wide(&error) => {
+                        again = Some(error);
+                        failed.push(row);
+                    }
+                    Fetched::Failed(error) => {
+                        self.engine.fail(&self.lane.folder.path, &mut row, &error);
+                        self.settled(row).await?;
+                    }
+                }
+            }
+            failed.extend(left);
+            if failed.is_empty() {
+                return Ok(());
+            }
+            let error = again.unwrap_or_else(|| {
+                Error::new(
+                    ErrorKind::Interrupted,
+                    "the source left out messages it was asked for",
+                )
+            });
+            if error.scope() == Scope::Message {
+                self.wait_after_message(error, &mut failed).await?;
+            } else {
+                self.wait_after(error).await?;
+            }
+            if failed.is_empty() {
+                return Ok(());
+            }
+            wanted = failed;
+        }
+    }
+
+    /// A passing failure of single messages: tried again, then recorded as failed.
+    async fn wait_after_message(&mut self, error: Error, rows: &mut Vec<ItemRow>) -> Result<()> {
+        if let Some(wait) = self.backoff.next(&error) {
+            return self.engine.pause(wait).await;
+        }
+        for mut row in rows.drain(..) {
+            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            self.settled(row).await?;
+        }
+        self.backoff.reset();
+        Ok(())
+    }
+
+    async fn with_content(&mut self, mut row: ItemRow, content: Content) -> Result<()> {
+        if row.size > 0 && row.size != content.size() {
+            tracing::debug!(announced = row.size, exact = content.size(), "size differs");
+        }
+        row.size = content.size();
+        if let Some(rule) = self
+            .engine
+            .options
+            .filter
+            .excludes(row.received, Some(row.size))
+        {
+            row.state = ItemState::Excluded;
+            row.code = Some(rule.to_owned());
+            row.pass = self.engine.pass;
+            return self.settled(row).await;
+        }
+        if self
+            .engine
+            .to
+            .max_message
+            .is_some_and(|most| content.size() > most)
+        {
+            let error = Error::new(ErrorKind::TooLarge, "larger than the destination takes")
+                .with_code("destination/too-large")
+                .with_context("bytes", content.size().to_string())
+                .with_remedy("Raise the destination's limit, or save this message by hand.");
+            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            return self.settled(row).await;
+        }
+        row.digest = Some(content.digest());
+        let header = content.prefix(HEADER_MOST).await?;
+        row.header = Some(HeaderDigest::of(&header));
+        if row.received.is_none() {
+            date_from_header(&mut row, &header);
+        }
+        if let Match::Found(existing) = self.search(&row, Some(&content)).await? {
+            return self.adopt(row, &existing).await;
+        }
+        let batching = self.engine.to.batching;
+        let full = self.batch.work.len() >= batching.max_items
+            || self.bytes + content.size() > batching.max_bytes;
+        if full && !self.batch.work.is_empty() {
+            self.flush().await?;
+        }
+        self.bytes += content.size();
+        self.batch.work.push(Work {
+            row,
+            content,
+            doubts: 0,
+        });
+        Ok(())
+    }
+
+    async fn adopt(&mut self, row: ItemRow, existing: &Existing) -> Result<()> {
+        let flags = row.flags.clone();
+        let row = adopt::adopted(&self.engine, &self.lane, row, existing);
+        // Flags are only added to a message that the user may have put there.
+        let missing = flags.difference(&existing.flags);
+        if !missing.is_empty() && self.engine.options.flags {
+            self.batch
+                .flags
+                .push(FlagWork::adding(&self.lane, row.clone(), missing));
+        }
+        self.settled(row).await
+    }
+
+    /// A row that needs no sending.
+    async fn settled(&mut self, row: ItemRow) -> Result<()> {
+        self.batch.rows.push(row);
+        if self.batch.rows.len() >= 1000 {
+            self.flush().await
+        } else {
+            Ok(())
+        }
+    }
+
+    async fn flush(&mut self) -> Result<()> {
+        let batch = std::mem::take(&mut self.batch);
+        self.bytes = 0;
+        let empty = batch.work.is_empty() && batch.rows.is_empty() && batch.flags.is_empty();
+        if empty && batch.cursor.is_none() {
+            return Ok(());
+        }
+        // A closed channel means that the sending side ended: its own error says why.
+        self.out.send(batch).await.map_err(|_| super::cancelled())
+    }
+
+    /// Waits before the next try, or gives up with the error.
+    async fn wait_after(&mut self, error: Error) -> Result<()> {
+        let Some(wait) = self.backoff.next(&error) else {
+            return Err(error);
+        };
+        self.engine.emit(Event::Retrying {
+            folder: Some(self.lane.folder.path.clone()),
+            reason: error.chain(),
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
+        self.engine.pause(wait).await
+    }
+}
+
+/// The source names no date: the message's own header is the next best, and better than the day of
+/// the migration.
+fn date_from_header(row: &mut ItemRow, header: &[u8]) {
+    row.received = identity::received(header);
+    let detail = match row.received {
+        Some(date) => format!("the source names no received date; {date} is from its header"),
+        None => "the source names no received date, and neither does the header".to_owned(),
+    };
+    row.altered
+        .push(Alteration::new(AlterationKind::DateReplaced, detail));
+}
+
+/// True if the error is about more than one message.
+fn wide(error: &Error) -> bool {
+    error.scope() > Scope::Message
+}
+
+/// The row of a newly listed message.
+pub(super) fn row_of(engine: &Engine, lane: &Lane, listed: Listed) -> ItemRow {
+    let mut row = ItemRow::new(lane.row.no, listed.id);
+    row.size = listed
+        .content
+        .as_ref()
+        .map_or(listed.size.unwrap_or(0), Content::size);
+    row.received = listed.received;
+    row.header = listed.header;
+    if engine.options.flags {
+        row.flags = listed.flags;
+        row.altered = listed.notes;
+    } else {
+        row.altered = listed.notes;
+        row.altered
+            .retain(|note| note.kind != AlterationKind::FlagDropped);
+    }
+    row.pass = engine.pass;
+    row
+}

@@ -1,0 +1,344 @@
+//! Folders: what the source has, what the ledger knows, where each of them goes.
+
+use std::collections::{BTreeMap, HashMap};
+
+use futures_util::StreamExt as _;
+
+use super::{Engine, lane::Lane};
+use crate::{
+    checkpoint::{FolderNo, FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
+    error::{Error, ErrorKind, Result, Scope},
+    map::{Earlier, FolderMap, Verdict},
+    model::{Folder, FolderId, FolderPath, FolderSpec},
+    report::{FolderReport, Problem},
+};
+
+/// Everything that is to be worked on, and what is not.
+#[derive(Debug, Default)]
+pub(super) struct World {
+    /// Source folders with a destination.
+    pub(super) lanes: Vec<Lane>,
+    /// Folders that end here: excluded, or failed.
+    pub(super) ended: Vec<FolderReport>,
+    /// Source folders of the ledger that exist no more, all of their rows gone now.
+    pub(super) gone: Vec<FolderRow>,
+}
+
+/// Brings the ledger's folders up to date with both sides and makes what is missing at the
+/// destination.
+pub(super) async fn reconcile(
+    engine: &Engine,
+    source: Vec<Folder>,
+    destination: Vec<Folder>,
+) -> Result<World> {
+    let mut known = engine.ledger.folders().await?;
+    let mut targets = engine.ledger.targets().await?;
+    let map = map_folders(engine, &source, &destination, &known, &targets);
+    let mut world = World::default();
+    let mut next = known.iter().map(|row| row.no.0 + 1).max().unwrap_or(0);
+    let mut wanted = Vec::new();
+    for (folder, entry) in source.into_iter().zip(map.entries) {
+        let row = take_known(&mut known, &folder);
+        let row = match row {
+            Some(row) if row.identity == folder.identity.as_str() => row,
+            Some(row) => {
+                let new = renumber(engine, row, folder.identity.as_str()).await?;
+                next = next.max(new.no.0 + 1);
+                new
+            }
+            None => {
+                let no = FolderNo(next);
+                next += 1;
+                FolderRow::new(
+                    no,
+                    folder.id.clone(),
+                    folder.path.clone(),
+                    folder.identity.as_str(),
+                )
+            }
+        };
+        let row = FolderRow {
+            role: folder.role,
+            id: folder.id.clone(),
+            path: folder.path.clone(),
+            ..row
+        };
+        match entry.verdict {
+            Verdict::Excluded(rule) => {
+                exclude(engine, &mut world, row, rule, folder.messages).await?;
+            }
+            Verdict::To { path, role, .. } => {
+                let spec = FolderSpec::new(path)
+                    .with_role(role)
+                    .with_subscription(engine.options.subscriptions && folder.subscribed);
+                wanted.push((row, folder, spec));
+            }
+        }
+    }
+    for row in known {
+        if row.state != FolderState::Gone {
+            world.gone.push(mark_gone(engine, row).await?);
+        }
+    }
+    let places = ensure(engine, &wanted, destination, &targets).await?;
+    for (row, folder, spec) in wanted {
+        match places.get(&spec.path) {
+            Some(Ok(place)) => {
+                let target = target_row(&mut targets, place);
+                let lane = join(engine, row, folder, target, place.clone()).await?;
+                world.lanes.push(lane);
+            }
+            Some(Err(problem)) => fail(engine, &mut world, row, &folder, problem.clone()).await?,
+            None => {
+                let error = Error::new(
+                    ErrorKind::Bug,
+                    "the destination did not answer for a folder",
+                )
+                .with_context("folder", spec.path.to_string());
+                fail(engine, &mut world, row, &folder, Problem::from(&error)).await?;
+            }
+        }
+    }
+    Ok(world)
+}
+
+pub(super) fn map_folders(
+    engine: &Engine,
+    source: &[Folder],
+    destination: &[Folder],
+    known: &[FolderRow],
+    targets: &[TargetRow],
+) -> FolderMap {
+    let place = |no: TargetNo| targets.iter().find(|target| target.no == no);
+    let earlier: Vec<Earlier> = known
+        .iter()
+        .filter(|row| row.state == FolderState::Mapped)
+        .filter_map(|row| {
+            // A folder renamed at the source keeps its place: it is found by its identity.
+            let now = source
+                .iter()
+                .find(|folder| folder.identity.as_str() == row.identity);
+            let path = now.map_or(&row.path, |folder| &folder.path);
+            Some(Earlier::new(path.clone(), place(row.target?)?.path.clone()))
+        })
+        .collect();
+    FolderMap::new(
+        &engine.options.folders,
+        source,
+        destination,
+        &engine.to.naming,
+        &earlier,
+    )
+}
+
+/// The ledger's row of a folder: by identity, else by place (it was renumbered or replaced).
+fn take_known(known: &mut Vec<FolderRow>, folder: &Folder) -> Option<FolderRow> {
+    let live = |row: &FolderRow| row.state != FolderState::Gone;
+    let at = known
+        .iter()
+        .position(|row| live(row) && row.identity == folder.identity.as_str())
+        .or_else(|| {
+            known
+                .iter()
+                .position(|row| live(row) && row.path == folder.path)
+        })?;
+    Some(known.swap_remove(at))
+}
+
+/// A folder whose numbering changed: all its old rows are gone, and it starts anew under another
+/// number. What is listed next is matched with the old rows like mail that moved, never copied
+/// blindly.
+pub(super) async fn renumber(engine: &Engine, old: FolderRow, identity: &str) -> Result<FolderRow> {
+    let no = engine
+        .ledger
+        .folders()
+        .await?
+        .iter()
+        .map(|row| row.no.0 + 1)
+        .max()
+        .unwrap_or(0);
+    let mut new = FolderRow::new(FolderNo(no), old.id.clone(), old.path.clone(), identity);
+    new.role = old.role;
+    new.target = old.target;
+    new.rules.clone_from(&old.rules);
+    mark_gone(engine, old).await?;
+    engine
+        .ledger
+        .commit(vec![Record::Folder(Box::new(new.clone()))])
+        .await?;
+    Ok(new)
+}
+
+async fn mark_gone(engine: &Engine, mut row: FolderRow) -> Result<FolderRow> {
+    engine
+        .each_page(Scan::folder(row.no).with_gone(false), |page| {
+            let gone = |stored: crate::checkpoint::Stored| {
+                Record::Gone(stored.row.folder, stored.row.id, true)
+            };
+            Ok(page.into_iter().map(gone).collect())
+        })
+        .await?;
+    row.state = FolderState::Gone;
+    engine
+        .ledger
+        .commit(vec![Record::Folder(Box::new(row.clone()))])
+        .await?;
+    Ok(row)
+}
+
+async fn exclude(
+    engine: &Engine,
+    world: &mut World,
+    mut row: FolderRow,
+    rule: String,
+    messages: Option<u64>,
+) -> Result<()> {
+    let mut report = FolderReport::new(row.path.clone());
+    report.excluded = Some(rule.clone());
+    report.tally.found = messages.unwrap_or(0);
+    report.tally.excluded = report.tally.found;
+    world.ended.push(report);
+    row.state = FolderState::Excluded(rule);
+    // Listed from the start if it ever comes back.
+    row.cursor = None;
+    row.token = None;
+    engine
+        .ledger
+        .commit(vec![Record::Folder(Box::new(row))])
+        .await
+}
+
+async fn fail(
+    engine: &Engine,
+    world: &mut World,
+    mut row: FolderRow,
+    folder: &Folder,
+    problem: Problem,
+) -> Result<()> {
+    let mut report = FolderReport::new(row.path.clone());
+    report.tally.found = folder.messages.unwrap_or(0);
+    report.tally.open = report.tally.found;
+    row.state = FolderState::Failed(problem.code.clone());
+    report.problem = Some(problem);
+    world.ended.push(report);
+    engine
+        .ledger
+        .commit(vec![Record::Folder(Box::new(row))])
+        .await
+}
+
+/// Finds or makes the destination folders. A folder that the ledger filled and that is gone now is
+/// not made anew: that would hide the loss.
+async fn ensure(
+    engine: &Engine,
+    wanted: &[(FolderRow, Folder, FolderSpec)],
+    destination: Vec<Folder>,
+    targets: &[TargetRow],
+) -> Result<HashMap<FolderPath, Result<Folder, Problem>>> {
+    let mut present: HashMap<FolderPath, Folder> = destination
+        .into_iter()
+        .map(|folder| (folder.path.clone(), folder))
+        .collect();
+    let mut places = HashMap::new();
+    let mut missing: BTreeMap<FolderPath, FolderSpec> = BTreeMap::new();
+    for (row, _, spec) in wanted {
+        if places.contains_key(&spec.path) {
+            continue;
+        }
+        let had_mail = targets.iter().any(|target| {
+            target.path == spec.path && row.target == Some(target.no) && target.messages > Some(0)
+        });
+        match present.get(&spec.path) {
+            Some(folder) if folder.selectable && folder.mark.is_some() => {
+                if spec.subscribe && !folder.subscribed {
+                    missing.insert(spec.path.clone(), spec.clone());
+                } else if let Some(folder) = present.remove(&spec.path) {
+                    places.insert(spec.path.clone(), Ok(folder));
+                }
+            }
+            None if had_mail && !engine.options.accept_lost => {
+                let error = super::health::lost(&spec.path, None);
+                places.insert(spec.path.clone(), Err(Problem::from(&error)));
+            }
+            _ => {
+                missing
+                    .entry(spec.path.clone())
+                    .or_insert_with(|| spec.clone());
+            }
+        }
+    }
+    let specs: Vec<FolderSpec> = missing.into_values().collect();
+    if specs.is_empty() {
+        return Ok(places);
+    }
+    let mut made = engine.destination.ensure_folders(specs.clone());
+    while let Some((slot, result)) = made.next().await {
+        let Some(spec) = specs.get(slot.index()) else {
+            continue;
+        };
+        match result {
+            Ok(folder) => {
+                places.insert(spec.path.clone(), Ok(folder));
+            }
+            Err(error) if error.scope() <= Scope::Folder => {
+                places.insert(spec.path.clone(), Err(Problem::from(&error)));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(places)
+}
+
+fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
+    if let Some(known) = targets.iter_mut().find(|target| target.path == place.path) {
+        known.id = place.id.clone();
+        return known.clone();
+    }
+    let no = TargetNo(
+        targets
+            .iter()
+            .map(|target| target.no.0 + 1)
+            .max()
+            .unwrap_or(0),
+    );
+    let row = TargetRow::new(
+        no,
+        place.id.clone(),
+        place.path.clone(),
+        place.identity.as_str(),
+    );
+    targets.push(row.clone());
+    row
+}
+
+async fn join(
+    engine: &Engine,
+    mut row: FolderRow,
+    folder: Folder,
+    target: TargetRow,
+    place: Folder,
+) -> Result<Lane> {
+    let rules = rules_digest(engine, &target.id);
+    if row.rules != rules {
+        // Other filters, other place: what was left out may be wanted now.
+        row.cursor = None;
+        row.token = None;
+        row.rules = rules;
+    }
+    row.state = FolderState::Mapped;
+    row.target = Some(target.no);
+    engine
+        .ledger
+        .commit(vec![
+            Record::Folder(Box::new(row.clone())),
+            Record::Target(Box::new(target.clone())),
+        ])
+        .await?;
+    Ok(Lane::new(row, folder, target, place))
+}
+
+/// Digest of all that decides what a listing leaves out or where it goes.
+fn rules_digest(engine: &Engine, target: &FolderId) -> String {
+    let text = format!("v1\n{:?}\n{}", engine.options.filter, target.as_str());
+    blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
+}

@@ -1,0 +1,255 @@
+//! What is in doubt is settled at the destination before anything is sent again.
+//!
+//! Presence is believed at once. Absence is believed only when the settle time is over, and only
+//! from an enumeration of everything that came in since the intent's mark: each message there is
+//! claimed by another row, or was read and differs.
+
+use std::{collections::HashSet, sync::Arc, time::Duration};
+
+use futures_util::StreamExt as _;
+
+use super::{Engine, lane::Lane, retry::Backoff};
+use crate::{
+    checkpoint::{ItemRow, ItemState, Record, Scan},
+    destination::{Depth, Existing, Probe},
+    error::{ErrorKind, Result},
+    model::{Mark, MessageId},
+    observe::Event,
+};
+
+/// What became of a message in doubt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Verdict {
+    /// It is there; its row says where.
+    Found,
+    /// Proven: it is not there.
+    Absent,
+    /// It was not found, but that proves nothing.
+    Unproven,
+}
+
+/// Settles messages that were, or may have been, sent to the lane's destination after `mark`.
+/// `doubt_since` is when the doubt began, in milliseconds since 1970.
+pub(super) async fn settle(
+    engine: &Engine,
+    lane: &Lane,
+    mark: &Mark,
+    rows: Vec<ItemRow>,
+    doubt_since: u64,
+) -> Result<Vec<(ItemRow, Verdict)>> {
+    let mut open: Vec<Option<ItemRow>> = rows.into_iter().map(Some).collect();
+    let mut out: Vec<Option<(ItemRow, Verdict)>> = open.iter().map(|_| None).collect();
+    let until = doubt_since + u64::try_from(engine.to.settle.as_millis()).unwrap_or(0);
+    let mut proven = look(engine, lane, mark, &mut open, &mut out).await?;
+    let missing = open.iter().flatten().count() as u64;
+    if missing > 0 && proven {
+        let wait_ms = until.saturating_sub(engine.now_ms());
+        engine.emit(Event::Settling {
+            folder: lane.place.path.clone(),
+            messages: missing,
+            wait_ms,
+        });
+        if wait_ms > 0 {
+            engine.pause(Duration::from_millis(wait_ms)).await?;
+            proven = look(engine, lane, mark, &mut open, &mut out).await?;
+        }
+    }
+    let verdict = if proven {
+        Verdict::Absent
+    } else {
+        Verdict::Unproven
+    };
+    Ok(open
+        .into_iter()
+        .zip(out)
+        .filter_map(|(open, found)| found.or(open.map(|row| (row, verdict))))
+        .collect())
+}
+
+/// One look: moves what is found from `open` to `out`. False if absence proves nothing.
+async fn look(
+    engine: &Engine,
+    lane: &Lane,
+    mark: &Mark,
+    open: &mut [Option<ItemRow>],
+    out: &mut [Option<(ItemRow, Verdict)>],
+) -> Result<bool> {
+    let seed = engine.now_ms();
+    let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
+    let found = loop {
+        let rows: Vec<&ItemRow> = open.iter().flatten().collect();
+        match unclaimed_like(engine, lane, mark, &rows).await {
+            Ok(found) => break found,
+            // Renumbered since: what was stored under the old numbers cannot be told any more.
+            Err(error) if error.kind() == ErrorKind::Stale => return Ok(false),
+            Err(error) => match backoff.next(&error) {
+                Some(wait) => engine.pause(wait).await?,
+                None => return Err(error),
+            },
+        }
+    };
+    for existing in found {
+        let equal = open.iter().enumerate().filter_map(|(at, row)| {
+            let row = row
+                .as_ref()
+                .filter(|row| is_equal(engine, row, &existing))?;
+            Some((
+                row.flags != existing.flags,
+                row.received != existing.received,
+                at,
+            ))
+        });
+        // Identical copies are told apart by flags and date, as far as they differ.
+        let Some((_, _, at)) = equal.min() else {
+            continue;
+        };
+        if let Some(mut row) = open.get_mut(at).and_then(Option::take) {
+            row.state = ItemState::Copied;
+            row.code = None;
+            row.pass = engine.pass;
+            row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
+            row.target = Some((lane.target.no, existing.id.clone()));
+            if let Some(place) = out.get_mut(at) {
+                *place = Some((row, Verdict::Found));
+            }
+        }
+    }
+    Ok(true)
+}
+
+/// Equal bytes; where the destination rebuilds messages, an equal header that says something.
+fn is_equal(engine: &Engine, row: &ItemRow, existing: &Existing) -> bool {
+    if row.digest.is_some() && row.digest == existing.digest {
+        return true;
+    }
+    !engine.keeps_bytes()
+        && row
+            .header
+            .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
+}
+
+/// Reads every unclaimed message since `mark` that may equal one of the rows.
+async fn unclaimed_like(
+    engine: &Engine,
+    lane: &Lane,
+    mark: &Mark,
+    rows: &[&ItemRow],
+) -> Result<Vec<Existing>> {
+    let sizes: HashSet<u64> = rows.iter().map(|row| row.size).collect();
+    let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_since(Some(mark.clone()));
+    let mut pages = engine.destination.existing(probe);
+    let mut ids: Vec<MessageId> = Vec::new();
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        let all = page.iter().map(|existing| existing.id.clone()).collect();
+        let claims = engine.ledger.claims(lane.target.no, all).await?;
+        for (existing, claim) in page.into_iter().zip(claims) {
+            let fits = existing.size.is_none_or(|size| sizes.contains(&size));
+            // Servers that rebuild messages also change their sizes.
+            if claim.is_none() && (fits || !engine.keeps_bytes()) {
+                ids.push(existing.id);
+            }
+        }
+    }
+    drop(pages);
+    let mut found = Vec::new();
+    for ids in ids.chunks(200) {
+        let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids.to_vec());
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            found.extend(page?);
+        }
+    }
+    Ok(found)
+}
+
+/// Ids of unclaimed messages since `mark` that equal one of the rows.
+pub(super) async fn unclaimed_equals(
+    engine: &Engine,
+    lane: &Lane,
+    mark: &Mark,
+    rows: &[ItemRow],
+) -> Result<Vec<MessageId>> {
+    let borrowed: Vec<&ItemRow> = rows.iter().collect();
+    let found = unclaimed_like(engine, lane, mark, &borrowed).await?;
+    let ours = |existing: &Existing| {
+        existing.digest.is_some() && rows.iter().any(|row| row.digest == existing.digest)
+    };
+    Ok(found
+        .into_iter()
+        .filter(ours)
+        .map(|existing| existing.id)
+        .collect())
+}
+
+/// Settles the intents that an earlier run left open for this destination folder.
+pub(super) async fn open_intents(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
+    for intent in engine.ledger.intents().await? {
+        if intent.target != lane.target.no || intent.moved_from.is_some() {
+            continue;
+        }
+        let known = known_rows(engine, &intent.items).await?;
+        let open: Vec<ItemRow> = intent
+            .items
+            .into_iter()
+            .zip(known)
+            .filter(|(_, known)| known.as_ref().is_none_or(|row| !row.state.is_final()))
+            .map(|(row, _)| row)
+            .collect();
+        // The earlier run may have died only now: doubt begins with this look.
+        let settled = settle(engine, lane, &intent.mark, open, engine.now_ms()).await?;
+        let mut records = Vec::with_capacity(settled.len() + 1);
+        for (mut row, verdict) in settled {
+            if verdict != Verdict::Found {
+                row.state = ItemState::Pending;
+                row.resent = true;
+                if verdict == Verdict::Unproven {
+                    engine.note(row.folder, |notes| notes.perhaps_doubled += 1);
+                }
+            }
+            records.push(Record::Item(Box::new(row)));
+        }
+        records.push(Record::Close(intent.batch));
+        engine.ledger.commit(records).await?;
+    }
+    Ok(())
+}
+
+async fn known_rows(engine: &Engine, items: &[ItemRow]) -> Result<Vec<Option<ItemRow>>> {
+    let mut out = Vec::with_capacity(items.len());
+    for item in items {
+        let found = engine
+            .ledger
+            .items(item.folder, vec![item.id.clone()])
+            .await?;
+        out.push(found.into_iter().flatten().next().map(|stored| stored.row));
+    }
+    Ok(out)
+}
+
+/// Looks up the ids of messages that the server confirmed without one.
+pub(super) async fn unnamed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
+    let mut rows = Vec::new();
+    let scan = Scan::folder(lane.row.no).with_states(&[ItemState::Unnamed]);
+    engine
+        .each_page(scan, |page| {
+            rows.extend(page.into_iter().map(|stored| stored.row));
+            Ok(Vec::new())
+        })
+        .await?;
+    if rows.is_empty() {
+        return Ok(());
+    }
+    // From the start of the folder if an earlier pass stored some of them.
+    let earlier = rows.iter().any(|row| row.pass != engine.pass);
+    let mut mark = lane.mark()?;
+    if earlier && mark.next.is_some() {
+        mark.next = Some(1);
+    }
+    let settled = settle(engine, lane, &mark, rows, engine.now_ms()).await?;
+    let found = settled
+        .into_iter()
+        .filter(|(_, verdict)| *verdict == Verdict::Found);
+    let records = found.map(|(row, _)| Record::Item(Box::new(row))).collect();
+    engine.ledger.commit(records).await
+}

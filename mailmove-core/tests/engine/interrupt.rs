@@ -1,0 +1,117 @@
+//! Killed at every commit of the ledger, before and after it took effect, and run again: the same
+//! end as an undisturbed run.
+
+use std::time::Duration;
+
+use mailmove_core::{model::Batching, store::When};
+use mailmove_testkit::{
+    mailbox::FlagOp,
+    memory::{AppendFault, Fault, Landing},
+};
+
+use crate::world::{NOW, World, add, flag, mail};
+
+/// A mailbox with identical pairs, equal Message-IDs, and copies that the user put there.
+fn scene() -> World {
+    let mut world = World::new();
+    world.destination = world
+        .destination
+        .configure(|can| can.batching = Batching::new(4, 1 << 20, true));
+    let (source, destination) = (world.source.account(), world.destination.account());
+    for n in 0..24 {
+        add(source, &["INBOX"], mail(&format!("m{}", n / 2), n / 2));
+    }
+    for n in 0..10 {
+        add(
+            source,
+            &["Work"],
+            mail(&format!("w{n}"), n).with_flags(["\\Seen", "Later"]),
+        );
+    }
+    add(destination, &["INBOX"], mail("m3", 3));
+    world
+}
+
+/// Runs until a pass is complete; each run is a new "process".
+async fn until_done(world: &World) {
+    for _ in 0..20 {
+        let done = world.try_run().await;
+        if done.is_ok_and(|report| report.status() == mailmove_core::report::Status::Complete) {
+            return;
+        }
+    }
+    panic!("not complete after 20 runs");
+}
+
+async fn commits_of_an_undisturbed_run() -> u64 {
+    let world = scene();
+    world.run().await;
+    world.assert_equal();
+    world.store.commits()
+}
+
+#[tokio::test]
+async fn killed_at_every_commit() {
+    let most = commits_of_an_undisturbed_run().await;
+    let mut points = 0;
+    for n in 1..=most {
+        for when in [When::Before, When::After] {
+            let world = scene();
+            world.store.die_at_commit(n, when);
+            until_done(&world).await;
+            world.assert_equal();
+            points += 1;
+        }
+    }
+    assert!(points > 40, "{points} points are too few to mean anything");
+}
+
+#[tokio::test]
+async fn killed_at_every_commit_with_the_batch_landing_late() {
+    let most = commits_of_an_undisturbed_run().await;
+    for n in 1..=most {
+        for late in [1, 9] {
+            let world = scene();
+            // The last thing sent before the kill lands after the next run has begun.
+            world.destination.arm(Fault::Append(
+                n % 20,
+                AppendFault::Unknown(Landing::At(Duration::from_secs(NOW.unsigned_abs() + late))),
+            ));
+            world.store.die_at_commit(n, When::Before);
+            until_done(&world).await;
+            world.destination.land();
+            world.assert_equal();
+        }
+    }
+}
+
+#[tokio::test]
+async fn killed_at_every_commit_of_a_later_pass() {
+    async fn changed() -> World {
+        let world = scene();
+        world.run().await;
+        let source = world.source.account();
+        let inbox = source.folder(&["INBOX"]).unwrap().id;
+        let work = source.folder(&["Work"]).unwrap().id;
+        source.move_messages(inbox, &[1, 2, 5], work).unwrap();
+        source.move_messages(work, &[4], inbox).unwrap();
+        flag(source, "INBOX", 7, FlagOp::Add, &["\\Flagged"]);
+        for n in 0..5 {
+            add(source, &["INBOX"], mail(&format!("new{n}"), 0));
+        }
+        world
+    }
+    let world = changed().await;
+    let start = world.store.commits();
+    world.run().await;
+    world.assert_equal();
+    let most = world.store.commits() - start;
+    for n in 1..=most {
+        for when in [When::Before, When::After] {
+            let world = changed().await;
+            world.store.die_at_commit(world.store.commits() + n, when);
+            until_done(&world).await;
+            world.assert_equal();
+        }
+    }
+}

@@ -1,0 +1,14 @@
+//! The engine against the strict in-memory mailbox: promises and ledger rules, one test each.
+//! ARCHITECTURE.md names these tests.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
+
+mod adoption;
+mod interrupt;
+mod outcomes;
+mod passes;
+mod world;

@@ -1,0 +1,530 @@
+//! Storing messages.
+//!
+//! Outcomes follow one rule: stored is what the server confirmed, not stored is what it refused or
+//! what never left, and everything between is unknown.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use mailmove_core::{
+    destination::{Batch, Fence, Outcome, Outgoing},
+    error::{Error, ErrorKind, Result, Scope},
+    model::{FolderId, Mark, MessageId, Slot},
+};
+
+use super::{
+    BATCH_ITEMS, Inner, is_atomic, is_other_epoch, not_stored,
+    prepare::{Ready, Rules, needs_permanent},
+    unknown,
+};
+use crate::{
+    connection::{Incoming, Sent},
+    error::{self, Doing},
+    folders, generate, ids,
+    pool::Lease,
+    session::{self, Mode},
+    wire::{AppendMessage, Code, Command, MailboxName, Segment, Status, StatusKind, Tag},
+};
+
+type Out = generate::Out<(Slot, Outcome)>;
+
+/// APPENDs sent ahead of their answers where MULTIAPPEND is missing.
+const WINDOW: usize = 32;
+/// Bytes sent ahead of their answers there: what a lost connection leaves unknown.
+const WINDOW_BYTES: u64 = 4 << 20;
+/// An answer to a sent message may take so many times the usual patience: servers scan for viruses,
+/// wait for locks and for disks.
+const SLOW: u32 = 5;
+
+pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
+    let Batch {
+        folder,
+        mark,
+        items,
+        fence,
+        ..
+    } = batch;
+    let slots = items.len();
+    let begun = match begin(inner, &folder, &mark, &items).await {
+        Ok(begun) => begun,
+        Err(error) => {
+            let refused = (0..slots).map(|index| (Slot::new(index), not_stored(&error)));
+            return out.send_all(refused).await;
+        }
+    };
+    let (lease, name) = begun;
+    let permanent = inner.known.permanent(&folder);
+    let mut rules = Rules {
+        permanent: permanent.as_ref(),
+        accepted: inner.known.accepted(&folder),
+        largest: lease.can().append_limit(),
+        synchronising: inner.known.waits_for_leave(),
+    };
+    let mut ready = Vec::with_capacity(slots);
+    for (index, item) in items.into_iter().enumerate() {
+        match rules.prepare(Slot::new(index), item) {
+            Ok(message) => ready.push(message),
+            Err(outcome) => out.send(outcome).await,
+        }
+    }
+    let mut append = Append {
+        inner,
+        lease,
+        name,
+        folder,
+        mark: &mark,
+        fence: &*fence,
+        out,
+        poisoned: false,
+    };
+    if is_atomic(&append.lease.server) {
+        append.together(ready).await;
+    } else {
+        append.one_by_one(ready).await;
+    }
+}
+
+/// What has to be known before anything is sent. Whatever fails here, nothing was stored.
+async fn begin(
+    inner: &Arc<Inner>,
+    folder: &FolderId,
+    mark: &Mark,
+    items: &[Outgoing],
+) -> Result<(Lease, MailboxName)> {
+    if items.len() > BATCH_ITEMS {
+        return Err(Error::new(
+            ErrorKind::Bug,
+            "a batch has more messages than were offered to take",
+        )
+        .with_context("messages", items.len().to_string()));
+    }
+    let name = session::mailbox(folder)?;
+    let mut lease = inner.pool.lease(None).await?;
+    if needs_permanent(items) && inner.known.permanent(folder).is_none() {
+        let opened = lease
+            .open_folder(folder, Mode::Write, &Default::default(), |_| {})
+            .await?;
+        lease.leave().await?;
+        if opened.read_only {
+            return Err(error::read_only().with_context("folder", folder.as_str()));
+        }
+        if let Some(permanent) = &opened.permanent {
+            inner.known.set_permanent(folder, permanent);
+        }
+        if is_other_epoch(mark, opened.validity) {
+            return Err(gone(inner, folder));
+        }
+    } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
+        let status = match folders::status(&mut lease, folder).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => return Err(gone(inner, folder)),
+            other => other?,
+        };
+        if status
+            .uid_validity
+            .is_some_and(|now| is_other_epoch(mark, now))
+        {
+            return Err(gone(inner, folder));
+        }
+    }
+    Ok((lease, name))
+}
+
+/// The folder of the mark is not there any more.
+fn gone(inner: &Inner, folder: &FolderId) -> Error {
+    inner.known.forget(folder);
+    session::stale(folder)
+}
+
+struct Append<'a> {
+    inner: &'a Inner,
+    lease: Lease,
+    name: MailboxName,
+    folder: FolderId,
+    mark: &'a Mark,
+    fence: &'a dyn Fence,
+    out: &'a Out,
+    /// The server may be running mail as commands: whatever it still says proves nothing.
+    poisoned: bool,
+}
+
+/// A single APPEND that is under way.
+struct Pending {
+    tag: Tag,
+    message: Ready,
+    /// Its literal went without the server's leave.
+    at_once: bool,
+    /// All of it was sent.
+    whole: bool,
+}
+
+impl Append<'_> {
+    async fn report(&self, slot: Slot, outcome: Outcome) {
+        self.out.send((slot, outcome)).await;
+    }
+
+    async fn report_all(
+        &self,
+        messages: impl IntoIterator<Item = Ready>,
+        outcome: impl Fn(&Error) -> Outcome,
+        error: &Error,
+    ) {
+        for message in messages {
+            self.report(message.slot, outcome(error)).await;
+        }
+    }
+
+    fn encode(&mut self, messages: &[AppendMessage]) -> Result<Command> {
+        let tag = self.lease.connection.tag();
+        let command = self
+            .lease
+            .connection
+            .encoder()
+            .append(tag, &self.name, messages);
+        command.map_err(session::encode)
+    }
+
+    // ---- MULTIAPPEND -------------------------------------------------------------------------
+
+    /// All messages in one command: stored together or not at all.
+    async fn together(&mut self, messages: Vec<Ready>) {
+        if messages.is_empty() {
+            return;
+        }
+        let arguments: Vec<AppendMessage> = messages
+            .iter()
+            .map(|message| message.message.clone())
+            .collect();
+        let command = self
+            .encode(&arguments)
+            .and_then(|command| self.fence.check().map(|()| command));
+        let command = match command {
+            Ok(command) => command,
+            Err(error) => return self.report_all(messages, not_stored, &error).await,
+        };
+        drop(arguments);
+        let (tag, at_once) = (command.tag(), self.goes_at_once(&messages));
+        let sent = self.transmit(command, &messages).await;
+        match self.answer(tag, sent).await {
+            Ok((status, whole)) => self.settle_batch(messages, &status, whole, at_once).await,
+            Err(error) => self.report_all(messages, unknown, &error).await,
+        }
+    }
+
+    fn goes_at_once(&self, messages: &[Ready]) -> bool {
+        let literals = self.lease.connection.literals();
+        messages
+            .iter()
+            .any(|ready| !ready.message.synchronizing && literals.at_once(ready.message.len))
+    }
+
+    /// Sends a command with its bodies; stops where the server answers before it is complete.
+    async fn transmit(&mut self, command: Command, messages: &[Ready]) -> Result<Sent> {
+        let connection = &mut self.lease.connection;
+        let tag = command.tag();
+        connection.begin(&command);
+        for segment in command.into_segments() {
+            match segment {
+                Segment::Message { index, .. } => {
+                    if index > 0 && connection.is_answered(tag)? {
+                        return Ok(Sent::Cut);
+                    }
+                    if let Some(ready) = messages.get(index) {
+                        connection.write_content(&ready.content).await?;
+                    }
+                }
+                other => {
+                    if connection.segment(tag, other).await? == Sent::Cut {
+                        return Ok(Sent::Cut);
+                    }
+                }
+            }
+        }
+        Ok(Sent::Whole)
+    }
+
+    /// Waits for the answer; true if the command had been sent whole. An answer that came before
+    /// the connection failed still counts.
+    async fn answer(&mut self, tag: Tag, sent: Result<Sent>) -> Result<(Status, bool)> {
+        let patience = self.inner.pool.access().config.timeout();
+        let connection = &mut self.lease.connection;
+        let whole = match sent {
+            Ok(sent) => sent == Sent::Whole,
+            Err(error) => {
+                connection.kill();
+                return match connection.is_answered(tag) {
+                    Ok(true) => connection
+                        .complete(tag, |_| {})
+                        .await
+                        .map(|status| (status, false)),
+                    _ => Err(error),
+                };
+            }
+        };
+        connection.set_patience(patience * SLOW);
+        let status = connection.complete(tag, |_| {}).await?;
+        connection.set_patience(patience);
+        Ok((status, whole))
+    }
+
+    async fn settle_batch(
+        &mut self,
+        messages: Vec<Ready>,
+        status: &Status,
+        whole: bool,
+        at_once: bool,
+    ) {
+        if !whole && at_once {
+            // The server expects the rest of a body that we won't send.
+            self.lease.connection.kill();
+        }
+        match status.kind {
+            StatusKind::Ok if whole => {
+                let ids = self.ids(status, messages.len());
+                for (index, message) in messages.into_iter().enumerate() {
+                    self.inner
+                        .known
+                        .accept(&self.folder, message.keywords().iter().cloned());
+                    let id = ids.get(index).cloned();
+                    self.report(message.slot, Outcome::Stored(message.receipt(id)))
+                        .await;
+                }
+            }
+            StatusKind::Ok => {
+                let error = error::unexpected("the server confirmed messages before it had them");
+                self.report_all(messages, unknown, &error).await;
+            }
+            StatusKind::Bad if at_once => {
+                let error = self.misunderstood(status);
+                self.report_all(messages, unknown, &error).await;
+            }
+            _ => {
+                let error = self.refusal(status);
+                let error = match error.scope() {
+                    // One of them is at fault; only the engine can find out which.
+                    Scope::Message if messages.len() > 1 => error.with_code("imap/batch-refused"),
+                    _ => error,
+                };
+                let outcome = if whole && is_doubtful(&error) {
+                    unknown
+                } else {
+                    not_stored
+                };
+                self.report_all(messages, outcome, &error).await;
+            }
+        }
+    }
+
+    /// The new messages' ids, in order; none if the server's word doesn't fit the batch.
+    fn ids(&self, status: &Status, count: usize) -> Vec<MessageId> {
+        let Some(Code::AppendUid { validity, uids }) = &status.code else {
+            return Vec::new();
+        };
+        if is_other_epoch(self.mark, *validity) || uids.count() != count as u64 {
+            return Vec::new();
+        }
+        self.inner.known.confirm(&self.folder, *validity);
+        uids.iter()
+            .map(|uid| ids::message_id(*validity, uid))
+            .collect()
+    }
+
+    /// BAD where the body was on its way already: the server may be running the mail as commands.
+    fn misunderstood(&mut self, status: &Status) -> Error {
+        self.poisoned = true;
+        self.lease.connection.kill();
+        self.inner.known.wait_for_leave();
+        error::refused(Doing::message("APPEND"), status)
+            .with_code("imap/append-bad")
+            .with_context("folder", self.folder.as_str())
+    }
+
+    fn refusal(&self, status: &Status) -> Error {
+        let error = error::refused(Doing::message("APPEND"), status);
+        if error.kind() == ErrorKind::NotFound {
+            // There was a folder when the mark was taken.
+            return gone(self.inner, &self.folder);
+        }
+        error.with_context("folder", self.folder.as_str())
+    }
+
+    // ---- one APPEND per message --------------------------------------------------------------
+
+    /// A command for each message, sent ahead of the answers.
+    async fn one_by_one(&mut self, messages: Vec<Ready>) {
+        let mut waiting: VecDeque<Ready> = messages.into();
+        let mut pending: VecDeque<Pending> = VecDeque::new();
+        // Why nothing more is sent.
+        let mut stop: Option<Error> = None;
+        while let Some(message) = waiting.pop_front() {
+            if let Err(error) = self
+                .make_room(&mut pending, message.message.len, &mut stop)
+                .await
+            {
+                waiting.push_front(message);
+                return self.fail(pending, waiting, error).await;
+            }
+            if let Some(error) = &stop {
+                self.report(message.slot, not_stored(error)).await;
+                continue;
+            }
+            if let Err(error) = self.launch(message, &mut pending).await {
+                match error {
+                    Launch::NotBegun(message, error) => {
+                        self.report(message.slot, not_stored(&error)).await;
+                        stop = Some(error);
+                    }
+                    Launch::Broken(error) => return self.fail(pending, waiting, error).await,
+                }
+            }
+        }
+        while !pending.is_empty() {
+            if let Err(error) = self.take_answer(&mut pending, &mut stop).await {
+                return self.fail(pending, waiting, error).await;
+            }
+        }
+    }
+
+    /// Takes the answers that are there, and waits for more until the window has room.
+    async fn make_room(
+        &mut self,
+        pending: &mut VecDeque<Pending>,
+        next: u64,
+        stop: &mut Option<Error>,
+    ) -> Result<()> {
+        while let Some(incoming) = self.lease.connection.ready()? {
+            self.settle(incoming, pending, stop).await?;
+        }
+        loop {
+            let bytes: u64 = pending.iter().map(|one| one.message.message.len).sum();
+            let full = pending.len() >= WINDOW || bytes.saturating_add(next) > WINDOW_BYTES;
+            if pending.is_empty() || !full {
+                return Ok(());
+            }
+            self.take_answer(pending, stop).await?;
+        }
+    }
+
+    async fn launch(
+        &mut self,
+        message: Ready,
+        pending: &mut VecDeque<Pending>,
+    ) -> Result<(), Launch> {
+        let command = self
+            .encode(std::slice::from_ref(&message.message))
+            .and_then(|command| self.fence.check().map(|()| command));
+        let command = match command {
+            Ok(command) => command,
+            Err(error) => return Err(Launch::NotBegun(Box::new(message), error)),
+        };
+        let at_once = self.goes_at_once(std::slice::from_ref(&message));
+        let tag = command.tag();
+        let sent = self.transmit(command, std::slice::from_ref(&message)).await;
+        let whole = matches!(sent, Ok(Sent::Whole));
+        pending.push_back(Pending {
+            tag,
+            message,
+            at_once,
+            whole,
+        });
+        sent.map(drop).map_err(Launch::Broken)
+    }
+
+    async fn take_answer(
+        &mut self,
+        pending: &mut VecDeque<Pending>,
+        stop: &mut Option<Error>,
+    ) -> Result<()> {
+        let patience = self.inner.pool.access().config.timeout();
+        self.lease.connection.set_patience(patience * SLOW);
+        let incoming = self.lease.connection.next().await?;
+        self.lease.connection.set_patience(patience);
+        self.settle(incoming, pending, stop).await
+    }
+
+    async fn settle(
+        &mut self,
+        incoming: Incoming,
+        pending: &mut VecDeque<Pending>,
+        stop: &mut Option<Error>,
+    ) -> Result<()> {
+        let Incoming::Done(tag, status) = incoming else {
+            return Ok(());
+        };
+        let at = pending.iter().position(|one| one.tag == tag);
+        let Some(one) = at.and_then(|at| pending.remove(at)) else {
+            return Ok(());
+        };
+        let slot = one.message.slot;
+        match status.kind {
+            StatusKind::Ok if one.whole => {
+                let id = self.ids(&status, 1).pop();
+                self.inner
+                    .known
+                    .accept(&self.folder, one.message.keywords().iter().cloned());
+                self.report(slot, Outcome::Stored(one.message.receipt(id)))
+                    .await;
+            }
+            StatusKind::Ok => {
+                let error = error::unexpected("the server confirmed a message before it had it");
+                self.report(slot, Outcome::Unknown(error)).await;
+            }
+            StatusKind::Bad if one.at_once => {
+                let error = self.misunderstood(&status);
+                self.report(slot, unknown(&error)).await;
+                return Err(error::closed(None));
+            }
+            _ => {
+                let error = self.refusal(&status);
+                if error.scope() > Scope::Message && stop.is_none() {
+                    *stop = Some(error::again(&error));
+                }
+                let outcome = if one.whole && is_doubtful(&error) {
+                    Outcome::Unknown(error)
+                } else {
+                    Outcome::NotStored(error)
+                };
+                self.report(slot, outcome).await;
+            }
+        }
+        Ok(())
+    }
+
+    /// The connection failed: answers that came before still count, what was begun is unknown, and
+    /// the rest never left.
+    async fn fail(
+        &mut self,
+        mut pending: VecDeque<Pending>,
+        waiting: VecDeque<Ready>,
+        error: Error,
+    ) {
+        self.lease.connection.kill();
+        let mut ignored = None;
+        while !self.poisoned
+            && let Ok(Some(incoming)) = self.lease.connection.ready()
+        {
+            if self
+                .settle(incoming, &mut pending, &mut ignored)
+                .await
+                .is_err()
+            {
+                break;
+            }
+        }
+        for one in pending {
+            self.report(one.message.slot, unknown(&error)).await;
+        }
+        self.report_all(waiting, not_stored, &error).await;
+    }
+}
+
+/// Why a message was not launched.
+enum Launch {
+    /// Nothing of it was sent.
+    NotBegun(Box<Ready>, Error),
+    /// The connection failed while it was sent.
+    Broken(Error),
+}
+
+/// A refusal that says nothing sure: the server may have stored the message and failed afterwards.
+fn is_doubtful(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable
+}

@@ -1,0 +1,114 @@
+//! What this destination has learned about its server and folders.
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mailmove_core::model::{FolderId, Keyword, Mark};
+use tokio::time::Instant;
+
+use super::is_other_epoch;
+use crate::{naming::Names, wire};
+
+/// How long an APPENDUID's word about a folder's UIDVALIDITY is trusted before it is asked anew.
+const FRESH: Duration = Duration::from_secs(5);
+
+#[derive(Debug, Default)]
+pub(super) struct Known(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    names: Option<Names>,
+    folders: HashMap<FolderId, FolderState>,
+    synchronising: bool,
+}
+
+#[derive(Debug, Default)]
+struct FolderState {
+    permanent: Option<wire::Flags>,
+    /// Keywords that the server took in an APPEND or lists as permanent.
+    accepted: HashSet<Keyword>,
+    confirmed: Option<(u32, Instant)>,
+}
+
+impl Known {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn names(&self) -> Option<Names> {
+        self.state().names.clone()
+    }
+
+    pub(super) fn set_names(&self, names: Names) {
+        self.state().names = Some(names);
+    }
+
+    /// The server was seen to answer BAD to an APPEND: it may not skip the literal after a refusal,
+    /// and then runs the mail's lines as commands. From now on we wait for its leave each time.
+    pub(super) fn wait_for_leave(&self) {
+        self.state().synchronising = true;
+    }
+
+    pub(super) fn waits_for_leave(&self) -> bool {
+        self.state().synchronising
+    }
+
+    /// PERMANENTFLAGS of a folder, if it was asked.
+    pub(super) fn permanent(&self, folder: &FolderId) -> Option<wire::Flags> {
+        self.state().folders.get(folder)?.permanent.clone()
+    }
+
+    pub(super) fn set_permanent(&self, folder: &FolderId, flags: &wire::Flags) {
+        let mut state = self.state();
+        let known = state.folders.entry(folder.clone()).or_default();
+        let words = flags
+            .others()
+            .filter_map(|flag| std::str::from_utf8(flag).ok());
+        known
+            .accepted
+            .extend(words.filter_map(|word| Keyword::new(word).ok()));
+        known.permanent = Some(flags.clone());
+    }
+
+    /// The keywords that the folder has taken before.
+    pub(super) fn accepted(&self, folder: &FolderId) -> HashSet<Keyword> {
+        let state = self.state();
+        state
+            .folders
+            .get(folder)
+            .map(|known| known.accepted.clone())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn accept(&self, folder: &FolderId, keywords: impl IntoIterator<Item = Keyword>) {
+        let mut state = self.state();
+        state
+            .folders
+            .entry(folder.clone())
+            .or_default()
+            .accepted
+            .extend(keywords);
+    }
+
+    /// An APPENDUID named this UIDVALIDITY just now.
+    pub(super) fn confirm(&self, folder: &FolderId, validity: u32) {
+        let mut state = self.state();
+        let known = state.folders.entry(folder.clone()).or_default();
+        known.confirmed = Some((validity, Instant::now()));
+    }
+
+    /// The folder was seen in the mark's state of numbering so recently that asking is no gain.
+    pub(super) fn is_confirmed(&self, folder: &FolderId, mark: &Mark) -> bool {
+        let state = self.state();
+        let confirmed = state.folders.get(folder).and_then(|known| known.confirmed);
+        confirmed.is_some_and(|(now, at)| !is_other_epoch(mark, now) && at.elapsed() < FRESH)
+    }
+
+    /// Nothing is sure about this folder any more.
+    pub(super) fn forget(&self, folder: &FolderId) {
+        self.state().folders.remove(folder);
+    }
+}

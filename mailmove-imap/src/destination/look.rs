@@ -1,0 +1,411 @@
+//! Looking at what is there: an enumeration by UID windows, never a search.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mailmove_core::{
+    destination::{Depth, Existing, Probe},
+    error::Result,
+    identity::{HEADER_FIELDS, HeaderDigest},
+    model::{ContentDigest, FolderId, Timestamp},
+};
+
+use super::{Inner, is_other_epoch, prepare::core_flags};
+use crate::{
+    connection::Incoming,
+    error::{self, Doing},
+    generate, ids,
+    pool::Lease,
+    session::{self, Mode, Opened},
+    wire::{
+        BodyContent, BodyStart, Fetch, FetchItem, FetchParams, FieldName, MAX_SET, Response,
+        Section, ServerDate, UidSet,
+    },
+};
+
+type Out = generate::Out<Result<Vec<Existing>>>;
+
+/// Largest set of header fields that is taken seriously; what is beyond says nothing more.
+const HEADER_MAX: usize = 1 << 20;
+
+pub(super) async fn run(inner: &Arc<Inner>, probe: Probe, out: &Out) {
+    if let Err(error) = look(inner, &probe, out).await {
+        out.send(Err(error)).await;
+    }
+}
+
+/// Messages that one window should bring: enough to hide a round trip, few enough to keep pages
+/// small.
+const fn wanted(depth: Depth) -> u64 {
+    match depth {
+        Depth::Ids => 5000,
+        Depth::Meta => 2000,
+        Depth::Header => 500,
+        _ => 100,
+    }
+}
+
+async fn look(inner: &Arc<Inner>, probe: &Probe, out: &Out) -> Result<()> {
+    let mut lease = inner.pool.lease(Some(&probe.folder)).await?;
+    // Opened anew: what another connection stored just now must be seen.
+    let opened = lease
+        .open_folder(&probe.folder, Mode::Read, &Default::default(), |_| {})
+        .await?;
+    check(probe, &opened)?;
+    let from = probe.since.as_ref().and_then(|mark| mark.next).unwrap_or(1);
+    let Ok(from) = u32::try_from(from.max(1)) else {
+        return Ok(());
+    };
+    let mut looking = Looking {
+        inner,
+        probe,
+        validity: opened.validity,
+        lease: Some(lease),
+    };
+    match &probe.ids {
+        Some(wanted) => {
+            let uids = known_uids(wanted, opened.validity, &probe.folder)?;
+            let set: UidSet = uids.into_iter().filter(|uid| *uid >= from).collect();
+            looking.sets(&set, out).await
+        }
+        None if opened.exists == 0 => Ok(()),
+        None => looking.range(from, &opened, out).await,
+    }
+}
+
+/// Whether the folder is the one that the mark was taken of.
+fn check(probe: &Probe, opened: &Opened) -> Result<()> {
+    let since = probe.since.as_ref();
+    if since.is_some_and(|mark| is_other_epoch(mark, opened.validity)) {
+        return Err(session::stale(&probe.folder));
+    }
+    Ok(())
+}
+
+/// The UIDs in ids of this folder.
+///
+/// # Errors
+/// If one is of another state of numbering: then none of them means anything here.
+pub(super) fn known_uids<'a>(
+    wanted: impl IntoIterator<Item = &'a mailmove_core::model::MessageId>,
+    validity: u32,
+    folder: &FolderId,
+) -> Result<Vec<u32>> {
+    let mut uids = Vec::new();
+    for id in wanted {
+        let (known, uid) = ids::parse_message_id(id).ok_or_else(|| ids::foreign_id(id))?;
+        if known != validity {
+            return Err(session::stale(folder));
+        }
+        uids.push(uid);
+    }
+    Ok(uids)
+}
+
+struct Looking<'a> {
+    inner: &'a Arc<Inner>,
+    probe: &'a Probe,
+    validity: u32,
+    /// Given back while the reader works on a page, so that who reads can also write.
+    lease: Option<Lease>,
+}
+
+impl Looking<'_> {
+    async fn sets(&mut self, set: &UidSet, out: &Out) -> Result<()> {
+        // Cut by text length and by number: a few ranges may name a whole folder.
+        let most = usize::try_from(wanted(self.probe.depth)).unwrap_or(usize::MAX);
+        let uids: Vec<u32> = set.iter().collect();
+        for chunk in uids.chunks(most) {
+            let set: UidSet = chunk.iter().copied().collect();
+            for part in set.split(MAX_SET) {
+                self.window(&part, out).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Windows from a UID up to the end. How wide they are follows from how many messages the last
+    /// one brought: UIDs may be far apart.
+    async fn range(&mut self, from: u32, opened: &Opened, out: &Out) -> Result<()> {
+        let last = opened
+            .uid_next
+            .map_or(u32::MAX, |next| next.saturating_sub(1));
+        let aim = wanted(self.probe.depth);
+        let mut width = if u64::from(opened.exists) <= aim {
+            u64::from(u32::MAX)
+        } else {
+            aim
+        };
+        let mut start = from;
+        while start <= last {
+            let end = u64::from(start)
+                .saturating_add(width - 1)
+                .min(u64::from(last));
+            let end = u32::try_from(end).unwrap_or(u32::MAX);
+            let Some(set) = UidSet::range(start, end) else {
+                break;
+            };
+            let found = self.window(&set, out).await?;
+            if found < aim / 4 {
+                width = width.saturating_mul(4);
+            } else if found > aim {
+                width = (width / 2).max(1);
+            }
+            let Some(next) = end.checked_add(1) else {
+                break;
+            };
+            start = next;
+        }
+        Ok(())
+    }
+
+    /// One window; how many messages it brought.
+    async fn window(&mut self, set: &UidSet, out: &Out) -> Result<u64> {
+        let mut lease = match self.lease.take() {
+            Some(lease) => lease,
+            None => self.again().await?,
+        };
+        let page = fetch(&mut lease, self.probe, self.validity, set).await?;
+        drop(lease);
+        let count = page.len() as u64;
+        if count > 0 {
+            out.send(Ok(page)).await;
+        }
+        Ok(count)
+    }
+
+    async fn again(&self) -> Result<Lease> {
+        let mut lease = self.inner.pool.lease(Some(&self.probe.folder)).await?;
+        let opened = lease.enter(&self.probe.folder, Mode::Read).await?;
+        if opened.validity != self.validity {
+            return Err(session::stale(&self.probe.folder));
+        }
+        Ok(lease)
+    }
+}
+
+fn items(depth: Depth) -> Vec<FetchItem> {
+    let mut items = vec![FetchItem::Uid];
+    if depth >= Depth::Meta {
+        items.extend([FetchItem::Flags, FetchItem::InternalDate, FetchItem::Size]);
+    }
+    if depth >= Depth::Header {
+        let fields = HEADER_FIELDS
+            .iter()
+            .filter_map(|name| FieldName::new(name).ok());
+        items.push(FetchItem::HeaderFields(fields.collect()));
+    }
+    if depth >= Depth::Content {
+        items.push(FetchItem::Body);
+    }
+    items
+}
+
+async fn fetch(
+    lease: &mut Lease,
+    probe: &Probe,
+    validity: u32,
+    set: &UidSet,
+) -> Result<Vec<Existing>> {
+    let tag = lease.connection.tag();
+    let items = items(probe.depth);
+    let command = lease
+        .connection
+        .encoder()
+        .uid_fetch(tag, set, &items, FetchParams::default());
+    lease
+        .connection
+        .send(command.map_err(session::encode)?)
+        .await?;
+    let mut page = Page {
+        validity,
+        set,
+        found: BTreeMap::new(),
+        bodies: Bodies::default(),
+    };
+    let status = loop {
+        match lease.connection.next().await? {
+            Incoming::Done(done, status) if done == tag => break status,
+            Incoming::Untagged(Response::Fetch(fetch)) => page.note(&fetch),
+            Incoming::BodyStart(start) => page.bodies.start(&start),
+            Incoming::BodyChunk(octets) => page.bodies.chunk(&octets),
+            Incoming::BodyEnd => page.bodies.end(),
+            _ => {}
+        }
+    };
+    if status.kind != crate::wire::StatusKind::Ok {
+        return Err(error::refused(Doing::folder("FETCH"), &status)
+            .with_context("folder", probe.folder.as_str()));
+    }
+    Ok(page.finish())
+}
+
+/// What one FETCH brings, by UID: a server may tell of a message in several pieces.
+struct Page<'a> {
+    validity: u32,
+    set: &'a UidSet,
+    found: BTreeMap<u32, Existing>,
+    bodies: Bodies,
+}
+
+impl Page<'_> {
+    fn note(&mut self, fetch: &Fetch) {
+        let mut bodies = std::mem::take(&mut self.bodies);
+        bodies.inline(fetch);
+        // Flags that another client changed come without a UID, or for any message.
+        let Some(uid) = fetch.uid.filter(|uid| self.set.contains(*uid)) else {
+            return;
+        };
+        let existing = self
+            .found
+            .entry(uid)
+            .or_insert_with(|| Existing::new(ids::message_id(self.validity, uid)));
+        existing.size = bodies.size.or(existing.size).or(fetch.size);
+        existing.header = bodies.header.or(existing.header);
+        existing.digest = bodies.digest.or(existing.digest);
+        if let Some(flags) = &fetch.flags {
+            existing.flags = core_flags(flags);
+        }
+        if let Some(date) = fetch.internal_date.as_ref().and_then(ServerDate::valid) {
+            existing.received = Some(Timestamp::new(date.unix_seconds(), date.offset_minutes()));
+        }
+    }
+
+    /// What was found, by UID. Where a server left a body out (Exchange Online has been seen to,
+    /// and still said OK) its digest is missing: that message is not known to be equal to any.
+    fn finish(self) -> Vec<Existing> {
+        self.found.into_values().collect()
+    }
+}
+
+/// The bodies of one message as they pass by: hashed, never gathered.
+#[derive(Default)]
+struct Bodies {
+    header: Option<HeaderDigest>,
+    digest: Option<ContentDigest>,
+    size: Option<u64>,
+    now: Passing,
+}
+
+#[derive(Default)]
+enum Passing {
+    #[default]
+    Nothing,
+    Header(Vec<u8>),
+    Whole(Box<blake3::Hasher>, u64),
+}
+
+impl Bodies {
+    fn start(&mut self, start: &BodyStart) {
+        self.begin(&start.section, start.len);
+    }
+
+    fn begin(&mut self, section: &Section, len: u64) {
+        self.now = match section {
+            Section::HeaderFields(_) => Passing::Header(Vec::new()),
+            Section::Full => Passing::Whole(Box::default(), len),
+            _ => Passing::Nothing,
+        };
+    }
+
+    /// Bodies that came as quoted strings: legal, and usual for empty ones.
+    fn inline(&mut self, fetch: &Fetch) {
+        for part in &fetch.sections {
+            if let BodyContent::Inline(octets) = &part.content {
+                self.begin(&part.section, octets.len() as u64);
+                self.chunk(octets);
+                self.end();
+            }
+        }
+    }
+
+    fn chunk(&mut self, octets: &[u8]) {
+        match &mut self.now {
+            Passing::Header(header) => {
+                let room = HEADER_MAX.saturating_sub(header.len()).min(octets.len());
+                header.extend_from_slice(octets.get(..room).unwrap_or_default());
+            }
+            Passing::Whole(hasher, _) => {
+                hasher.update(octets);
+            }
+            Passing::Nothing => {}
+        }
+    }
+
+    fn end(&mut self) {
+        match std::mem::take(&mut self.now) {
+            Passing::Header(header) => self.header = Some(HeaderDigest::of(&header)),
+            Passing::Whole(hasher, len) => {
+                self.digest = Some(ContentDigest::from_bytes(*hasher.finalize().as_bytes()));
+                self.size = Some(len);
+            }
+            Passing::Nothing => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::{Event, Framer, Limits};
+
+    fn feed(page: &mut Page<'_>, bytes: &[u8]) {
+        let mut framer = Framer::without_greeting(Limits::default());
+        let mut buffer = bytes::BytesMut::from(bytes);
+        while let Some(event) = framer.next(&mut buffer).unwrap() {
+            match event {
+                Event::BodyStart(start) => page.bodies.start(&start),
+                Event::BodyChunk(octets) => page.bodies.chunk(&octets),
+                Event::BodyEnd => page.bodies.end(),
+                Event::Response(Response::Fetch(fetch)) => page.note(&fetch),
+                Event::Response(_) => {}
+            }
+        }
+    }
+
+    #[test]
+    fn pieces_of_a_message_come_together_and_strangers_stay_out() {
+        let set = UidSet::range(5, 6).unwrap();
+        let mut page = Page {
+            validity: 1,
+            set: &set,
+            found: BTreeMap::new(),
+            bodies: Bodies::default(),
+        };
+        feed(
+            &mut page,
+            b"* 1 FETCH (UID 5 FLAGS (\\Seen) RFC822.SIZE 99 BODY[HEADER.FIELDS (SUBJECT)] {14}\r\n\
+              Subject: a\r\n\r\n BODY[] {3}\r\nabc)\r\n\
+              * 1 FETCH (UID 5 FLAGS (\\Seen \\Flagged))\r\n\
+              * 9 FETCH (UID 70 FLAGS ())\r\n",
+        );
+        let found = page.finish();
+        assert_eq!(found.len(), 1);
+        assert_eq!(found[0].size, Some(3));
+        assert_eq!(found[0].digest, Some(ContentDigest::of(b"abc")));
+        assert_eq!(
+            found[0].header,
+            Some(HeaderDigest::of(b"Subject: a\r\n\r\n"))
+        );
+        assert_eq!(found[0].flags.to_string(), "\\Seen \\Flagged");
+    }
+
+    #[test]
+    fn quoted_bodies_count_and_missing_ones_are_left_unknown() {
+        let set = UidSet::range(5, 6).unwrap();
+        let mut page = Page {
+            validity: 1,
+            set: &set,
+            found: BTreeMap::new(),
+            bodies: Bodies::default(),
+        };
+        feed(
+            &mut page,
+            b"* 1 FETCH (UID 5 BODY[HEADER.FIELDS (SUBJECT)] \"\" BODY[] \"x\")\r\n\
+              * 2 FETCH (UID 6 BODY[] NIL)\r\n",
+        );
+        let found = page.finish();
+        assert_eq!(found[0].digest, Some(ContentDigest::of(b"x")));
+        assert_eq!(found[0].header, Some(HeaderDigest::of(b"")));
+        assert_eq!((found[1].digest, found[1].header), (None, None));
+    }
+}

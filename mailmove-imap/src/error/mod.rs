@@ -1,0 +1,548 @@
+//! What a server's refusals, and failures on the way to it, mean to the engine.
+//!
+//! Every code here is part of the public interface: `imap/…` for what the protocol says, `tls/…`
+//! for certificates and handshakes.
+
+mod tls;
+
+use std::{io, time::Duration};
+
+use mailmove_core::error::{Error, ErrorKind, Retry, Scope};
+
+pub(crate) use tls::handshake;
+
+use crate::wire::{Code, Status, StatusKind, WireError};
+
+/// Longest piece of a server's text that an error repeats, in characters.
+const TEXT_MAX: usize = 200;
+
+/// A server's words for people: one line, printable, short.
+pub(crate) fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for (count, character) in text.trim().chars().enumerate() {
+        if count == TEXT_MAX {
+            out.push('…');
+            break;
+        }
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
+/// What a refusal is about: decides how far it reaches when the server does not say.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Doing {
+    /// The command's name, e.g. `SELECT`.
+    pub(crate) command: &'static str,
+    /// How far a refusal without any explanation reaches.
+    pub(crate) scope: Scope,
+}
+
+impl Doing {
+    pub(crate) const fn account(command: &'static str) -> Self {
+        Self {
+            command,
+            scope: Scope::Account,
+        }
+    }
+
+    pub(crate) const fn folder(command: &'static str) -> Self {
+        Self {
+            command,
+            scope: Scope::Folder,
+        }
+    }
+
+    pub(crate) const fn message(command: &'static str) -> Self {
+        Self {
+            command,
+            scope: Scope::Message,
+        }
+    }
+}
+
+/// The meaning of a NO or BAD.
+pub(crate) fn refused(doing: Doing, status: &Status) -> Error {
+    let lower = status.text.to_ascii_lowercase();
+    let mut error = throttled(status, &lower)
+        .or_else(|| by_code(doing, status))
+        .or_else(|| by_text(&lower))
+        .unwrap_or_else(|| plain(doing, status));
+    error = error.with_context("command", doing.command);
+    match said(status) {
+        text if text.is_empty() => error,
+        text => error.with_context("answer", text),
+    }
+}
+
+/// Code and text as the server gave them.
+fn said(status: &Status) -> String {
+    let text = printable(&status.text);
+    match &status.code {
+        Some(Code::Other(code)) => printable(&format!("[{code}] {text}")),
+        Some(code) if simple(code) => {
+            format!("[{}] {text}", format!("{code:?}").to_ascii_uppercase())
+        }
+        _ => text,
+    }
+}
+
+/// Codes without arguments: their names are the variants' names.
+fn simple(code: &Code) -> bool {
+    !format!("{code:?}").contains(['(', '{'])
+}
+
+/// "Slow down" in the words of several servers.
+fn throttled(status: &Status, lower: &str) -> Option<Error> {
+    let code = match &status.code {
+        Some(Code::Other(code)) => code.to_ascii_uppercase(),
+        _ => String::new(),
+    };
+    let words = [
+        "throttled",
+        "rate limit",
+        "too many commands",
+        "bandwidth limit",
+        "bandwidthlimits",
+    ];
+    if code != "THROTTLED" && !words.iter().any(|word| lower.contains(word)) {
+        return None;
+    }
+    let error = Error::new(ErrorKind::Throttled, "the server asks to slow down")
+        .with_code("imap/throttled")
+        .with_remedy("Use fewer connections or a bandwidth limit.");
+    Some(match backoff(lower) {
+        Some(wait) => error.with_retry(Retry::After(wait)),
+        None => error,
+    })
+}
+
+/// `Suggested Backoff Time: 299499 milliseconds` (Exchange Online).
+fn backoff(lower: &str) -> Option<Duration> {
+    let rest = lower.split_once("backoff time:")?.1.trim_start();
+    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
+    let number: u64 = digits.parse().ok()?;
+    let unit = rest.get(digits.len()..)?.trim_start();
+    // An hour is the longest that any server was seen to ask for; more is a misprint.
+    let wait = if unit.starts_with("sec") {
+        Duration::from_secs(number)
+    } else {
+        Duration::from_millis(number)
+    };
+    Some(wait.min(Duration::from_secs(3600)))
+}
+
+fn by_code(doing: Doing, status: &Status) -> Option<Error> {
+    let error =
+        |kind, code: &'static str, message: &'static str| Error::new(kind, message).with_code(code);
+    Some(match status.code.as_ref()? {
+        Code::OverQuota => over_quota(),
+        Code::TooBig => too_large(),
+        Code::NonExistent | Code::TryCreate => error(
+            ErrorKind::NotFound,
+            "imap/no-folder",
+            "the folder does not exist",
+        ),
+        Code::NoPerm => error(
+            ErrorKind::Denied,
+            "imap/no-permission",
+            "the server forbids it",
+        )
+        .with_scope(doing.scope.max(Scope::Folder))
+        .with_remedy("Ask the administrator for the right to read and write that folder."),
+        Code::ReadOnly => read_only(),
+        Code::AlreadyExists => {
+            error(ErrorKind::Conflict, "imap/exists", "it exists already").with_scope(Scope::Folder)
+        }
+        Code::Unavailable | Code::ServerBug => error(
+            ErrorKind::Unavailable,
+            "imap/unavailable",
+            "the server has a problem",
+        ),
+        Code::InUse => error(
+            ErrorKind::Unavailable,
+            "imap/in-use",
+            "the folder is in use",
+        )
+        .with_scope(Scope::Folder),
+        Code::Limit => error(
+            ErrorKind::Throttled,
+            "imap/limit",
+            "a limit of the server is reached",
+        ),
+        Code::Corruption => error(
+            ErrorKind::Unavailable,
+            "imap/corrupt",
+            "the server says its mailbox is damaged",
+        )
+        .with_retry(Retry::Never)
+        .with_scope(Scope::Folder)
+        .with_remedy("Ask the administrator to repair the mailbox."),
+        Code::Cannot | Code::UseAttr => error(
+            ErrorKind::Refused,
+            "imap/cannot",
+            "the server cannot do that",
+        )
+        .with_scope(doing.scope),
+        Code::AuthenticationFailed | Code::AuthorizationFailed | Code::Expired => login_failed(),
+        Code::PrivacyRequired => login_disabled(),
+        Code::ContactAdmin => error(
+            ErrorKind::Denied,
+            "imap/contact-admin",
+            "the server asks to call its administrator",
+        ),
+        _ => return None,
+    })
+}
+
+/// Servers without response codes. Only words that leave no doubt.
+fn by_text(lower: &str) -> Option<Error> {
+    let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
+    if has(&[
+        "quota exceeded",
+        "over quota",
+        "overquota",
+        "quota is exceeded",
+        "mailbox is full",
+        "mailbox full",
+    ]) {
+        return Some(over_quota());
+    }
+    if has(&[
+        "message too large",
+        "message too big",
+        "message size exceeds",
+        "exceeds maximum message size",
+    ]) {
+        return Some(too_large());
+    }
+    if has(TOO_MANY) {
+        return Some(too_many());
+    }
+    if has(&["read-only", "read only"]) {
+        return Some(read_only());
+    }
+    if has(&[
+        "doesn't exist",
+        "does not exist",
+        "no such mailbox",
+        "unknown mailbox",
+    ]) {
+        return Some(
+            Error::new(ErrorKind::NotFound, "the folder does not exist")
+                .with_code("imap/no-folder"),
+        );
+    }
+    // Exchange Online says this where it means the quota, or a shortage of its own.
+    if has(&[
+        "server unavailable",
+        "try again",
+        "temporar",
+        "internal error",
+        "server error",
+    ]) {
+        return Some(
+            Error::new(ErrorKind::Unavailable, "the server has a problem")
+                .with_code("imap/unavailable"),
+        );
+    }
+    None
+}
+
+const TOO_MANY: &[&str] = &[
+    "too many connections",
+    "too many simultaneous",
+    "maximum number of connections",
+    "connection limit",
+    "too many sessions",
+    "mail_max_userip_connections",
+    "too many open connections",
+];
+
+fn plain(doing: Doing, status: &Status) -> Error {
+    let error = match status.kind {
+        StatusKind::Bad => {
+            Error::new(ErrorKind::Refused, "the server did not understand").with_code("imap/bad")
+        }
+        _ => Error::new(ErrorKind::Refused, "the server refused").with_code("imap/no"),
+    };
+    error.with_scope(doing.scope)
+}
+
+pub(crate) fn over_quota() -> Error {
+    Error::new(ErrorKind::Quota, "the mailbox is full")
+        .with_code("imap/overquota")
+        .with_remedy("Free some space in that mailbox or raise its quota, then run again.")
+}
+
+pub(crate) fn too_large() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "the message is larger than the server takes",
+    )
+    .with_code("imap/too-large")
+}
+
+pub(crate) fn read_only() -> Error {
+    Error::new(ErrorKind::Denied, "the folder is read-only")
+        .with_code("imap/read-only")
+        .with_scope(Scope::Folder)
+        .with_remedy("Ask the administrator for the right to write into that folder.")
+}
+
+pub(crate) fn too_many() -> Error {
+    Error::new(ErrorKind::Capacity, "the server allows no more connections")
+        .with_code("imap/too-many-connections")
+        .with_remedy("Use fewer connections, or close other mail programs.")
+}
+
+pub(crate) fn login_failed() -> Error {
+    Error::new(
+        ErrorKind::Auth,
+        "the server refused the user name or password",
+    )
+    .with_code("imap/login")
+    .with_remedy(
+        "Check both by logging in to webmail. Some providers want an application password here.",
+    )
+}
+
+pub(crate) fn login_disabled() -> Error {
+    Error::new(
+        ErrorKind::Auth,
+        "the server takes no password on this connection",
+    )
+    .with_code("imap/login-disabled")
+    .with_remedy("Use TLS: port 993, or STARTTLS.")
+}
+
+/// An answer to a login that was NO or BAD; `secret` is cut out of what the server repeats.
+pub(crate) fn login_refused(status: &Status, user: &str, secrets: &[&str]) -> Error {
+    let lower = status.text.to_ascii_lowercase();
+    let error = if TOO_MANY.iter().any(|words| lower.contains(words)) {
+        too_many()
+    } else {
+        throttled(status, &lower).unwrap_or_else(|| match &status.code {
+            Some(Code::Unavailable | Code::ServerBug | Code::InUse | Code::Limit) => Error::new(
+                ErrorKind::Unavailable,
+                "the server cannot check passwords just now",
+            )
+            .with_code("imap/unavailable"),
+            Some(Code::PrivacyRequired) => login_disabled(),
+            Some(Code::ContactAdmin) => {
+                login_failed().with_remedy("The server says that only its administrator can help.")
+            }
+            Some(Code::Expired) => {
+                login_failed().with_remedy("The password expired: change it first.")
+            }
+            Some(Code::AuthorizationFailed) => login_failed()
+                .with_remedy("The password is right, but this user may not open that mailbox."),
+            _ => login_failed(),
+        })
+    };
+    let mut text = said(status);
+    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
+        text = text.replace(secret, "…");
+    }
+    let error = error.with_context("user", user);
+    if text.is_empty() {
+        error
+    } else {
+        error.with_context("answer", text)
+    }
+}
+
+/// The server's stream cannot be followed.
+pub(crate) fn wire(error: WireError) -> Error {
+    match error {
+        WireError::NotImap { .. } => {
+            Error::new(ErrorKind::Protocol, "what answers there is no IMAP server")
+                .with_code("imap/not-imap")
+                .with_remedy("Check host and port; IMAP is usually on 993 (TLS) or 143 (STARTTLS).")
+                .with_source(error)
+        }
+        // Another connection may well work.
+        error => Error::new(ErrorKind::Protocol, "the server's answers make no sense")
+            .with_code("imap/protocol")
+            .with_retry(Retry::Backoff)
+            .with_source(error),
+    }
+}
+
+/// Something well framed that the protocol does not allow at this point.
+pub(crate) fn unexpected(message: &'static str) -> Error {
+    Error::new(ErrorKind::Protocol, message)
+        .with_code("imap/protocol")
+        .with_retry(Retry::Backoff)
+}
+
+/// The server said good-bye or just went; `bye` is what it said.
+pub(crate) fn closed(bye: Option<&str>) -> Error {
+    let Some(text) = bye else {
+        return Error::new(ErrorKind::Interrupted, "the server closed the connection")
+            .with_code("imap/closed");
+    };
+    let lower = text.to_ascii_lowercase();
+    let status = Status {
+        kind: StatusKind::Bye,
+        code: None,
+        text: text.to_owned(),
+    };
+    let error = if TOO_MANY.iter().any(|words| lower.contains(words)) {
+        too_many()
+    } else {
+        throttled(&status, &lower).unwrap_or_else(|| {
+            Error::new(ErrorKind::Interrupted, "the server ended the connection")
+                .with_code("imap/bye")
+        })
+    };
+    match printable(text) {
+        text if text.is_empty() => error,
+        text => error.with_context("answer", text),
+    }
+}
+
+/// No sign of life for so long.
+pub(crate) fn silent(patience: Duration) -> Error {
+    Error::new(ErrorKind::Timeout, "the server does not answer")
+        .with_code("imap/timeout")
+        .with_context("seconds", patience.as_secs().to_string())
+}
+
+/// Reading or writing failed. TLS errors show up here too, once the handshake is over.
+pub(crate) fn io(error: io::Error) -> Error {
+    if error.kind() == io::ErrorKind::UnexpectedEof {
+        return closed(None).with_source(error);
+    }
+    Error::new(ErrorKind::Interrupted, "the connection broke")
+        .with_code("imap/broken")
+        .with_source(error)
+}
+
+/// An error that ends a request, told once more: for each further item of the request.
+pub(crate) fn again(error: &Error) -> Error {
+    let mut copy = Error::new(error.kind(), error.message().to_owned())
+        .with_code(error.code().to_owned())
+        .with_scope(error.scope())
+        .with_retry(error.retry());
+    if let Some(remedy) = error.remedy() {
+        copy = copy.with_remedy(remedy.to_owned());
+    }
+    // The context's values are ours and short; the names are static by construction.
+    for (name, value) in error.context() {
+        copy = copy.with_context(name, value);
+    }
+    if std::error::Error::source(error).is_some() {
+        copy = copy.with_context("cause", printable(&cause(error)));
+    }
+    copy
+}
+
+fn cause(error: &Error) -> String {
+    let chain = error.chain();
+    let shown = error.to_string();
+    chain
+        .strip_prefix(&shown)
+        .unwrap_or(&chain)
+        .trim_start_matches([':', ' '])
+        .to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn no(code: Option<Code>, text: &str) -> Status {
+        Status {
+            kind: StatusKind::No,
+            code,
+            text: text.to_owned(),
+        }
+    }
+
+    #[test]
+    fn codes_decide_before_words() {
+        let error = refused(
+            Doing::message("APPEND"),
+            &no(Some(Code::OverQuota), "try again"),
+        );
+        assert_eq!(
+            (error.kind(), error.code()),
+            (ErrorKind::Quota, "imap/overquota")
+        );
+        assert!(error.remedy().is_some());
+        let error = refused(
+            Doing::message("APPEND"),
+            &no(None, "Quota exceeded (mailbox for user is full)"),
+        );
+        assert_eq!(error.kind(), ErrorKind::Quota);
+        let error = refused(Doing::folder("SELECT"), &no(Some(Code::InUse), ""));
+        assert_eq!(
+            (error.kind(), error.scope()),
+            (ErrorKind::Unavailable, Scope::Folder)
+        );
+    }
+
+    #[test]
+    fn an_unexplained_refusal_reaches_as_far_as_the_command() {
+        for doing in [
+            Doing::message("APPEND"),
+            Doing::folder("SELECT"),
+            Doing::account("LIST"),
+        ] {
+            let error = refused(doing, &no(None, "no"));
+            assert_eq!(
+                (error.kind(), error.scope()),
+                (ErrorKind::Refused, doing.scope)
+            );
+            assert_eq!(error.retry(), Retry::Never);
+        }
+    }
+
+    #[test]
+    fn the_servers_own_backoff_is_obeyed() {
+        let text = "Request is throttled. Suggested Backoff Time: 1500 milliseconds";
+        let mut status = no(None, text);
+        status.kind = StatusKind::Bad;
+        let error = refused(Doing::account("LIST"), &status);
+        assert_eq!(error.kind(), ErrorKind::Throttled);
+        assert_eq!(error.retry(), Retry::After(Duration::from_millis(1500)));
+        assert_eq!(closed(Some(text)).kind(), ErrorKind::Throttled);
+        assert_eq!(backoff("backoff time: x"), None);
+        assert_eq!(
+            backoff("backoff time: 99999999999 ms"),
+            Some(Duration::from_secs(3600))
+        );
+    }
+
+    #[test]
+    fn no_secret_and_no_control_character_is_repeated() {
+        let status = no(None, "LOGIN ann s3cret\x1b[31m failed");
+        let error = login_refused(&status, "ann", &["s3cret", ""]);
+        assert_eq!(error.code(), "imap/login");
+        let shown = format!("{error} {error:?}");
+        assert!(
+            !shown.contains("s3cret") && !shown.contains('\x1b'),
+            "{shown}"
+        );
+        assert!(printable(&"x".repeat(1000)).chars().count() <= TEXT_MAX + 1);
+    }
+
+    #[test]
+    fn too_many_connections_is_capacity() {
+        let bye = "[ALERT] Too many simultaneous connections. (Failure)";
+        assert_eq!(closed(Some(bye)).kind(), ErrorKind::Capacity);
+        let status = no(
+            None,
+            "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)",
+        );
+        assert_eq!(
+            login_refused(&status, "ann", &[]).kind(),
+            ErrorKind::Capacity
+        );
+    }
+}

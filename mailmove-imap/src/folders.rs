@@ -1,0 +1,411 @@
+//! The folders of an account, as both sides see them.
+
+use std::collections::{HashMap, HashSet};
+
+use mailmove_core::{
+    error::Result,
+    model::{CompactText, Folder, FolderId, Mark, Role, Token},
+};
+
+use crate::{
+    error::{self, Doing},
+    ids,
+    naming::{self, Names},
+    session::{self, Session},
+    wire::{
+        Capabilities, ListEntry, ListReturn, MailboxStatus, Response, Status, StatusItem,
+        StatusKind, Tag,
+    },
+};
+
+/// STATUS commands sent ahead of their answers. Enough to hide any round trip; some servers take
+/// up only a few commands at a time and leave the rest in the socket.
+const AHEAD: usize = 64;
+
+/// All folders with how names are built; learned at once, since each needs the other.
+#[derive(Clone, Debug)]
+pub(crate) struct Listing {
+    pub(crate) folders: Vec<Folder>,
+    pub(crate) names: Names,
+}
+
+/// What LIST and its companions said.
+#[derive(Default)]
+struct Found {
+    entries: Vec<ListEntry>,
+    statuses: HashMap<Box<[u8]>, MailboxStatus>,
+    subscribed: HashSet<Box<[u8]>>,
+}
+
+impl Found {
+    fn note(&mut self, response: Response) {
+        match response {
+            Response::List(entry) => self.entries.push(entry),
+            Response::Lsub(entry) => {
+                self.subscribed.insert(key(&entry.name));
+            }
+            Response::MailboxStatus(status) => {
+                self.statuses.insert(key(&status.name), *status);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Names are compared as they are; the inbox alone has none but one name in any case.
+pub(crate) fn key(name: &[u8]) -> Box<[u8]> {
+    if name.eq_ignore_ascii_case(b"INBOX") {
+        b"INBOX".as_slice().into()
+    } else {
+        name.into()
+    }
+}
+
+/// What STATUS is asked for: all that this server can say about a folder without opening it.
+pub(crate) fn status_items(can: &Capabilities) -> Vec<StatusItem> {
+    let mut items = vec![
+        StatusItem::Messages,
+        StatusItem::UidNext,
+        StatusItem::UidValidity,
+    ];
+    if can.condstore() {
+        items.push(StatusItem::HighestModSeq);
+    }
+    if can.has("STATUS=SIZE") {
+        items.push(StatusItem::Size);
+    }
+    if can.has("OBJECTID") {
+        items.push(StatusItem::MailboxId);
+    }
+    items
+}
+
+/// Lists the account: in one round trip where LIST can bring it all, else in two.
+///
+/// # Errors
+/// If LIST is refused. A STATUS that is refused leaves that folder's numbers unknown.
+pub(crate) async fn list(session: &mut Session) -> Result<Listing> {
+    let mut found = Found::default();
+    let server = std::sync::Arc::clone(&session.server);
+    let can = &server.capabilities;
+    let prefixes = Names::new(server.namespaces.as_ref(), None);
+    let mut patterns = vec![b"*".to_vec()];
+    patterns.extend(
+        prefixes
+            .foreign_prefixes()
+            .map(|prefix| [prefix, b"*"].concat()),
+    );
+    let extended = can.has("LIST-EXTENDED") || can.list_status();
+    let complete = extended && list_extended(session, can, &patterns, &mut found).await?;
+    if !complete {
+        found = Found::default();
+        list_plain(session, &patterns, &mut found).await?;
+    }
+    ask_statuses(session, can, &mut found).await?;
+    let inbox = found
+        .entries
+        .iter()
+        .find(|entry| entry.name.eq_ignore_ascii_case(b"INBOX"));
+    let separator = inbox
+        .or(found.entries.first())
+        .and_then(|entry| entry.delimiter);
+    let names = Names::new(server.namespaces.as_ref(), separator);
+    let folders = assemble(found, &names, can);
+    Ok(Listing { folders, names })
+}
+
+/// LIST … RETURN. False if the server refuses it after all (iCloud answers BAD).
+async fn list_extended(
+    session: &mut Session,
+    can: &Capabilities,
+    patterns: &[Vec<u8>],
+    found: &mut Found,
+) -> Result<bool> {
+    let status = if can.list_status() {
+        status_items(can)
+    } else {
+        Vec::new()
+    };
+    let returns = ListReturn {
+        subscribed: true,
+        special_use: can.has("SPECIAL-USE"),
+        status,
+        ..ListReturn::default()
+    };
+    let mut tags = Vec::new();
+    for pattern in patterns {
+        let tag = session.connection.tag();
+        let command = session
+            .connection
+            .encoder()
+            .list(tag, b"", pattern, Some(&returns));
+        session
+            .connection
+            .send(command.map_err(session::encode)?)
+            .await?;
+        tags.push(tag);
+    }
+    let statuses = finish(session, tags, found).await?;
+    for entry in &found.entries {
+        if entry.has("\\Subscribed") {
+            found.subscribed.insert(key(&entry.name));
+        }
+    }
+    // The first asks for the user's own folders; other people's may well be refused.
+    Ok(statuses
+        .first()
+        .is_some_and(|status| status.kind == StatusKind::Ok))
+}
+
+/// LIST and LSUB (RFC 3501).
+async fn list_plain(session: &mut Session, patterns: &[Vec<u8>], found: &mut Found) -> Result<()> {
+    let mut tags = Vec::new();
+    for pattern in patterns {
+        let tag = session.connection.tag();
+        let command = session.connection.encoder().list(tag, b"", pattern, None);
+        session
+            .connection
+            .send(command.map_err(session::encode)?)
+            .await?;
+        tags.push(tag);
+    }
+    let tag = session.connection.tag();
+    let command = session.connection.encoder().lsub(tag, b"", b"*");
+    session
+        .connection
+        .send(command.map_err(session::encode)?)
+        .await?;
+    tags.push(tag);
+    let statuses = finish(session, tags, found).await?;
+    match statuses.first() {
+        Some(status) if status.kind != StatusKind::Ok => {
+            Err(error::refused(Doing::account("LIST"), status))
+        }
+        _ => Ok(()),
+    }
+}
+
+async fn finish(session: &mut Session, tags: Vec<Tag>, found: &mut Found) -> Result<Vec<Status>> {
+    let mut statuses = Vec::new();
+    for tag in tags {
+        let note = |response| found.note(response);
+        statuses.push(session.connection.complete(tag, note).await?);
+    }
+    Ok(statuses)
+}
+
+/// STATUS for each folder that LIST said nothing about, pipelined.
+async fn ask_statuses(session: &mut Session, can: &Capabilities, found: &mut Found) -> Result<()> {
+    let wanted = |entry: &&ListEntry| {
+        entry.is_selectable() && !found.statuses.contains_key(&key(&entry.name))
+    };
+    let missing: Vec<FolderId> = found
+        .entries
+        .iter()
+        .filter(wanted)
+        .map(|entry| ids::folder_id(&entry.name))
+        .collect();
+    let items = status_items(can);
+    for folders in missing.chunks(AHEAD) {
+        let mut tags = Vec::new();
+        for folder in folders {
+            let Ok(name) = session::mailbox(folder) else {
+                continue;
+            };
+            let tag = session.connection.tag();
+            let command = session.connection.encoder().status(tag, &name, &items);
+            session
+                .connection
+                .send(command.map_err(session::encode)?)
+                .await?;
+            tags.push(tag);
+        }
+        // A refusal says something about one folder only; its numbers stay unknown.
+        finish(session, tags, found).await?;
+    }
+    Ok(())
+}
+
+/// Asks for one folder's numbers.
+///
+/// # Errors
+/// If the folder is not there.
+pub(crate) async fn status(session: &mut Session, folder: &FolderId) -> Result<MailboxStatus> {
+    let name = session::mailbox(folder)?;
+    let items = status_items(session.can());
+    let tag = session.connection.tag();
+    let command = session.connection.encoder().status(tag, &name, &items);
+    let mut found = None;
+    let answer = session
+        .connection
+        .run(command.map_err(session::encode)?, |response| {
+            if let Response::MailboxStatus(status) = response {
+                found = Some(*status);
+            }
+        })
+        .await?;
+    let place = |error: mailmove_core::Error| error.with_context("folder", folder.as_str());
+    match found {
+        Some(status) if answer.kind == StatusKind::Ok => Ok(status),
+        _ if answer.kind == StatusKind::Ok => Err(place(error::unexpected(
+            "the server does not tell the folder's numbers",
+        ))),
+        _ => Err(place(error::refused(Doing::folder("STATUS"), &answer))),
+    }
+}
+
+fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
+    let Found {
+        entries,
+        mut statuses,
+        subscribed,
+    } = found;
+    let mut seen = HashSet::new();
+    let mut paths = HashSet::new();
+    let mut folders = Vec::with_capacity(entries.len());
+    for entry in entries {
+        let key = key(&entry.name);
+        let (mut path, namespace) = names.path(&entry.name, entry.delimiter);
+        // Listed twice (once by each pattern), gone but subscribed, or the bare root of a namespace.
+        if path.names().is_empty() || entry.has("\\NonExistent") || !seen.insert(key.clone()) {
+            continue;
+        }
+        if !paths.insert(path.clone()) {
+            // Two names that decode to the same: the odd one is shown as it stands on the wire.
+            path = mailmove_core::model::FolderPath::new([ids::folder_id(&entry.name).as_str()]);
+        }
+        let id = ids::folder_id(&entry.name);
+        let mut folder = Folder::new(id, path, "");
+        folder.role = naming::role(&entry);
+        folder.namespace = namespace;
+        folder.selectable = entry.is_selectable();
+        folder.subscribed = subscribed.contains(&key);
+        if let Some(status) = statuses.remove(&key) {
+            describe(&mut folder, &status, can);
+        } else {
+            folder.identity = CompactText::format(format_args!("?={}", folder.id));
+        }
+        folders.push(folder);
+    }
+    keep_one_per_role(&mut folders);
+    folders
+}
+
+/// Puts what STATUS said into a folder.
+pub(crate) fn describe(folder: &mut Folder, status: &MailboxStatus, can: &Capabilities) {
+    let validity = status.uid_validity.unwrap_or_default();
+    let mailbox_id = status.mailbox_id.as_deref().filter(|_| can.has("OBJECTID"));
+    folder.identity = ids::identity(validity, mailbox_id, &folder.id);
+    folder.messages = status.messages.map(u64::from);
+    folder.bytes = status.size;
+    let (Some(messages), Some(next)) = (status.messages, status.uid_next) else {
+        return;
+    };
+    folder.mark = Some(mark(validity, next));
+    // 0 stands for "this folder keeps none"; then flags may change without a trace.
+    if let Some(modseq) = status.highest_modseq.filter(|modseq| *modseq > 0) {
+        folder.token = Some(token(validity, next, modseq, messages));
+    }
+}
+
+/// Equal tokens: nothing changed, flags included.
+pub(crate) fn token(validity: u32, next: u32, modseq: u64, messages: u32) -> Token {
+    Token::format(format_args!("{validity}/{next}/{modseq}/{messages}"))
+}
+
+/// Whatever comes in later has this UID or a higher one.
+pub(crate) fn mark(validity: u32, next: u32) -> Mark {
+    Mark::counted(validity.to_string(), u64::from(next))
+}
+
+/// A server may mark several folders alike, e.g. after a user made an own "Sent". The first counts.
+fn keep_one_per_role(folders: &mut [Folder]) {
+    let mut taken: HashSet<Role> = HashSet::new();
+    for folder in folders.iter_mut() {
+        if let Some(role) = folder.role
+            && !taken.insert(role)
+        {
+            folder.role = None;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn entry(name: &[u8], attributes: &[&str]) -> ListEntry {
+        ListEntry {
+            attributes: attributes.iter().map(|text| (*text).into()).collect(),
+            delimiter: Some(b'/'),
+            name: name.into(),
+            child_info: Vec::new(),
+            old_name: None,
+        }
+    }
+
+    fn found(entries: Vec<ListEntry>) -> Vec<Folder> {
+        let found = Found {
+            entries,
+            ..Found::default()
+        };
+        assemble(
+            found,
+            &Names::new(None, Some(b'/')),
+            &Capabilities::default(),
+        )
+    }
+
+    #[test]
+    fn each_folder_is_listed_once_and_has_a_place_of_its_own() {
+        let folders = found(vec![
+            entry(b"INBOX", &[]),
+            entry(b"inbox", &[]),
+            entry(b"a&AOQ-", &["\\Sent"]),
+            entry("a\u{e4}".as_bytes(), &["\\Sent"]),
+            entry(b"gone", &["\\NonExistent", "\\Subscribed"]),
+            entry(b"root", &["\\Noselect"]),
+        ]);
+        let paths: Vec<String> = folders
+            .iter()
+            .map(|folder| folder.path.to_string())
+            .collect();
+        assert_eq!(paths, ["INBOX", "a\u{e4}", "a%C3%A4", "root"]);
+        assert_eq!(folders[0].role, Some(Role::Inbox));
+        assert_eq!(folders[1].role, Some(Role::Sent));
+        assert_eq!(folders[2].role, None);
+        assert!(!folders[3].selectable);
+    }
+
+    #[test]
+    fn without_modification_sequences_there_is_no_token() {
+        let mut folder = Folder::new(
+            FolderId::new("x"),
+            mailmove_core::model::FolderPath::inbox(),
+            "",
+        );
+        let mut status = MailboxStatus {
+            messages: Some(3),
+            uid_next: Some(9),
+            uid_validity: Some(7),
+            mailbox_id: Some("M1".into()),
+            ..MailboxStatus::default()
+        };
+        describe(&mut folder, &status, &Capabilities::default());
+        assert_eq!(folder.identity.as_str(), "7=x");
+        assert_eq!(
+            (folder.token.clone(), folder.mark.clone()),
+            (None, Some(mark(7, 9)))
+        );
+        status.highest_modseq = Some(0);
+        describe(&mut folder, &status, &Capabilities::default());
+        assert_eq!(folder.token, None);
+        status.highest_modseq = Some(5);
+        describe(&mut folder, &status, &["OBJECTID"].into_iter().collect());
+        assert_eq!(folder.identity.as_str(), "7#M1");
+        assert_eq!(
+            folder.token.map(|token| token.to_string()),
+            Some("7/9/5/3".to_owned())
+        );
+    }
+}

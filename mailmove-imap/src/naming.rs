@@ -1,0 +1,240 @@
+//! Mailbox names on the wire, and paths as people see them.
+
+use mailmove_core::model::{FolderPath, Namespace, Naming, Role};
+
+use crate::wire::{self, utf7};
+
+/// How the mailbox names of one account are built (RFC 2342): what stands before the user's own
+/// names, which character separates levels, and which names belong to others.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Names {
+    /// Before the user's own names, e.g. `INBOX.` (Courier, Cyrus); the root of paths.
+    prefix: Vec<u8>,
+    /// Between levels of the user's own names; `None`: no levels.
+    separator: Option<u8>,
+    /// Prefixes of other users' and shared names, longest first.
+    foreign: Vec<(Vec<u8>, Namespace)>,
+}
+
+impl Names {
+    /// From NAMESPACE's answer; `inbox_separator` is what LIST said, for servers without it.
+    pub(crate) fn new(spaces: Option<&wire::Namespaces>, inbox_separator: Option<u8>) -> Self {
+        let Some(spaces) = spaces else {
+            return Self {
+                separator: inbox_separator,
+                ..Self::default()
+            };
+        };
+        // Several personal namespaces are rare (Dovecot with a second store). The first is where new
+        // folders go; names of the others keep their prefix, so that nothing collides.
+        let own = spaces.personal.first();
+        let prefixes = |spaces: &[wire::Namespace], kind| {
+            let named = spaces.iter().filter(|space| !space.prefix.is_empty());
+            named
+                .map(|space| (space.prefix.to_vec(), kind))
+                .collect::<Vec<_>>()
+        };
+        let mut foreign = prefixes(&spaces.others, Namespace::OtherUsers);
+        foreign.extend(prefixes(&spaces.shared, Namespace::Shared));
+        foreign.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        Self {
+            prefix: own.map(|space| space.prefix.to_vec()).unwrap_or_default(),
+            separator: own.and_then(|space| space.delimiter).or(inbox_separator),
+            foreign,
+        }
+    }
+
+    /// Prefixes below which other people's folders are, to be listed apart.
+    pub(crate) fn foreign_prefixes(&self) -> impl Iterator<Item = &[u8]> {
+        self.foreign.iter().map(|(prefix, _)| prefix.as_slice())
+    }
+
+    /// Where a listed mailbox is, and whose it is. Empty for the bare root of a namespace.
+    pub(crate) fn path(&self, wire: &[u8], delimiter: Option<u8>) -> (FolderPath, Namespace) {
+        if wire.eq_ignore_ascii_case(b"INBOX") {
+            return (FolderPath::inbox(), Namespace::Personal);
+        }
+        let foreign = self
+            .foreign
+            .iter()
+            .find(|(prefix, _)| wire.starts_with(trim_separator(prefix, delimiter)));
+        if let Some((_, kind)) = foreign {
+            return (split(wire, delimiter), *kind);
+        }
+        let own = wire.get(..self.prefix.len()).filter(|head| {
+            // Servers write the inbox's part of the prefix in any case.
+            head.eq_ignore_ascii_case(&self.prefix)
+        });
+        let path = match own {
+            Some(head) => split(wire.get(head.len()..).unwrap_or_default(), delimiter),
+            None => split(wire, delimiter),
+        };
+        if path.is_inbox() {
+            // `INBOX.INBOX` is a folder, but not the inbox.
+            return (split(wire, delimiter), Namespace::Personal);
+        }
+        (path, Namespace::Personal)
+    }
+
+    /// The wire name of a folder of the user's own; `None` if the path cannot be written: it is
+    /// empty, has a level where there are none, or a separator within a name.
+    pub(crate) fn wire(&self, path: &FolderPath) -> Option<Vec<u8>> {
+        if path.is_inbox() {
+            return Some(b"INBOX".to_vec());
+        }
+        let mut out = self.prefix.clone();
+        for (index, name) in path.names().iter().enumerate() {
+            if index > 0 {
+                out.push(self.separator?);
+            }
+            let encoded = utf7::encode(name);
+            let separated = self
+                .separator
+                .is_some_and(|separator| name.bytes().any(|byte| byte == separator));
+            if encoded.is_empty() || separated {
+                return None;
+            }
+            out.extend_from_slice(encoded.as_bytes());
+        }
+        (out.len() > self.prefix.len()).then_some(out)
+    }
+
+    /// What names of new folders may be. Limits are those that common servers have been seen to
+    /// hold; what a server refuses beyond them is reported when it does.
+    pub(crate) fn naming(&self) -> Naming {
+        let mut naming = Naming::default();
+        naming.separator = self.separator.map(char::from);
+        // Wildcards of LIST: legal in a name, but it can never be listed alone, and several servers
+        // refuse them. A slash is refused by servers that keep folders as directories.
+        naming.forbidden = "%*/"
+            .chars()
+            .filter(|c| Some(*c) != naming.separator)
+            .collect();
+        naming.max_depth = if self.separator.is_some() { 16 } else { 1 };
+        // File systems end at 255 bytes for one name.
+        naming.max_name = 200;
+        naming.max_path = 200usize.max(800usize.saturating_sub(self.prefix.len()));
+        naming.length_of = |name| utf7::encode(name).len();
+        naming
+    }
+}
+
+fn trim_separator(prefix: &[u8], delimiter: Option<u8>) -> &[u8] {
+    match (prefix.split_last(), delimiter) {
+        (Some((last, head)), Some(delimiter)) if *last == delimiter => head,
+        _ => prefix,
+    }
+}
+
+fn split(wire: &[u8], delimiter: Option<u8>) -> FolderPath {
+    let names = wire.split(|byte| Some(*byte) == delimiter);
+    FolderPath::new(names.filter(|name| !name.is_empty()).map(decode))
+}
+
+/// A single name in Unicode. What is no modified UTF-7 is shown as UTF-8 if it is that, else with
+/// its odd bytes escaped; commands always use the name as the server wrote it.
+fn decode(name: &[u8]) -> String {
+    if let Ok(name) = utf7::decode_lenient(name) {
+        return name;
+    }
+    match std::str::from_utf8(name) {
+        Ok(name) => name.to_owned(),
+        Err(_) => name.escape_ascii().to_string(),
+    }
+}
+
+/// What a mailbox is for, by its attributes (RFC 6154) and its name.
+pub(crate) fn role(entry: &wire::ListEntry) -> Option<Role> {
+    if entry.name.eq_ignore_ascii_case(b"INBOX") {
+        return Some(Role::Inbox);
+    }
+    let uses = entry
+        .special_uses()
+        .filter_map(|special| Role::from_special_use(special.as_str()));
+    // `\Flagged` and the like only describe a view: where a folder has two, the other one counts.
+    uses.min_by_key(|role| role.is_view())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn space(prefix: &[u8], delimiter: u8) -> wire::Namespace {
+        wire::Namespace {
+            prefix: prefix.into(),
+            delimiter: Some(delimiter),
+        }
+    }
+
+    fn courier() -> Names {
+        let spaces = wire::Namespaces {
+            personal: vec![space(b"INBOX.", b'.')],
+            shared: vec![space(b"#shared.", b'.')],
+            ..wire::Namespaces::default()
+        };
+        Names::new(Some(&spaces), None)
+    }
+
+    #[test]
+    fn the_personal_prefix_is_the_root() {
+        let names = courier();
+        for (wire, path) in [
+            (&b"INBOX"[..], &["INBOX"][..]),
+            (b"inbox", &["INBOX"]),
+            (b"INBOX.Entw&APw-rfe.alt", &["Entw\u{fc}rfe", "alt"]),
+            (b"INBOX.INBOX.sub", &["INBOX", "sub"]),
+        ] {
+            let path = FolderPath::new(path.iter().copied());
+            assert_eq!(names.path(wire, Some(b'.')).0, path);
+            let back = names.wire(&path).unwrap();
+            assert!(back.eq_ignore_ascii_case(wire), "{}", back.escape_ascii());
+        }
+        assert_eq!(
+            names.path(b"INBOX.INBOX", Some(b'.')).0,
+            FolderPath::new(["INBOX", "INBOX"])
+        );
+        assert_eq!(names.path(b"INBOX.", Some(b'.')).0.names().len(), 0);
+    }
+
+    #[test]
+    fn foreign_names_keep_their_prefix() {
+        let (path, whose) = courier().path(b"#shared.team", Some(b'.'));
+        assert_eq!(path, FolderPath::new(["#shared", "team"]));
+        assert_eq!(whose, Namespace::Shared);
+    }
+
+    #[test]
+    fn undecodable_names_are_shown_all_the_same() {
+        let names = Names::new(None, Some(b'/'));
+        for (wire, shown) in [
+            (&b"caf\xe9"[..], "caf\\xe9"),
+            ("caf\u{e9}".as_bytes(), "caf\u{e9}"),
+            (b"a&b", "a&b"),
+        ] {
+            assert_eq!(names.path(wire, Some(b'/')).0, FolderPath::new([shown]));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_written_is_said() {
+        let names = courier();
+        assert_eq!(names.wire(&FolderPath::new(["a.b"])), None);
+        assert_eq!(names.wire(&FolderPath::new::<String>([])), None);
+        let flat = Names::new(None, None);
+        assert_eq!(flat.wire(&FolderPath::new(["a", "b"])), None);
+        assert_eq!(flat.wire(&FolderPath::new(["a.b"])).unwrap(), b"a.b");
+        assert_eq!(flat.naming().max_depth, 1);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn paths_read_back(parts in proptest::collection::vec("[^./]{1,12}", 1..5)) {
+            let path = FolderPath::new(parts);
+            let names = courier();
+            let inbox = path.names().iter().any(|name| name.eq_ignore_ascii_case("inbox"));
+            if let Some(wire) = names.wire(&path).filter(|_| !inbox) {
+                proptest::prop_assert_eq!(names.path(&wire, Some(b'.')).0, path);
+            }
+        }
+    }
+}

@@ -1,0 +1,243 @@
+//! The connections of one side: opened when first needed, kept while they are of use.
+
+use std::{
+    ops::{Deref, DerefMut},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use mailmove_core::{
+    edge::ConnectionPermit,
+    error::{Error, ErrorKind, Result},
+    model::FolderId,
+};
+use rustls::ClientConfig;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    config::Access,
+    session::{Server, Session, Side},
+};
+
+/// A connection that rested longer is asked whether it still lives. Routers forget silent
+/// connections after some minutes, and then the first word on them is lost.
+const RESTED: Duration = Duration::from_secs(120);
+/// How long it may take to answer that.
+const PING: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Pool {
+    access: Access,
+    side: Side,
+    /// One for each connection that may be open.
+    slots: Arc<Semaphore>,
+    released: Notify,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    idle: Vec<Session>,
+    /// Open connections, idle ones included.
+    open: usize,
+    /// The last login was refused: whoever gives the credentials is told so.
+    refused: bool,
+    server: Option<Arc<Server>>,
+    tls: Option<Arc<ClientConfig>>,
+}
+
+impl Pool {
+    pub(crate) fn new(access: Access, side: Side) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(access.config.connections())),
+            released: Notify::new(),
+            state: Mutex::default(),
+            access,
+            side,
+        })
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What the server can do; logs in if nobody did yet. Cancel safe.
+    pub(crate) async fn server(self: &Arc<Self>) -> Result<Arc<Server>> {
+        let known = self.state().server.clone();
+        match known {
+            Some(server) => Ok(server),
+            None => Ok(Arc::clone(&self.lease(None).await?.server)),
+        }
+    }
+
+    /// Borrows a connection, if possible the one that has `folder` open. Waits while all are in
+    /// use. Cancel safe.
+    ///
+    /// # Errors
+    /// If a new one is needed and can't be opened.
+    pub(crate) async fn lease(self: &Arc<Self>, folder: Option<&FolderId>) -> Result<Lease> {
+        loop {
+            let slot = Arc::clone(&self.slots)
+                .acquire_owned()
+                .await
+                .map_err(|_| shut())?;
+            let Some(session) = self.session(folder).await? else {
+                // The server takes no more connections than are open: make do with these.
+                slot.forget();
+                tracing::info!("the server allows fewer connections than configured");
+                continue;
+            };
+            return Ok(Lease {
+                session: Some(session),
+                pool: Arc::clone(self),
+                _slot: slot,
+            });
+        }
+    }
+
+    /// An idle session or a new one; `None` if the server takes no more.
+    async fn session(&self, folder: Option<&FolderId>) -> Result<Option<Session>> {
+        let host = self.access.config.host();
+        loop {
+            if let Some(mut session) = self.take_idle(folder) {
+                if self.is_usable(&mut session).await {
+                    return Ok(Some(session));
+                }
+                self.gone();
+                continue;
+            }
+            // The process may allow fewer connections than we do; then ours are shared.
+            let permit = tokio::select! {
+                permit = self.access.edges.connections.acquire(host) => permit,
+                () = self.released.notified() => continue,
+            };
+            return self.open(permit).await;
+        }
+    }
+
+    async fn is_usable(&self, session: &mut Session) -> bool {
+        if !session.revive() {
+            return false;
+        }
+        if session.connection.idle_for() < RESTED {
+            return true;
+        }
+        let patience = self.access.config.timeout();
+        session.connection.set_patience(patience.min(PING));
+        let answered = session.ping().await.is_ok();
+        session.connection.set_patience(patience);
+        answered
+    }
+
+    fn take_idle(&self, folder: Option<&FolderId>) -> Option<Session> {
+        let mut state = self.state();
+        let with = |wanted: Option<&FolderId>| {
+            state
+                .idle
+                .iter()
+                .position(|session| session.folder() == wanted)
+        };
+        // One that has the folder open, else one that has none, else the one that rested longest.
+        let at = folder
+            .and_then(|_| with(folder))
+            .or_else(|| with(None))
+            .unwrap_or(0);
+        (at < state.idle.len()).then(|| state.idle.remove(at))
+    }
+
+    fn gone(&self) {
+        let mut state = self.state();
+        state.open = state.open.saturating_sub(1);
+    }
+
+    async fn open(&self, permit: ConnectionPermit) -> Result<Option<Session>> {
+        let (tls, refused, known) = {
+            let mut state = self.state();
+            let tls = match &state.tls {
+                Some(tls) => Arc::clone(tls),
+                None => self.access.config.tls().client_config()?,
+            };
+            state.tls = Some(Arc::clone(&tls));
+            (tls, state.refused, state.server.clone())
+        };
+        let opened = Session::open(&self.access, self.side, &tls, permit, refused, known).await;
+        let mut state = self.state();
+        match opened {
+            Ok(session) => {
+                state.open += 1;
+                state.refused = false;
+                state.server = Some(Arc::clone(&session.server));
+                Ok(Some(session))
+            }
+            Err(error) if state.open > 0 && is_full(&error) => Ok(None),
+            Err(error) => {
+                state.refused |= error.code() == "imap/login";
+                Err(error)
+            }
+        }
+    }
+}
+
+/// Whether a failed login means that there are too many connections. Some servers just hang up.
+fn is_full(error: &Error) -> bool {
+    error.kind() == ErrorKind::Capacity || matches!(error.code(), "imap/closed" | "imap/bye")
+}
+
+fn shut() -> Error {
+    Error::new(ErrorKind::Bug, "the pool of connections is closed")
+}
+
+impl Drop for Pool {
+    fn drop(&mut self) {
+        for session in &mut self.state().idle {
+            session.connection.say_goodbye();
+        }
+    }
+}
+
+/// A borrowed session. Goes back to the pool when dropped, unless a command is still under way or
+/// the connection failed: then it is closed.
+#[derive(Debug)]
+pub(crate) struct Lease {
+    session: Option<Session>,
+    pool: Arc<Pool>,
+    _slot: OwnedSemaphorePermit,
+}
+
+impl Deref for Lease {
+    type Target = Session;
+
+    #[allow(clippy::expect_used, reason = "the session is taken by drop alone")]
+    fn deref(&self) -> &Session {
+        self.session
+            .as_ref()
+            .expect("a lease holds a session until it is dropped")
+    }
+}
+
+impl DerefMut for Lease {
+    #[allow(clippy::expect_used, reason = "the session is taken by drop alone")]
+    fn deref_mut(&mut self) -> &mut Session {
+        self.session
+            .as_mut()
+            .expect("a lease holds a session until it is dropped")
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        let Some(session) = self.session.take() else {
+            return;
+        };
+        if session.connection.is_clean() {
+            self.pool.state().idle.push(session);
+        } else {
+            self.pool.gone();
+        }
+        self.pool.released.notify_one();
+    }
+}

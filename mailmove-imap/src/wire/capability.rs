@@ -1,0 +1,168 @@
+//! What a server says it can do.
+
+use std::collections::BTreeSet;
+
+/// How literals may be sent (RFC 7888).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub enum LiteralMode {
+    /// Only after the server's `+`.
+    #[default]
+    Synchronizing,
+    /// LITERAL-: at once up to 4096 octets.
+    Small,
+    /// LITERAL+: always at once.
+    Any,
+}
+
+impl LiteralMode {
+    /// Whether a literal of so many octets may be sent without waiting.
+    #[must_use]
+    pub const fn at_once(self, octets: u64) -> bool {
+        match self {
+            Self::Synchronizing => false,
+            Self::Small => octets <= 4096,
+            Self::Any => true,
+        }
+    }
+}
+
+/// What an IMAP4rev2 server (RFC 9051, appendix E) can do without listing it.
+const REV2: [&str; 14] = [
+    "BINARY",
+    "ENABLE",
+    "ESEARCH",
+    "IDLE",
+    "LIST-EXTENDED",
+    "LIST-STATUS",
+    "LITERAL-",
+    "MOVE",
+    "NAMESPACE",
+    "SASL-IR",
+    "SPECIAL-USE",
+    "STATUS=SIZE",
+    "UIDPLUS",
+    "UNSELECT",
+];
+
+/// A set of capability names. Comparison ignores case; nothing is required to be in it, not even IMAP4rev1.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Capabilities {
+    names: BTreeSet<Box<str>>,
+}
+
+impl Capabilities {
+    /// From names in any case; duplicates and empty ones vanish.
+    #[must_use]
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a [u8]>) -> Self {
+        let upper = |name: &[u8]| {
+            String::from_utf8_lossy(name)
+                .to_ascii_uppercase()
+                .into_boxed_str()
+        };
+        let names = names
+            .into_iter()
+            .filter(|name| !name.is_empty())
+            .map(upper)
+            .collect();
+        Self { names }
+    }
+
+    /// Whether it was listed, or comes with IMAP4rev2 on a server that offers nothing else.
+    #[must_use]
+    pub fn has(&self, name: &str) -> bool {
+        let upper = name.to_ascii_uppercase();
+        self.names.contains(upper.as_str())
+            || (REV2.contains(&upper.as_str())
+                && self.names.contains("IMAP4REV2")
+                && !self.names.contains("IMAP4REV1"))
+    }
+
+    /// The names in upper case, sorted.
+    pub fn iter(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
+    }
+
+    /// Nothing was listed.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The text after `NAME=`, for each such entry.
+    pub fn values<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.iter().filter_map(move |entry| {
+            let (head, value) = entry.split_once('=')?;
+            head.eq_ignore_ascii_case(name).then_some(value)
+        })
+    }
+
+    /// Speaks IMAP4rev1 or IMAP4rev2. Some that do don't say so.
+    #[must_use]
+    pub fn is_imap4(&self) -> bool {
+        self.has("IMAP4rev1") || self.has("IMAP4rev2")
+    }
+
+    /// `AUTH=mechanism`.
+    #[must_use]
+    pub fn auth(&self, mechanism: &str) -> bool {
+        self.values("AUTH")
+            .any(|listed| listed.eq_ignore_ascii_case(mechanism))
+    }
+
+    /// LOGIN is refused here, mostly until TLS is on.
+    #[must_use]
+    pub fn login_disabled(&self) -> bool {
+        self.has("LOGINDISABLED")
+    }
+
+    /// How literals may be sent.
+    #[must_use]
+    pub fn literal_mode(&self) -> LiteralMode {
+        if self.has("LITERAL+") {
+            LiteralMode::Any
+        } else if self.has("LITERAL-") {
+            LiteralMode::Small
+        } else {
+            LiteralMode::Synchronizing
+        }
+    }
+
+    /// CONDSTORE (RFC 7162), also where only QRESYNC is listed, which includes it.
+    #[must_use]
+    pub fn condstore(&self) -> bool {
+        self.has("CONDSTORE") || self.has("QRESYNC")
+    }
+
+    /// `LIST … RETURN (STATUS (…))` may be sent.
+    #[must_use]
+    pub fn list_status(&self) -> bool {
+        self.has("LIST-STATUS")
+    }
+
+    /// Google's X-GM-MSGID, X-GM-THRID and X-GM-LABELS.
+    #[must_use]
+    pub fn gmail(&self) -> bool {
+        self.has("X-GM-EXT-1")
+    }
+
+    /// The largest APPEND in octets that holds for all mailboxes (`APPENDLIMIT=n`, RFC 7889).
+    #[must_use]
+    pub fn append_limit(&self) -> Option<u64> {
+        self.values("APPENDLIMIT")
+            .find_map(|limit| limit.parse().ok())
+    }
+
+    /// The most messages that one command may touch (MESSAGELIMIT, RFC 9738).
+    #[must_use]
+    pub fn message_limit(&self) -> Option<u32> {
+        self.values("MESSAGELIMIT")
+            .find_map(|limit| limit.parse().ok())
+    }
+}
+
+impl<'a> FromIterator<&'a str> for Capabilities {
+    fn from_iter<I: IntoIterator<Item = &'a str>>(names: I) -> Self {
+        Self::new(names.into_iter().map(str::as_bytes))
+    }
+}

@@ -1,0 +1,27 @@
+//! Runs the test server until it is interrupted, to try a client by hand.
+//!
+//! `cargo run -p mailmove-imap-testserver --example serve -- ann:secret bob:secret`
+
+#![allow(clippy::print_stdout, reason = "a program for the terminal")]
+
+use mailmove_imap_testserver::Server;
+use mailmove_testkit::mailbox::Store;
+
+#[tokio::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let mut builder = Server::builder(Store::new());
+    let mut users: Vec<String> = std::env::args().skip(1).collect();
+    if users.is_empty() {
+        users.push("user:password".to_owned());
+    }
+    for user in &users {
+        let (name, password) = user.split_once(':').ok_or("expected NAME:PASSWORD")?;
+        builder = builder.user(name, password);
+    }
+    let server = builder.start().await?;
+    println!("plain and STARTTLS: {}", server.plain_address());
+    println!("TLS: {}", server.tls_address());
+    println!("{}", server.ca_pem());
+    std::future::pending::<()>().await;
+    Ok(())
+}

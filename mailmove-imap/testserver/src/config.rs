@@ -1,0 +1,210 @@
+//! How a server is set up.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use mailmove_testkit::mailbox::Store;
+
+use crate::{Capability, Server, StartError};
+
+/// Everything that is fixed when the server starts.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    pub(crate) capabilities: BTreeSet<Capability>,
+    pub(crate) passwords: BTreeMap<String, String>,
+    pub(crate) admins: BTreeMap<String, String>,
+    pub(crate) separator: char,
+    pub(crate) prefix: String,
+    pub(crate) greeting: String,
+    pub(crate) preauth: Option<String>,
+    pub(crate) login_needs_tls: bool,
+    pub(crate) run_refused_literals: bool,
+    pub(crate) expired_certificate: bool,
+    pub(crate) certificate_names: Vec<String>,
+    pub(crate) max_line: usize,
+    pub(crate) max_command: usize,
+    pub(crate) max_literal: u64,
+    pub(crate) max_bad_commands: u32,
+    pub(crate) max_connections: usize,
+    pub(crate) transcript: Option<PathBuf>,
+}
+
+impl Config {
+    pub(crate) fn has(&self, capability: Capability) -> bool {
+        let also = match capability {
+            Capability::Qresync => [Capability::Condstore, Capability::Enable].as_slice(),
+            Capability::ListStatus => [Capability::ListExtended].as_slice(),
+            _ => [].as_slice(),
+        };
+        self.capabilities.contains(&capability)
+            && also.iter().all(|needed| self.capabilities.contains(needed))
+    }
+}
+
+/// Sets up a [`Server`]; made by [`Server::builder`].
+#[derive(Debug, Clone)]
+#[must_use]
+pub struct Builder {
+    store: Store,
+    config: Config,
+}
+
+impl Builder {
+    pub(crate) fn new(store: Store) -> Self {
+        let mut capabilities: BTreeSet<_> = Capability::ALL.into_iter().collect();
+        capabilities.remove(&Capability::LiteralMinus);
+        let config = Config {
+            capabilities,
+            passwords: BTreeMap::new(),
+            admins: BTreeMap::new(),
+            separator: '/',
+            prefix: String::new(),
+            greeting: "mailmove test server ready".to_owned(),
+            preauth: None,
+            login_needs_tls: false,
+            run_refused_literals: false,
+            expired_certificate: false,
+            certificate_names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
+            max_line: 64 * 1024,
+            max_command: 1024 * 1024,
+            max_literal: 256 * 1024 * 1024,
+            max_bad_commands: 50,
+            max_connections: usize::MAX,
+            transcript: None,
+        };
+        Self { store, config }
+    }
+
+    /// Lets a user log in; the account is made if the store doesn't have it.
+    pub fn user(mut self, name: &str, password: &str) -> Self {
+        self.store.add_account(name);
+        self.config
+            .passwords
+            .insert(name.to_owned(), password.to_owned());
+        self
+    }
+
+    /// A login without mailbox that may act as any user by AUTHENTICATE PLAIN (RFC 4616 authzid).
+    pub fn admin(mut self, name: &str, password: &str) -> Self {
+        self.config
+            .admins
+            .insert(name.to_owned(), password.to_owned());
+        self
+    }
+
+    /// Switches an extension off.
+    pub fn without(mut self, capability: Capability) -> Self {
+        self.config.capabilities.remove(&capability);
+        self
+    }
+
+    /// Switches an extension on; LITERAL+ and LITERAL- replace each other.
+    pub fn with(mut self, capability: Capability) -> Self {
+        match capability {
+            Capability::LiteralPlus => self = self.without(Capability::LiteralMinus),
+            Capability::LiteralMinus => self = self.without(Capability::LiteralPlus),
+            _ => {}
+        }
+        self.config.capabilities.insert(capability);
+        self
+    }
+
+    /// Switches every extension off but these.
+    pub fn only(mut self, capabilities: &[Capability]) -> Self {
+        self.config.capabilities = capabilities.iter().copied().collect();
+        self
+    }
+
+    /// Hierarchy separator; `/` at first.
+    pub fn separator(mut self, separator: char) -> Self {
+        self.config.separator = separator;
+        self
+    }
+
+    /// Prefix of the personal namespace, such as `INBOX.`; none at first.
+    pub fn prefix(mut self, prefix: &str) -> Self {
+        prefix.clone_into(&mut self.config.prefix);
+        self
+    }
+
+    /// Text of the greeting.
+    pub fn greeting(mut self, text: &str) -> Self {
+        text.clone_into(&mut self.config.greeting);
+        self
+    }
+
+    /// Greets with PREAUTH as this user, on every connection.
+    pub fn preauth(mut self, user: &str) -> Self {
+        self.config.preauth = Some(user.to_owned());
+        self
+    }
+
+    /// Refuses logins before TLS and says LOGINDISABLED.
+    pub fn login_needs_tls(mut self) -> Self {
+        self.config.login_needs_tls = true;
+        self
+    }
+
+    /// After BAD to an APPEND's arguments the non-synchronising literal isn't skipped: its lines are
+    /// run as commands, as Dovecot does.
+    pub fn run_refused_literals(mut self) -> Self {
+        self.config.run_refused_literals = true;
+        self
+    }
+
+    /// Presents a certificate that expired years ago.
+    pub fn expired_certificate(mut self) -> Self {
+        self.config.expired_certificate = true;
+        self
+    }
+
+    /// Host names and addresses in the certificate; `localhost`, `127.0.0.1`, `::1` at first.
+    pub fn certificate_names(mut self, names: &[&str]) -> Self {
+        self.config.certificate_names = names.iter().map(|&n| n.to_owned()).collect();
+        self
+    }
+
+    /// Longest line in bytes; a longer one ends the connection.
+    pub fn max_line(mut self, bytes: usize) -> Self {
+        self.config.max_line = bytes;
+        self
+    }
+
+    /// Largest command without an APPEND's messages, in bytes.
+    pub fn max_command(mut self, bytes: usize) -> Self {
+        self.config.max_command = bytes;
+        self
+    }
+
+    /// Largest message literal in bytes; larger ones are refused.
+    pub fn max_literal(mut self, bytes: u64) -> Self {
+        self.config.max_literal = bytes;
+        self
+    }
+
+    /// BAD answers after which a connection ends.
+    pub fn max_bad_commands(mut self, count: u32) -> Self {
+        self.config.max_bad_commands = count;
+        self
+    }
+
+    /// Connections at a time; further ones are closed without a word.
+    pub fn max_connections(mut self, count: usize) -> Self {
+        self.config.max_connections = count;
+        self
+    }
+
+    /// Appends what clients send and get to this file, for debugging; literals are left out.
+    pub fn transcript(mut self, path: impl Into<PathBuf>) -> Self {
+        self.config.transcript = Some(path.into());
+        self
+    }
+
+    /// Starts the server on free ports of 127.0.0.1, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// If no port can be bound or no certificate made.
+    pub async fn start(self) -> Result<Server, StartError> {
+        Server::start(self.store, self.config).await
+    }
+}

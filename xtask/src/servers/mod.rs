@@ -1,0 +1,91 @@
+//! Real servers and independent clients for the tests, unpacked under `target/` and run from there.
+//!
+//! Nothing is installed: Debian's packages are unpacked, not configured, and everything runs with
+//! the rights of the user who asked. What was started is published in a JSON file whose path is
+//! in `MAILMOVE_TEST_DOVECOT`; see [`instances`].
+
+mod config;
+mod debian;
+mod dovecot;
+mod instances;
+mod place;
+mod tls;
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+
+use crate::Result;
+pub(crate) use instances::{Lifetime, Servers, environment};
+
+/// Storage of users whose name starts with `quota`, unless asked otherwise.
+pub(crate) const QUOTA: &str = "1M";
+
+/// Runs `cargo xtask servers …`.
+pub(crate) fn command(args: &[&str]) -> Result<()> {
+    match args {
+        ["fetch"] => {
+            let tools = fetch()?;
+            println!(
+                "Dovecot {} and clients are in {}",
+                tools.dovecot.version,
+                tools.dir.display()
+            );
+            Ok(())
+        }
+        ["start", rest @ ..] => start(rest),
+        ["env"] => {
+            let dir = place::servers_dir()?;
+            for (name, value) in environment(&dir, &dir.join("run"))? {
+                println!("export {name}='{}'", value.display());
+            }
+            Ok(())
+        }
+        ["guard", run] => instances::guard_until_end_of_input(Path::new(run)),
+        ["stop"] => instances::stop_all(&place::servers_dir()?.join("run")),
+        _ => Err(format!("unknown: servers {}\n\n{}", args.join(" "), crate::HELP).into()),
+    }
+}
+
+fn start(args: &[&str]) -> Result<()> {
+    let quota = match args {
+        [] => QUOTA,
+        ["--quota", size] => size,
+        _ => return Err(format!("unknown: servers start {}", args.join(" ")).into()),
+    };
+    let tools = fetch()?;
+    let run = tools.dir.join("run");
+    Servers::start(&tools, &run, quota, Lifetime::Detached)?.leave_running();
+    println!(
+        "Dovecot {} runs; it stays until `cargo xtask servers stop`.",
+        tools.dovecot.version
+    );
+    println!("For the tests: eval \"$(cargo xtask servers env)\"");
+    Ok(())
+}
+
+/// What was unpacked or found.
+#[derive(Debug)]
+pub(crate) struct Tools {
+    /// The directory that holds everything of the servers.
+    pub(crate) dir: PathBuf,
+    pub(crate) dovecot: dovecot::Dovecot,
+}
+
+/// Makes the programs available; does nothing but look when they already are.
+pub(crate) fn fetch() -> Result<Tools> {
+    let dir = place::servers_dir()?;
+    let lock = File::create(dir.join("lock"))?;
+    // Two test runs on one checkout would otherwise unpack over each other.
+    lock.lock()?;
+    let dovecot = dovecot::Dovecot::obtain(&dir)?;
+    let bin = dir.join("bin");
+    std::fs::create_dir_all(&bin)?;
+    debian::client(&dir, &bin, "mbsync", "isync")?;
+    debian::client(&dir, &bin, "python3", "python3")?;
+    Ok(Tools { dir, dovecot })
+}
+
+/// The file that tells tests what runs.
+fn description(run: &Path) -> PathBuf {
+    run.join("servers.json")
+}

@@ -1,0 +1,186 @@
+//! The steps that run cargo.
+
+use super::{Context, Outcome};
+use crate::process::cargo;
+use crate::servers::{self, Lifetime, Servers};
+use crate::{Result, workspace};
+
+/// The crates that are published, in the order of their dependencies.
+pub(crate) const PUBLISHED: [&str; 3] = ["mailmove-core", "mailmove-testkit", "mailmove-imap"];
+
+const NOTHING_MISSING: &str = "dovecot,mbsync,python";
+
+fn simple(context: &Context, name: &str, args: &[&str]) -> Result<Outcome> {
+    context.run(name, cargo().args(args))?;
+    Ok(Outcome::Passed(String::new()))
+}
+
+pub(super) fn fmt(context: &mut Context) -> Result<Outcome> {
+    simple(context, "fmt", &["fmt", "--all", "--check"])
+}
+
+pub(super) fn clippy(context: &mut Context) -> Result<Outcome> {
+    let args = [
+        "clippy",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--",
+        "-D",
+        "warnings",
+    ];
+    simple(context, "clippy", &args)
+}
+
+/// Clippy for one library as an embedder gets it: in a workspace build its features would be
+/// united with those that other members ask for.
+fn alone(context: &Context, package: &str, features: &[&str]) -> Result<Outcome> {
+    let name = format!("clippy-{package}{}", features.concat());
+    let mut command = cargo();
+    command
+        .args(["clippy", "--locked", "-p", package])
+        .args(features);
+    context.run(&name, command.args(["--", "-D", "warnings"]))?;
+    Ok(Outcome::Passed(String::new()))
+}
+
+pub(super) fn clippy_core(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-core", &[])
+}
+
+pub(super) fn clippy_core_bare(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-core", &["--no-default-features"])
+}
+
+pub(super) fn clippy_testkit(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-testkit", &[])
+}
+
+pub(super) fn clippy_imap(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-imap", &[])
+}
+
+pub(super) fn build(context: &mut Context) -> Result<Outcome> {
+    simple(
+        context,
+        "build",
+        &[
+            "test",
+            "--workspace",
+            "--all-targets",
+            "--locked",
+            "--no-run",
+        ],
+    )
+}
+
+pub(super) fn servers(context: &mut Context) -> Result<Outcome> {
+    // Apart from `cargo xtask servers start`, so that neither disturbs the other.
+    let started = servers::fetch().and_then(|tools| {
+        let run = tools.dir.join("test");
+        let running = Servers::start(&tools, &run, servers::QUOTA, Lifetime::Guarded)?;
+        let environment = servers::environment(&tools.dir, &run)?;
+        Ok((running, environment, tools.dovecot.version))
+    });
+    match started {
+        Ok((running, environment, version)) => {
+            context.servers = Some(running);
+            context.environment = environment;
+            Ok(Outcome::Passed(format!("Dovecot {version}")))
+        }
+        Err(error) if context.require => Err(error),
+        Err(error) => Ok(Outcome::Skipped(error.to_string())),
+    }
+}
+
+pub(super) fn tests(context: &mut Context) -> Result<Outcome> {
+    let mut command = cargo();
+    command.args([
+        "test",
+        "--workspace",
+        "--all-targets",
+        "--locked",
+        "--no-fail-fast",
+    ]);
+    command.envs(
+        context
+            .environment
+            .iter()
+            .map(|(name, value)| (name, value)),
+    );
+    if context.require {
+        command.env("MAILMOVE_REQUIRE", NOTHING_MISSING);
+    }
+    Ok(Outcome::Passed(count(&context.run("tests", &mut command)?)))
+}
+
+pub(super) fn doc_tests(context: &mut Context) -> Result<Outcome> {
+    let args = ["test", "--workspace", "--doc", "--locked", "--no-fail-fast"];
+    Ok(Outcome::Passed(count(
+        &context.run("doc-tests", cargo().args(args))?,
+    )))
+}
+
+/// Adds up the lines that each test program ends with.
+fn count(output: &str) -> String {
+    let mut sums = [("passed", 0_u64), ("failed", 0), ("ignored", 0)];
+    for line in output
+        .lines()
+        .filter(|line| line.starts_with("test result: "))
+    {
+        let words: Vec<&str> = line.split([' ', ';', '.']).collect();
+        for (name, sum) in &mut sums {
+            for pair in words.windows(2) {
+                if let [number, word] = pair
+                    && word == name
+                {
+                    *sum += number.parse::<u64>().unwrap_or(0);
+                }
+            }
+        }
+    }
+    sums.map(|(name, sum)| format!("{sum} {name}")).join(", ")
+}
+
+pub(super) fn docs(context: &mut Context) -> Result<Outcome> {
+    let mut command = cargo();
+    command.args(["doc", "--workspace", "--no-deps", "--locked"]);
+    context.run("docs", command.env("RUSTDOCFLAGS", "-D warnings"))?;
+    Ok(Outcome::Passed(String::new()))
+}
+
+/// What would be uploaded builds from its own files.
+pub(super) fn package(context: &mut Context) -> Result<Outcome> {
+    let mut command = cargo();
+    // Before a commit, too, one wants to know.
+    command.args(["package", "--locked", "--allow-dirty"]);
+    for package in PUBLISHED {
+        command.args(["-p", package]);
+    }
+    // Built in the same place and with the workspace's profile, which a package does not carry,
+    // most dependencies are there already.
+    command.env("CARGO_TARGET_DIR", workspace::target()?);
+    for setting in [
+        "debug='line-tables-only'",
+        "package.'*'.opt-level=2",
+        "package.'*'.debug=false",
+    ] {
+        command
+            .arg("--config")
+            .arg(format!("profile.dev.{setting}"));
+    }
+    context.run("package", &mut command)?;
+    Ok(Outcome::Passed(PUBLISHED.join(" ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::count;
+
+    #[test]
+    fn test_results_are_added_up() {
+        let output = "test result: ok. 12 passed; 0 failed; 3 ignored; 0 measured\nnoise 5 passed\n\
+                      test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured\n";
+        assert_eq!(count(output), "13 passed, 2 failed, 3 ignored");
+    }
+}

@@ -453,13 +453,14 @@ async fn ids_of_somebody_else_fail_alone() {
 
 #[tokio::test]
 async fn a_connection_cut_in_a_body_yields_no_half_message() {
-    let stage = stage(&[], 2).await;
+    let mut stage = stage(&[], 2).await;
     stage.fill(10);
     let folder = stage.inbox().await;
     let summary = stage.list(ListRequest::new(&folder)).await;
     let ids: Vec<_> = summary.items.keys().cloned().collect();
     let whole: usize = (1..=10).map(|uid| body(uid).len()).sum();
     for cut in (1..whole).step_by(61) {
+        stage.afresh();
         stage
             .server
             .faults()
@@ -496,7 +497,7 @@ async fn a_connection_cut_in_a_body_yields_no_half_message() {
 
 #[tokio::test]
 async fn a_listing_cut_anywhere_goes_on_from_its_last_page() {
-    let stage = stage(&[], 2).await;
+    let mut stage = stage(&[], 2).await;
     stage.fill(400);
     let folder = stage.inbox().await;
     let request = |since| {
@@ -506,6 +507,7 @@ async fn a_listing_cut_anywhere_goes_on_from_its_last_page() {
     };
     let whole = stage.list(request(None)).await;
     for cut in (10..60_000).step_by(7001) {
+        stage.afresh();
         stage
             .server
             .faults()
@@ -526,6 +528,14 @@ async fn a_listing_cut_anywhere_goes_on_from_its_last_page() {
         while let Some(page) = pages.next().await {
             // Nothing comes twice: Summary checks.
             summary.add(page.unwrap()).await;
+        }
+        // Around the place where it broke contents are left out.
+        let without = summary.items.values().filter(|item| item.content.is_none());
+        assert!(without.count() <= 100);
+        for (id, item) in &mut summary.items {
+            if item.content.is_none() {
+                item.content.clone_from(&whole.items[id].content);
+            }
         }
         assert_eq!(summary.items, whole.items, "{cut}");
         assert_eq!(summary.exists, Some(400));
@@ -647,4 +657,70 @@ async fn an_empty_folder_has_a_cursor_too() {
         let gone = stage.list(request).await;
         assert_eq!((gone.items.len(), gone.exists), (0, Some(0)), "{name}");
     }
+}
+
+/// A server that hangs up in the midst of one message, each time it is asked for.
+#[tokio::test]
+async fn a_message_that_breaks_connections_costs_no_other() {
+    let stage = stage(&[], 2).await;
+    stage.fill(300);
+    let folder = stage.inbox().await;
+    let whole = stage.list(ListRequest::new(&folder)).await;
+    let ids: Vec<_> = whole.items.keys().cloned().collect();
+    // The first listing breaks within the first messages.
+    stage
+        .server
+        .faults()
+        .arm("UID FETCH", 1, Action::CloseInReply(500));
+    let request = || ListRequest::new(&folder).with_inline(Some(Form::Mime));
+    let mut pages = stage.source.list(request());
+    let failure = loop {
+        if let Err(error) = pages.next().await.unwrap() {
+            break error;
+        }
+    };
+    assert!(failure.is_transient());
+    // The second leaves out contents around that place, and nothing else.
+    let summary = stage.list(request()).await;
+    assert_eq!((summary.items.len(), summary.exists), (300, Some(300)));
+    let bare: Vec<usize> = (0..300)
+        .filter(|at| summary.items[&ids[*at]].content.is_none())
+        .collect();
+    let first = bare[0];
+    assert!(first < 10);
+    assert_eq!(bare, (first..first + 100).collect::<Vec<_>>());
+
+    // Asked for alone, and last, it breaks connections until it is given up.
+    let fetch = |ids: &[_]| {
+        let request = FetchRequest::new(folder.id.clone(), folder.identity.as_str(), ids.to_vec());
+        collect(stage.source.fetch(request))
+    };
+    let asked = &ids[..first + 5];
+    let mut given_up = None;
+    for _ in 0..3 {
+        // Whole sets come first, so that the second command is the odd one alone.
+        stage
+            .server
+            .faults()
+            .arm("UID FETCH", 2, Action::CloseInReply(20));
+        let answers = fetch(asked).await;
+        stage.server.faults().clear();
+        assert_eq!(answers.len(), asked.len());
+        for (id, fetched) in answers {
+            match fetched {
+                Fetched::Content(_) => assert_ne!(id, ids[first]),
+                Fetched::Failed(error) => {
+                    assert_eq!(id, ids[first]);
+                    given_up = Some(error);
+                }
+                other => unreachable!("{other:?}"),
+            }
+        }
+    }
+    let error = given_up.unwrap();
+    assert_eq!(error.code(), "imap/breaks-connection");
+    assert_eq!(
+        (error.scope(), error.is_transient()),
+        (Scope::Message, false)
+    );
 }

@@ -37,20 +37,24 @@ pub(crate) async fn stage(without: &[Capability], connections: usize) -> Stage {
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::new(directory.path(), MemoryBudget::new(1 << 20));
     let edges = Edges::new().with_spool(spool);
-    let config = ImapConfig::new("127.0.0.1")
-        .with_user("ann")
-        .with_port(server.plain_address().port())
-        .with_security(Security::Plain)
-        .with_connections(connections);
-    let credentials = StaticCredential::new(Credential::password("ann", "secret"));
     Stage {
-        source: ImapSource::new(config, Arc::new(credentials), edges.clone()),
+        source: source(&server, &edges, connections),
         server,
         account,
         folder,
         edges,
         _directory: directory,
     }
+}
+
+fn source(server: &Server, edges: &Edges, connections: usize) -> ImapSource {
+    let config = ImapConfig::new("127.0.0.1")
+        .with_user("ann")
+        .with_port(server.plain_address().port())
+        .with_security(Security::Plain)
+        .with_connections(connections);
+    let credentials = StaticCredential::new(Credential::password("ann", "secret"));
+    ImapSource::new(config, Arc::new(credentials), edges.clone())
 }
 
 /// The message that [`Stage::fill`] puts at a UID.
@@ -65,6 +69,11 @@ pub(crate) fn body(uid: u32) -> Vec<u8> {
 }
 
 impl Stage {
+    /// Another source on the same mailbox, which remembers nothing.
+    pub(crate) fn afresh(&mut self) {
+        self.source = source(&self.server, &self.edges, 2);
+    }
+
     /// Appends so many messages to the inbox.
     pub(crate) fn fill(&self, many: u32) {
         let next = self.account.status(self.folder).unwrap().uid_next;

@@ -213,7 +213,10 @@ impl Fetching {
             None => None,
         };
         if let Some(uid) = collector.incomplete().or(next) {
-            self.suspects.note(&self.folder, self.validity, uid, error);
+            // Suspects are asked for last, one by one.
+            let alone = self.broken.has(uid);
+            self.suspects
+                .note(&self.folder, self.validity, uid, alone, error);
         }
     }
 

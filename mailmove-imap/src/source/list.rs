@@ -340,7 +340,7 @@ impl Listing {
             let uid = self.collector.incomplete().unwrap_or(next);
             let validity = self.begun.validity;
             self.suspects
-                .note(&self.request.folder, validity, uid, error);
+                .note(&self.request.folder, validity, uid, false, error);
         }
     }
 

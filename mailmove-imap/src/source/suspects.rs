@@ -20,14 +20,15 @@ use crate::wire::UidRange;
 /// UIDs from the broken one on whose contents a listing leaves out: which of them it was is not
 /// always known.
 const AROUND: u32 = 100;
-/// Broken connections after which a message is given up.
-const GIVE_UP: u32 = 3;
+/// Connections broken by a message that was asked for alone, after which it is given up.
+const GIVE_UP: u32 = 2;
 /// Places remembered in a folder. With more of them it is the network that is broken.
 const MOST: usize = 100;
 
 type Folders = HashMap<(FolderId, u32), BTreeMap<u32, u32>>;
 
-/// How often connections broke, by folder, UIDVALIDITY and UID.
+/// How often connections broke at a message asked for alone, by folder, UIDVALIDITY and UID. One
+/// that is named with 0 is merely under suspicion.
 #[derive(Debug, Default)]
 pub(super) struct Suspects(Mutex<Folders>);
 
@@ -36,8 +37,16 @@ impl Suspects {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A connection broke while this message was coming or about to come.
-    pub(super) fn note(&self, folder: &FolderId, validity: u32, uid: u32, error: &Error) {
+    /// A connection broke while this message was coming or about to come; `alone` if nothing else
+    /// was asked for.
+    pub(super) fn note(
+        &self,
+        folder: &FolderId,
+        validity: u32,
+        uid: u32,
+        alone: bool,
+        error: &Error,
+    ) {
         let kinds = [
             ErrorKind::Interrupted,
             ErrorKind::Timeout,
@@ -49,7 +58,7 @@ impl Suspects {
         let mut folders = self.folders();
         let broken = folders.entry((folder.clone(), validity)).or_default();
         if broken.len() < MOST || broken.contains_key(&uid) {
-            *broken.entry(uid).or_default() += 1;
+            *broken.entry(uid).or_default() += u32::from(alone);
         }
     }
 
@@ -123,11 +132,12 @@ mod tests {
         let (suspects, folder) = (Suspects::default(), FolderId::new("x"));
         let refused = Error::new(ErrorKind::Refused, "no");
         let broken = Error::new(ErrorKind::Interrupted, "gone");
-        suspects.note(&folder, 1, 7, &refused);
+        suspects.note(&folder, 1, 7, true, &refused);
         assert!(!suspects.of(&folder, 1).has(7));
+        suspects.note(&folder, 1, 7, false, &broken);
         for _ in 0..GIVE_UP {
             assert!(!suspects.of(&folder, 1).is_given_up(7));
-            suspects.note(&folder, 1, 7, &broken);
+            suspects.note(&folder, 1, 7, true, &broken);
         }
         assert!(suspects.of(&folder, 1).is_given_up(7));
         assert!(!suspects.of(&folder, 2).has(7));

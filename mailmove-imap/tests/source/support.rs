@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::StreamExt as _;
 use mailmove_core::{
+    Result,
     edge::{Credential, Edges, MemoryBudget, Spool, StaticCredential},
     identity::HeaderDigest,
     model::{Cursor, Flags, Folder, MessageId, Timestamp},
@@ -14,6 +15,13 @@ use mailmove_core::{
 use mailmove_imap::{ImapConfig, ImapSource, Security};
 use mailmove_imap_testserver::{Capability, Server};
 use mailmove_testkit::mailbox::{Account, FlagOp, FolderId, InternalDate, NewMessage, Store};
+
+/// Each combination of extensions that makes listing work in another way.
+pub(crate) const CHANGES: [(&str, &[Capability]); 3] = [
+    ("QRESYNC", &[]),
+    ("CONDSTORE", &[Capability::Qresync]),
+    ("nothing", &[Capability::Qresync, Capability::Condstore]),
+];
 
 pub(crate) struct Stage {
     pub(crate) server: Server,
@@ -105,13 +113,17 @@ impl Stage {
     }
 
     pub(crate) async fn list(&self, request: ListRequest) -> Summary {
-        let mut pages = self.source.list(request);
-        let mut summary = Summary::default();
-        while let Some(page) = pages.next().await {
-            summary.add(page.unwrap()).await;
-        }
-        summary
+        summary(self.source.list(request)).await
     }
+}
+
+/// Reads a listing to its end, which must be a good one.
+pub(crate) async fn summary(mut pages: BoxStream<Result<Page>>) -> Summary {
+    let mut summary = Summary::default();
+    while let Some(page) = pages.next().await {
+        summary.add(page.unwrap()).await;
+    }
+    summary
 }
 
 pub(crate) async fn collect<T>(stream: BoxStream<T>) -> Vec<T> {

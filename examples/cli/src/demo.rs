@@ -3,7 +3,6 @@
 use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
-    sync::Arc,
 };
 
 use mailmove_core::{
@@ -157,7 +156,12 @@ fn conclude(end: &Conclusion<'_>) -> Exit {
         let mut text = String::new();
         let _ = writeln!(
             text,
-            "\nledger closed: {} found = {} copied + {} earlier + {} already there + {} excluded + {} vanished + {} failed",
+            "\nledger {}: {} found = {} copied + {} earlier + {} already there + {} excluded + {} vanished + {} failed",
+            if total.is_closed() {
+                "closed"
+            } else {
+                "not closed"
+            },
             number(total.found),
             number(total.copied),
             number(total.earlier),
@@ -183,7 +187,7 @@ fn conclude(end: &Conclusion<'_>) -> Exit {
         );
         output::result(&text);
     }
-    if equal && end.verified.is_clean() {
+    if equal && end.verified.is_clean() && end.second.total().is_closed() {
         Exit::Complete
     } else {
         Exit::Failures

@@ -11,7 +11,7 @@ use mailmove_core::{
 
 use crate::{
     adapter::{Mailbox, tls_settings},
-    args::{JobArgs, SelectArgs, Switch},
+    args::{JobArgs, OutputArgs, SelectArgs, Switch},
     failure::Failure,
     interrupt,
     progress::{Progress, Style},
@@ -35,12 +35,16 @@ pub(crate) struct Job {
 
 impl Job {
     /// Reads the input, asks for passwords, opens the ledger, and logs in on both sides.
-    pub(crate) async fn open(args: &JobArgs, select: &SelectArgs) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        args: &JobArgs,
+        select: &SelectArgs,
+        output: &OutputArgs,
+    ) -> Result<Self, Failure> {
         // All input is judged before anybody is asked for a password.
         let options = options(select)?;
         let from = mailbox(args, Side::Source)?;
         let to = mailbox(args, Side::Destination)?;
-        let state = match &args.state {
+        let state = match &output.state {
             Some(directory) => directory.clone(),
             None => state::default_directory(
                 &|name| std::env::var_os(name),
@@ -54,7 +58,7 @@ impl Job {
         let to_password = wallet.password(Side::Destination, &to.url.user, files.1.as_deref())?;
         state::create(&state)?;
 
-        let progress = Progress::new(Style::choose(args.json, args.quiet));
+        let progress = Progress::new(Style::choose(output.json, output.quiet));
         let stop = Stop::new();
         interrupt::watch(stop.clone(), progress.clone());
         let edges = edges(&state, args.bandwidth);
@@ -167,11 +171,7 @@ fn options(select: &SelectArgs) -> Result<Options> {
     let rules = &mut options.folders;
     rules.include = patterns(&select.folder)?;
     rules.exclude = patterns(&select.exclude)?;
-    rules.places = select
-        .map
-        .iter()
-        .map(|(from, to)| Place::new(from.clone(), to.clone()))
-        .collect();
+    rules.places = select.map.iter().map(|text| Place::parse(text)).collect::<Result<_>>()?;
     rules.root.clone_from(&select.into);
     options.filter.since = select.since;
     options.filter.before = select.before;
@@ -192,5 +192,5 @@ fn options(select: &SelectArgs) -> Result<Options> {
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
-    texts.iter().map(|text| Pattern::new(text)).collect()
+    texts.iter().map(|text| Pattern::new(text.as_str())).collect()
 }

@@ -94,7 +94,7 @@ async fn handshake(
 }
 
 async fn greeting(connection: &mut Connection, patience: Duration) -> Result<Status> {
-    let early = patience.min(GREETING);
+    let early = (patience / 2).min(GREETING);
     connection.set_patience(early);
     let first = match connection.next().await {
         Err(silent) if silent.kind() == ErrorKind::Timeout => {

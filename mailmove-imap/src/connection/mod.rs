@@ -5,28 +5,30 @@
 //! told apart by their tags; any number of commands may be under way.
 
 mod dial;
+mod pump;
 mod transport;
 
 use std::{
     collections::VecDeque,
-    fmt, io,
-    pin::{Pin, pin},
-    task::{Context, Poll, Waker},
+    fmt,
+    pin::Pin,
+    task::{Context, Waker},
     time::Duration,
 };
 
-use bytes::{Buf as _, Bytes, BytesMut};
+use bytes::{Bytes, BytesMut};
 use mailmove_core::{
     edge::{Bandwidth, ConnectionPermit},
-    error::{Error, Result},
+    error::Result,
     model::Content,
 };
 use tokio::{
-    io::{AsyncReadExt as _, AsyncWrite as _},
+    io::AsyncWrite as _,
     time::{Instant, Sleep},
 };
 
 pub(crate) use dial::{Dialled, dial, located, start_tls};
+use pump::Moved;
 use transport::Transport;
 
 use crate::{
@@ -41,12 +43,6 @@ use crate::{
 const GATHER: usize = 64 << 10;
 /// Pieces from this size on are not copied into the buffer, if they don't fit.
 const DIRECT: usize = 16 << 10;
-/// How much is read at a time.
-const READ: usize = 64 << 10;
-/// Body octets read at a time.
-const READ_BODY: usize = 256 << 10;
-/// Answers that pile up unread while we write; far more than any of our pipelines can bring.
-const INPUT_MAX: usize = 32 << 20;
 
 /// What the server sends, sorted.
 #[derive(Debug)]
@@ -98,13 +94,6 @@ pub(crate) struct Connection {
     _permit: ConnectionPermit,
 }
 
-/// What one step of I/O moved.
-#[derive(Default)]
-struct Moved {
-    bytes: usize,
-    end: bool,
-}
-
 impl Connection {
     fn new(
         transport: Transport,
@@ -116,7 +105,7 @@ impl Connection {
         Self {
             transport,
             framer: Framer::new(Limits::default()),
-            input: BytesMut::with_capacity(READ),
+            input: BytesMut::new(),
             output: BytesMut::new(),
             unflushed: false,
             held: VecDeque::new(),
@@ -485,140 +474,6 @@ impl Connection {
         if let Some(Code::Capability(capabilities)) = &status.code {
             self.announced = Some(capabilities.clone());
         }
-    }
-
-    /// One step of I/O in both directions: writes from the buffer, then from `direct`, and reads.
-    async fn step(&mut self, direct: &mut Bytes) -> Result<()> {
-        if self.dead {
-            return Err(error::closed(self.bye.as_deref()));
-        }
-        self.rearm();
-        let moved = std::future::poll_fn(|context| self.poll_step(context, direct)).await;
-        match moved {
-            Ok(moved) if moved.end => {
-                let error = self.lost(None);
-                // Answers that came with the end are still to be taken.
-                if self.held.is_empty() {
-                    Err(error)
-                } else {
-                    Ok(())
-                }
-            }
-            Ok(moved) => {
-                if moved.bytes > 0 {
-                    self.bandwidth.pass(moved.bytes).await;
-                }
-                Ok(())
-            }
-            Err(failure) if failure.kind() == io::ErrorKind::TimedOut => {
-                self.dead = true;
-                Err(error::silent(self.patience))
-            }
-            Err(failure) => Err(self.lost(Some(failure))),
-        }
-    }
-
-    fn poll_step(
-        &mut self,
-        context: &mut Context<'_>,
-        direct: &mut Bytes,
-    ) -> Poll<io::Result<Moved>> {
-        let mut moved = Moved::default();
-        self.poll_write(context, direct, &mut moved)?;
-        if self.input.len() < INPUT_MAX {
-            self.poll_read(context, &mut moved)?;
-        }
-        if moved.bytes > 0 || moved.end {
-            return Poll::Ready(Ok(moved));
-        }
-        match self.stalled.as_mut().poll(context) {
-            Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
-            Poll::Pending => Poll::Pending,
-        }
-    }
-
-    fn poll_write(
-        &mut self,
-        context: &mut Context<'_>,
-        direct: &mut Bytes,
-        moved: &mut Moved,
-    ) -> io::Result<()> {
-        loop {
-            let gathered = !self.output.is_empty();
-            let bytes: &[u8] = if gathered { &self.output } else { direct };
-            if bytes.is_empty() {
-                break;
-            }
-            match Pin::new(&mut self.transport).poll_write(context, bytes) {
-                Poll::Ready(Ok(0)) => return Err(io::ErrorKind::WriteZero.into()),
-                Poll::Ready(Ok(count)) => {
-                    self.unflushed = true;
-                    moved.bytes += count;
-                    if gathered {
-                        self.output.advance(count);
-                    } else {
-                        direct.advance(count);
-                    }
-                }
-                Poll::Ready(Err(failure)) => return Err(failure),
-                Poll::Pending => return Ok(()),
-            }
-        }
-        if self.unflushed {
-            match Pin::new(&mut self.transport).poll_flush(context) {
-                Poll::Ready(flushed) => {
-                    flushed?;
-                    self.unflushed = false;
-                }
-                Poll::Pending => {}
-            }
-        }
-        Ok(())
-    }
-
-    fn poll_read(&mut self, context: &mut Context<'_>, moved: &mut Moved) -> io::Result<()> {
-        let wanted = self.framer.wanted(self.input.len());
-        if self.input.capacity() - self.input.len() < DIRECT {
-            self.input.reserve(wanted.clamp(READ, READ_BODY));
-        }
-        let read = pin!(self.transport.read_buf(&mut self.input)).poll(context);
-        match read {
-            Poll::Ready(Ok(0)) => moved.end = true,
-            Poll::Ready(Ok(count)) => moved.bytes += count,
-            Poll::Ready(Err(failure)) => return Err(failure),
-            Poll::Pending => {}
-        }
-        Ok(())
-    }
-
-    /// The connection is lost: takes what the server still said, and tells why.
-    fn lost(&mut self, cause: Option<io::Error>) -> Error {
-        self.salvage();
-        self.dead = true;
-        match cause {
-            Some(cause) if self.bye.is_none() => error::io(cause),
-            _ => error::closed(self.bye.as_deref()),
-        }
-    }
-
-    /// Reads and sorts what has arrived, without waiting.
-    fn salvage(&mut self) {
-        let mut context = Context::from_waker(Waker::noop());
-        while self.input.len() < INPUT_MAX {
-            let mut moved = Moved::default();
-            let read = self.poll_read(&mut context, &mut moved);
-            if read.is_err() || moved.end {
-                self.dead = true;
-            }
-            if read.is_err() || moved.bytes == 0 {
-                break;
-            }
-        }
-        let mut found = VecDeque::new();
-        while let Ok(Some(incoming)) = self.ready() {
-            found.push_back(incoming);
-        }
-        self.held = found;
     }
 }
 

@@ -177,7 +177,7 @@ async fn a_name_that_is_refused_costs_only_itself() {
     made.sort_by_key(|(slot, _)| *slot);
     let kinds: Vec<_> = made
         .iter()
-        .map(|(_, one)| one.as_ref().err().map(|error| error.scope()))
+        .map(|(_, one)| one.as_ref().err().map(mailmove_core::Error::scope))
         .collect();
     let folder = Some(mailmove_core::Scope::Folder);
     assert_eq!(kinds, [folder, folder, None]);

@@ -156,9 +156,9 @@ async fn passwords_from_files_and_state_below_xdg() {
     let mut command = crate::support::program(&[
         "migrate",
         "--from",
-        &world.from_url(),
+        &world.source_url(),
         "--to",
-        &world.to_url(),
+        &world.destination_url(),
         "--from-password-file",
         path,
         "--to-password-file",

@@ -138,14 +138,14 @@ impl World {
         self.directory.path().join("state")
     }
 
-    pub(crate) fn from_url(&self) -> String {
+    pub(crate) fn source_url(&self) -> String {
         format!(
             "imaps://{USER}@127.0.0.1:{}",
             self.source.tls_address().port()
         )
     }
 
-    pub(crate) fn to_url(&self) -> String {
+    pub(crate) fn destination_url(&self) -> String {
         format!(
             "imaps://{USER}@127.0.0.1:{}",
             self.destination.tls_address().port()
@@ -154,7 +154,7 @@ impl World {
 
     /// `mailmove COMMAND` from here to there, with passwords, state and trust.
     pub(crate) fn command(&self, name: &str, more: &[&str]) -> Command {
-        self.between(name, &self.from_url(), &self.to_url(), more)
+        self.between(name, &self.source_url(), &self.destination_url(), more)
     }
 
     pub(crate) fn between(&self, name: &str, from: &str, to: &str, more: &[&str]) -> Command {

@@ -10,8 +10,10 @@ mod ids;
 mod naming;
 mod pool;
 mod session;
+mod source;
 #[doc(hidden)]
 pub mod wire;
 
 pub use config::{ImapConfig, Security};
 pub use destination::ImapDestination;
+pub use source::ImapSource;

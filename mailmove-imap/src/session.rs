@@ -1,6 +1,9 @@
 //! A logged-in connection: what the server can do, and which folder is open.
 
-use std::sync::Arc;
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
 
 use mailmove_core::{
     edge::{ConnectionPermit, Credential, CredentialRequest},
@@ -15,8 +18,8 @@ use crate::{
     error::{self, Doing},
     ids,
     wire::{
-        Capabilities, Code, Flags, MailboxName, Namespaces, Response, SelectParams, Status,
-        StatusKind,
+        Capabilities, Code, Command, Flags, MailboxName, Namespaces, Response, SelectParams,
+        Status, StatusKind,
     },
 };
 
@@ -46,6 +49,8 @@ pub(crate) enum Mode {
     Write,
 }
 
+static VIEWS: AtomicU64 = AtomicU64::new(1);
+
 /// What opening a folder told.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Opened {
@@ -58,6 +63,8 @@ pub(crate) struct Opened {
     /// Only by [`Mode::Write`]: read-only sessions are told of none.
     pub(crate) permanent: Option<Flags>,
     pub(crate) read_only: bool,
+    /// Another number for each opening: sequence numbers of two have nothing to do with each other.
+    pub(crate) view: u64,
 }
 
 #[derive(Debug)]
@@ -233,6 +240,20 @@ impl Session {
         folder: &FolderId,
         mode: Mode,
         params: &SelectParams,
+        sink: impl FnMut(Response) + Send,
+    ) -> Result<Opened> {
+        self.open_folder_and(folder, mode, params, Vec::new(), sink)
+            .await
+    }
+
+    /// As [`open_folder`](Self::open_folder), with commands sent right behind it. They are yet to be
+    /// completed, also if the folder cannot be opened.
+    pub(crate) async fn open_folder_and(
+        &mut self,
+        folder: &FolderId,
+        mode: Mode,
+        params: &SelectParams,
+        behind: Vec<Command>,
         mut sink: impl FnMut(Response) + Send,
     ) -> Result<Opened> {
         self.selected = None;
@@ -246,10 +267,12 @@ impl Session {
         let command =
             command.map_err(|cause| encode(cause).with_context("folder", folder.as_str()))?;
         let mut opened = Opened::default();
-        let status = self
-            .connection
-            .run(command, |response| opened.note(response, &mut sink))
-            .await?;
+        self.connection.send(command).await?;
+        for command in behind {
+            self.connection.send(command).await?;
+        }
+        let note = |response| opened.note(response, &mut sink);
+        let status = self.connection.complete(tag, note).await?;
         if status.kind != StatusKind::Ok {
             return Err(error::refused(Doing::folder(verb), &status)
                 .with_context("folder", folder.as_str()));
@@ -258,6 +281,7 @@ impl Session {
             opened.highest_modseq = Some(modseq);
         }
         opened.read_only = status.code == Some(Code::ReadOnly);
+        opened.view = VIEWS.fetch_add(1, Ordering::Relaxed);
         if mode == Mode::Read {
             opened.permanent = None;
         }
@@ -284,14 +308,16 @@ impl Session {
         Ok(opened)
     }
 
-    /// Compares an opened folder with the identity known of it.
+    /// Compares an opened folder with the identity known of it. One that could not be identified
+    /// before (its STATUS was refused) is known by its messages' UIDVALIDITY alone.
     pub(crate) fn check_identity(
         &self,
         folder: &FolderId,
         opened: &Opened,
         identity: &str,
     ) -> Result<()> {
-        if self.identity(folder, opened).as_str() == identity {
+        let unknown = identity.starts_with("?=");
+        if unknown || self.identity(folder, opened).as_str() == identity {
             Ok(())
         } else {
             Err(stale(folder))
@@ -351,7 +377,14 @@ impl Opened {
                 Code::PermanentFlags(flags) => self.permanent = Some(flags),
                 Code::MailboxId(id) => self.mailbox_id = Some(id),
                 // What came before belongs to the folder that was open until now.
-                Code::Closed => *self = Self::default(),
+                Code::Closed => {
+                    *self = Self::default();
+                    sink(Response::Status(Status {
+                        kind: StatusKind::Ok,
+                        code: Some(Code::Closed),
+                        text: String::new(),
+                    }));
+                }
                 _ => {}
             },
             other => sink(other),

@@ -8,7 +8,7 @@ use mailmove_core::{
     edge::{Credential, StaticCredential},
     model::{FolderPath, FolderSpec, MessageId, Role},
 };
-use mailmove_imap::{ImapConfig, ImapDestination, Security};
+use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
 use mailmove_imap_testserver::{Builder, Server};
 use mailmove_testkit::{
     conformance::{BoxError, Disturbance, Done, Harness, Keeps, TestAccount},
@@ -24,6 +24,7 @@ pub(crate) struct Embedded {
     name: &'static str,
     setup: Setup,
     roles: bool,
+    connections: usize,
 }
 
 impl Embedded {
@@ -35,7 +36,14 @@ impl Embedded {
             name,
             setup: Arc::new(setup),
             roles: true,
+            connections: 4,
         }
+    }
+
+    /// The source has so many connections.
+    pub(crate) fn connections(mut self, connections: usize) -> Self {
+        self.connections = connections;
+        self
     }
 
     /// The server doesn't show roles.
@@ -68,6 +76,7 @@ impl Harness for Embedded {
             server,
             account,
             roles: self.roles,
+            connections: self.connections,
         }))
     }
 
@@ -84,6 +93,7 @@ struct EmbeddedAccount {
     server: Server,
     account: Account,
     roles: bool,
+    connections: usize,
 }
 
 impl fmt::Debug for EmbeddedAccount {
@@ -116,8 +126,10 @@ fn credentials() -> Arc<StaticCredential> {
 
 #[async_trait]
 impl TestAccount for EmbeddedAccount {
-    async fn source(&self, _edges: &Edges) -> Result<Option<Arc<dyn Source>>, BoxError> {
-        Ok(None)
+    async fn source(&self, edges: &Edges) -> Result<Option<Arc<dyn Source>>, BoxError> {
+        let config = self.config().with_connections(self.connections);
+        let source = ImapSource::new(config, credentials(), edges.clone());
+        Ok(Some(Arc::new(source)))
     }
 
     async fn destination(&self, edges: &Edges) -> Result<Option<Arc<dyn Destination>>, BoxError> {

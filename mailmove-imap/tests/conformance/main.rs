@@ -16,7 +16,11 @@ fn main() {
     let harnesses: [Arc<dyn Harness>; 8] = [
         Arc::new(Embedded::new("embedded", |server| server)),
         // RFC 3501 and nothing else.
-        Arc::new(Embedded::new("embedded-bare", |server| server.only(&[])).without_roles()),
+        Arc::new(
+            Embedded::new("embedded-bare", |server| server.only(&[]))
+                .without_roles()
+                .connections(1),
+        ),
         // As Courier and Cyrus name their folders.
         Arc::new(Embedded::new("embedded-prefix", |server| {
             server

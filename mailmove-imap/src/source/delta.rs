@@ -1,0 +1,327 @@
+//! The beginning of a listing: opens the folder, and compares it with what a cursor remembers.
+
+use std::collections::HashSet;
+
+use mailmove_core::{
+    error::Result,
+    model::Flags,
+    source::{Change, Coverage, ListRequest},
+};
+
+use super::{
+    collect::Collector,
+    convert,
+    cursor::Place,
+    told::{self, told},
+};
+use crate::{
+    error, ids,
+    session::{self, Mode, Opened, Session},
+    wire::{
+        Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, UidSet,
+    },
+};
+
+/// What a listing has to do.
+#[derive(Clone, Debug)]
+pub(super) struct Begun {
+    pub(super) validity: u32,
+    /// List from here …
+    pub(super) start: u32,
+    /// … up to here, UIDNEXT.
+    pub(super) end: u32,
+    /// The first UID that nothing was known of.
+    pub(super) fresh: u32,
+    /// EXISTS.
+    pub(super) exists: u32,
+    /// Messages known below `start`.
+    pub(super) below: u64,
+    /// For the cursors to come.
+    pub(super) modseq: Option<u64>,
+    pub(super) coverage: Coverage,
+    /// Names the opening of the folder.
+    pub(super) view: u64,
+}
+
+impl Default for Begun {
+    fn default() -> Self {
+        Self {
+            validity: 0,
+            start: 1,
+            end: 1,
+            fresh: 1,
+            exists: 0,
+            below: 0,
+            modseq: None,
+            coverage: Coverage::Full,
+            view: 0,
+        }
+    }
+}
+
+impl Begun {
+    /// Everything in the folder.
+    async fn new(session: &mut Session, opened: &Opened, since: Option<&Place>) -> Result<Self> {
+        let mut end = uid_next(session, opened).await?.unwrap_or(1);
+        if let (Some(since), None) = (since, opened.uid_next) {
+            // The last message may have gone since.
+            end = end.max(since.next);
+        }
+        Ok(Self {
+            validity: opened.validity,
+            end,
+            exists: opened.exists,
+            modseq: opened.highest_modseq.filter(|modseq| *modseq > 0),
+            view: opened.view,
+            ..Self::default()
+        })
+    }
+
+    /// Not everything after all, but what is new.
+    fn go_on(&mut self, since: &Place, coverage: Coverage) {
+        self.coverage = coverage;
+        self.start = since.next;
+        self.below = since.below;
+        if coverage == Coverage::Rest {
+            // What changed before the cursor is still to be found, by a later listing.
+            let now = self.modseq;
+            self.modseq = since
+                .modseq
+                .filter(|then| now.is_some_and(|now| *then <= now));
+        }
+    }
+}
+
+/// What a server tells of the time since a modification sequence.
+#[derive(Debug, Default)]
+struct News {
+    gone: Vec<UidSet>,
+    changed: Vec<(u32, Flags)>,
+}
+
+impl News {
+    fn note(&mut self, response: Response) {
+        match response {
+            Response::Fetch(fetch) => self.flags(&fetch),
+            Response::Vanished(gone) if gone.earlier => self.gone.push(gone.uids),
+            Response::Status(Status {
+                code: Some(Code::Closed),
+                ..
+            }) => {
+                // It was about the folder that was open before.
+                *self = Self::default();
+            }
+            _ => {}
+        }
+    }
+
+    fn flags(&mut self, fetch: &Fetch) {
+        if let (Some(uid), Some(flags)) = (fetch.uid, &fetch.flags) {
+            self.changed.push((uid, convert::flags(flags).0));
+        }
+    }
+
+    /// Having forgotten what was removed when, a server names every UID that is not in use.
+    fn sane(&self, since: &Place) -> Told {
+        let counts = self.gone.iter().map(UidSet::count);
+        let gone = counts.fold(0, u64::saturating_add);
+        if gone <= since.below.saturating_mul(2).saturating_add(1000) {
+            Told::Everything
+        } else {
+            Told::TooLittle
+        }
+    }
+
+    /// What became of messages below `next`.
+    fn into_changes(self, validity: u32, next: u32) -> Vec<Change> {
+        let gone = self.gone.iter().flat_map(UidSet::iter);
+        let removed = gone
+            .filter(|uid| *uid < next)
+            .map(|uid| Change::Removed(ids::message_id(validity, uid)));
+        let changed = self.changed.into_iter().filter(|(uid, _)| *uid < next);
+        let flags =
+            changed.map(|(uid, flags)| Change::Flags(ids::message_id(validity, uid), flags));
+        removed.chain(flags).collect()
+    }
+}
+
+/// Opens the folder with EXAMINE, and finds what changed since `since` as far as the server says.
+///
+/// # Errors
+/// If the folder cannot be opened, or is another one by now.
+pub(super) async fn begin(
+    session: &mut Session,
+    request: &ListRequest,
+    since: Option<Place>,
+    collector: &mut Collector,
+) -> Result<(Begun, Vec<Change>)> {
+    for asks in [true, true, false] {
+        let mut news = News::default();
+        let (opened, resynced) = open(session, request, since, &mut news).await?;
+        session.check_identity(&request.folder, &opened, &request.identity)?;
+        let mut begun = Begun::new(session, &opened, since.as_ref()).await?;
+        let Some(since) = since else {
+            return Ok((begun, Vec::new()));
+        };
+        if since.validity != opened.validity || since.next > begun.end {
+            return Err(session::stale(&request.folder));
+        }
+        begun.fresh = since.next;
+        let told = match (since.modseq, begun.modseq) {
+            // Nothing was there, so nothing of it can have changed.
+            _ if since.next == 1 => Told::Everything,
+            (Some(then), Some(now)) if then <= now && resynced => news.sane(&since),
+            (Some(then), Some(now)) if then <= now && asks => {
+                ask(session, since, then < now, &begun, &mut news, collector).await?
+            }
+            _ => Told::TooLittle,
+        };
+        match told {
+            Told::Everything => {
+                begun.go_on(&since, Coverage::Delta);
+                let changes = news.into_changes(since.validity, since.next);
+                return Ok((begun, changes));
+            }
+            Told::TooLittle if since.complete => return Ok((begun, Vec::new())),
+            Told::TooLittle => {
+                begun.go_on(&since, Coverage::Rest);
+                return Ok((begun, Vec::new()));
+            }
+            // Messages went while we asked, so the numbers no longer fit.
+            Told::Moved => session.forget_folder(),
+        }
+    }
+    Err(error::unexpected(
+        "the folder's numbers change as it is opened",
+    ))
+}
+
+/// What could be found out of the time since a cursor.
+#[derive(Debug, PartialEq, Eq)]
+enum Told {
+    Everything,
+    TooLittle,
+    Moved,
+}
+
+/// True if the server was asked for the changes, and told them to `news`.
+async fn open(
+    session: &mut Session,
+    request: &ListRequest,
+    since: Option<Place>,
+    news: &mut News,
+) -> Result<(Opened, bool)> {
+    let resync = since.and_then(|since| {
+        Some(SelectParams::Qresync {
+            validity: since.validity,
+            modseq: since.modseq.filter(|_| session.has_qresync())?,
+            known: Some(UidSet::range(1, since.next.checked_sub(1)?)?),
+        })
+    });
+    let resynced = resync.is_some();
+    let params = match resync {
+        Some(resync) => resync,
+        None if session.can().condstore() => SelectParams::Condstore,
+        None => SelectParams::Plain,
+    };
+    let plain = params == SelectParams::Plain;
+    let folder = &request.folder;
+    let note = |response| news.note(response);
+    match session.open_folder(folder, Mode::Read, &params, note).await {
+        // Announced, but not understood.
+        Err(error) if error.code() == "imap/bad" && !plain => {
+            let opened = session
+                .open_folder(folder, Mode::Read, &SelectParams::Plain, |_| {})
+                .await?;
+            Ok((opened, false))
+        }
+        opened => Ok((opened?, resynced)),
+    }
+}
+
+/// UIDNEXT; asks for the last message where the server does not say. `None`: there is none.
+///
+/// # Errors
+/// If the connection fails.
+pub(super) async fn uid_next(session: &mut Session, opened: &Opened) -> Result<Option<u32>> {
+    if opened.uid_next.is_some() || opened.exists == 0 {
+        return Ok(opened.uid_next);
+    }
+    let tag = session.connection.tag();
+    let command = session.connection.encoder().uid_fetch(
+        tag,
+        &UidSet::from_start(u32::MAX),
+        &[FetchItem::Uid],
+        FetchParams::default(),
+    );
+    let mut last = None;
+    session
+        .connection
+        .run(command.map_err(session::encode)?, |response| {
+            if let Response::Fetch(fetch) = response {
+                last = last.max(fetch.uid);
+            }
+        })
+        .await?;
+    Ok(last.and_then(|uid| uid.checked_add(1)))
+}
+
+/// Asks a server with CONDSTORE, but without QRESYNC, for changed flags (`changed`: there are some),
+/// and whether as many messages are below the cursor as there were. Which one is missing it cannot
+/// tell.
+async fn ask(
+    session: &mut Session,
+    since: Place,
+    changed: bool,
+    begun: &Begun,
+    news: &mut News,
+    collector: &mut Collector,
+) -> Result<Told> {
+    let mut tags = Vec::new();
+    let later = since.next < begun.end;
+    let asked = [
+        UidSet::range(1, since.next - 1).filter(|_| changed),
+        UidSet::range(since.next, begun.end - 1).filter(|_| later),
+    ];
+    let flags = FetchParams::changed_since(since.modseq.unwrap_or(1), false);
+    let what: [(&[FetchItem], _); 2] = [
+        (&[FetchItem::Uid, FetchItem::Flags], flags),
+        (&[FetchItem::Uid], FetchParams::default()),
+    ];
+    for (set, (items, params)) in asked.into_iter().zip(what) {
+        let Some(set) = set else { continue };
+        let tag = session.connection.tag();
+        let command = session
+            .connection
+            .encoder()
+            .uid_fetch(tag, &set, items, params);
+        session
+            .connection
+            .send(command.map_err(session::encode)?)
+            .await?;
+        tags.push(tag);
+    }
+    let (mut ok, mut moved) = (true, false);
+    let mut fresh = HashSet::new();
+    while !tags.is_empty() {
+        match told(&mut session.connection, collector, |_| false).await? {
+            told::Told::Message(gathered) => {
+                news.flags(&gathered.fetch);
+                let uid = gathered.fetch.uid;
+                fresh.extend(uid.filter(|uid| (since.next..begun.end).contains(uid)));
+            }
+            told::Told::Expunged(_) | told::Told::Vanished(_) => moved = true,
+            told::Told::Unreadable { .. } => ok = false,
+            told::Told::Done(tag, status) => {
+                tags.retain(|open| *open != tag);
+                ok &= status.kind == StatusKind::Ok;
+            }
+        }
+    }
+    let below = u64::from(begun.exists).checked_sub(fresh.len() as u64);
+    Ok(match (moved, ok && below == Some(since.below)) {
+        (true, _) => Told::Moved,
+        (false, true) => Told::Everything,
+        (false, false) => Told::TooLittle,
+    })
+}

@@ -1,0 +1,102 @@
+//! A mailbox on an IMAP server, to be read.
+
+mod collect;
+mod convert;
+mod count;
+mod cursor;
+mod delta;
+mod fetch;
+mod list;
+mod told;
+mod windows;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use mailmove_core::{
+    edge::{CredentialProvider, Edges},
+    error::Result,
+    model::{Capabilities, Endpoint, Folder, MessageId},
+    source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
+};
+
+use crate::{
+    config::{Access, ImapConfig},
+    folders, ids,
+    pool::Pool,
+    session::Side,
+};
+
+/// A mailbox on an IMAP server, to be read. Cheap to clone; clones share their connections.
+///
+/// Folders are opened with EXAMINE and contents read with BODY.PEEK, so that nothing at the server
+/// changes, not even `\Seen` or `\Recent`.
+///
+/// Listings name just what changed where the server has QRESYNC (RFC 7162). With CONDSTORE alone
+/// they do as long as nothing was removed; else, and without CONDSTORE, the folder's metadata is
+/// listed again.
+#[derive(Clone, Debug)]
+pub struct ImapSource {
+    pool: Arc<Pool>,
+}
+
+impl ImapSource {
+    /// A mailbox; nothing is sent before it is used. `credentials` are asked at each login.
+    #[must_use]
+    pub fn new(config: ImapConfig, credentials: Arc<dyn CredentialProvider>, edges: Edges) -> Self {
+        let access = Access {
+            config: Arc::new(config),
+            credentials,
+            edges,
+        };
+        Self {
+            pool: Pool::new(access, Side::Source),
+        }
+    }
+}
+
+#[async_trait]
+impl Source for ImapSource {
+    fn endpoint(&self) -> Endpoint {
+        self.pool.access().config.endpoint()
+    }
+
+    async fn capabilities(&self) -> Result<Capabilities> {
+        let server = self.pool.server().await?;
+        let system = match &server.name {
+            Some(name) => format!("IMAP ({name})"),
+            None => "IMAP".to_owned(),
+        };
+        let condstore = server.capabilities.condstore();
+        let mut capabilities = Capabilities::new(system);
+        capabilities.concurrency = self.pool.access().config.connections();
+        capabilities.keeps_bytes = true;
+        capabilities.keeps_received = true;
+        capabilities.keeps_keywords = true;
+        capabilities.change_tokens = condstore;
+        // With CONDSTORE alone removals make a folder be listed again.
+        capabilities.deltas =
+            server.capabilities.has("QRESYNC") && server.capabilities.has("ENABLE");
+        Ok(capabilities)
+    }
+
+    async fn folders(&self) -> Result<Vec<Folder>> {
+        let mut lease = self.pool.lease(None).await?;
+        let listing = folders::list(&mut lease).await?;
+        // What the server told meanwhile of the folder that is open, nobody heard.
+        lease.forget_folder();
+        Ok(listing.folders)
+    }
+
+    fn list(&self, request: ListRequest) -> BoxStream<Result<Page>> {
+        list::list(Arc::clone(&self.pool), request)
+    }
+
+    fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
+        fetch::fetch(Arc::clone(&self.pool), request)
+    }
+
+    fn describe(&self, id: &MessageId) -> String {
+        ids::describe(id)
+    }
+}

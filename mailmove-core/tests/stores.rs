@@ -7,6 +7,8 @@ mod contract;
 #[path = "stores/kill.rs"]
 #[cfg(all(feature = "sqlite", unix))]
 mod kill;
+#[path = "stores/measure.rs"]
+mod measure;
 #[path = "stores/same.rs"]
 #[cfg(feature = "sqlite")]
 mod same;

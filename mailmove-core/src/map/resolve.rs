@@ -499,9 +499,9 @@ impl Tree<'_> {
             reasons.insert(at, renamed.clone());
             let Some(entry) = node.entry else { continue };
             let by_role = rules.root.is_none() && node.place.is_none();
+            // A role that only the name tells is not made a fact at the destination.
             let role = self
-                .known(at)
-                .map(|known| known.role)
+                .explicit(at)
                 .filter(|role| by_role && !role.is_view())
                 .filter(|role| match self.there.roles.get(role) {
                     Some(paths) => paths.contains(&target),

@@ -120,19 +120,21 @@ fn roles_are_set_on_what_is_created_once() {
     let source = [
         with_role("A", Role::Sent),
         with_role("B", Role::Sent),
-        folder("Entw\u{fc}rfe"),
+        with_role("Entw\u{fc}rfe", Role::Drafts),
+        // Only its name says so.
+        folder("Spam"),
     ];
     assert_eq!(
         role(&source, &[], &plain()),
-        [Some(Role::Sent), None, Some(Role::Drafts)]
+        [Some(Role::Sent), None, Some(Role::Drafts), None]
     );
     let two = [with_role("X", Role::Sent), with_role("Y", Role::Sent)];
     assert_eq!(
         role(&source, &two, &plain()),
-        [None, None, Some(Role::Drafts)]
+        [None, None, Some(Role::Drafts), None]
     );
     let below = plain().with_root(Some(FolderPath::parse("Old")));
-    assert_eq!(role(&source, &[], &below), [None, None, None]);
+    assert_eq!(role(&source, &[], &below), [None, None, None, None]);
 }
 
 #[test]

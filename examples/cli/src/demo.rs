@@ -14,7 +14,7 @@ use mailmove_core::{
 };
 use mailmove_imap_testserver::{Server, StartError};
 use mailmove_testkit::{
-    corpus::Corpus,
+    corpus::{Corpus, CorpusMessage},
     mailbox::{Account, FlagOp, FolderInfo, Store, StoreError},
     snapshot::Snapshot,
 };
@@ -270,9 +270,28 @@ impl Host {
     }
 }
 
+/// The demo's mail. An empty message is left out: IMAP has no way to store one.
+fn mail() -> impl Iterator<Item = CorpusMessage> {
+    let all = Corpus::new(SEED).messages(usize::MAX);
+    all.filter(|message| !message.body.is_empty())
+}
+
+fn put(account: &Account, message: &CorpusMessage) -> Result<u64, StoreError> {
+    let folder = account.folder(&message.folder)?;
+    account.append(folder.id, vec![message.to_new_message()])?;
+    Ok(message.body.len() as u64)
+}
+
 async fn fill(account: &Account, messages: usize) -> Result<u64, Error> {
     let account = account.clone();
-    tokio::task::spawn_blocking(move || Corpus::new(SEED).fill(&account, messages))
+    let work = move || -> Result<u64, StoreError> {
+        Corpus::new(SEED).fill(&account, 0)?;
+        mail()
+            .take(messages)
+            .map(|message| put(&account, &message))
+            .sum()
+    };
+    tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::new(ErrorKind::Bug, "the generator died").with_source(error))?
         .map_err(refused)
@@ -284,13 +303,8 @@ fn refused(error: StoreError) -> Error {
 
 /// New mail arrives, flags change, messages move. Says what happened.
 fn change(account: &Account, messages: usize) -> Result<String, Error> {
-    for message in Corpus::new(SEED)
-        .messages(messages + ARRIVING)
-        .skip(messages)
-    {
-        let folder = account.folder(&message.folder).map_err(refused)?;
-        let new = vec![message.to_new_message()];
-        account.append(folder.id, new).map_err(refused)?;
+    for message in mail().skip(messages).take(ARRIVING) {
+        put(account, &message).map_err(refused)?;
     }
     let (largest, other) = two_largest(account)?;
     let uids = account.uids(largest.id).map_err(refused)?;

@@ -47,7 +47,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
     let directory = directory()?;
     let progress = Progress::new(Style::choose(args.json, args.quiet));
     let stop = Stop::new();
-    interrupt::watch(stop.clone(), progress.clone());
+    interrupt::watch(stop.clone(), progress.clone(), "the demo ends");
     let tell = |text: &str| {
         if !args.json {
             output::result(text);

@@ -20,6 +20,10 @@ use crate::{
     url::MailboxUrl,
 };
 
+/// Said at the first Ctrl-C.
+const INTERRUPTED: &str = "interrupted: waiting for what was sent; once more ends at once. The same \
+                           command goes on later.";
+
 /// Bytes of message bodies in memory at once; what is over goes to files.
 const BODIES: u64 = 24 << 20;
 
@@ -60,7 +64,7 @@ impl Job {
 
         let progress = Progress::new(Style::choose(output.json, output.quiet));
         let stop = Stop::new();
-        interrupt::watch(stop.clone(), progress.clone());
+        interrupt::watch(stop.clone(), progress.clone(), INTERRUPTED);
         let edges = edges(&state, args.bandwidth);
         let store = SqliteStore::new(&state);
         let source = Arc::new(from.source(from_password, &edges));

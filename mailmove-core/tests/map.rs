@@ -1,6 +1,11 @@
 //! The folder map: what goes where, and that it stays so.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails"
+)]
 
 #[path = "map/laws.rs"]
 mod laws;

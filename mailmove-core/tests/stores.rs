@@ -1,6 +1,12 @@
 //! The contract of a checkpoint store, once, for each store that we have.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic is how a test fails; the measurement prints"
+)]
 
 #[path = "stores/contract.rs"]
 mod contract;

@@ -6,7 +6,7 @@ use mailmove_core::{
     map::{Pattern, Place},
     model::Namespace,
 };
-use proptest::{collection::vec, option, prelude::*, sample::select};
+use proptest::{collection::vec, option, prelude::*, sample::select, test_runner::RngSeed};
 
 use super::*;
 
@@ -162,7 +162,11 @@ fn may_share(folder: &Folder) -> Option<Role> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 500,
+        failure_persistence: None,
+        // The same each time; for a hunt raise the cases and take another.
+        rng_seed: RngSeed::Fixed(2),
+        ..ProptestConfig::default() })]
 
     #[test]
     fn each_folder_has_one_fitting_place_of_its_own(

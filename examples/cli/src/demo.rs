@@ -93,7 +93,7 @@ pub(crate) async fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
     show_verification(&verified, args.json);
 
     // The servers themselves are asked, past IMAP: the migration does not vouch for itself.
-    let expected = Snapshot::of(&source.account);
+    let expected = mapped(Snapshot::of(&source.account), &second);
     let lines = expected.diff(&Snapshot::of(&destination.account)).lines;
     let ledger = store.file(&migration.job());
     let exit = conclude(&Conclusion {
@@ -121,6 +121,21 @@ async fn pass(migration: &Migration, progress: &Progress, json: bool) -> Result<
     let report = ran?;
     show_report(&report, json);
     Ok(report)
+}
+
+/// A snapshot of the source with its folders where the map puts them: a few names are rewritten,
+/// since IMAP servers commonly refuse them.
+fn mapped(mut snapshot: Snapshot, report: &Report) -> Snapshot {
+    let mut renamed = Vec::new();
+    for folder in &report.folders {
+        if let Some(destination) = &folder.destination
+            && let Some(contents) = snapshot.folders.remove(&folder.source)
+        {
+            renamed.push((destination.clone(), contents));
+        }
+    }
+    snapshot.folders.extend(renamed);
+    snapshot
 }
 
 /// What the demo ends with.

@@ -171,7 +171,11 @@ fn options(select: &SelectArgs) -> Result<Options> {
     let rules = &mut options.folders;
     rules.include = patterns(&select.folder)?;
     rules.exclude = patterns(&select.exclude)?;
-    rules.places = select.map.iter().map(|text| Place::parse(text)).collect::<Result<_>>()?;
+    rules.places = select
+        .map
+        .iter()
+        .map(|text| Place::parse(text))
+        .collect::<Result<_>>()?;
     rules.root.clone_from(&select.into);
     options.filter.since = select.since;
     options.filter.before = select.before;
@@ -192,5 +196,8 @@ fn options(select: &SelectArgs) -> Result<Options> {
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
-    texts.iter().map(|text| Pattern::new(text.as_str())).collect()
+    texts
+        .iter()
+        .map(|text| Pattern::new(text.as_str()))
+        .collect()
 }

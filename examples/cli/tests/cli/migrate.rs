@@ -53,7 +53,7 @@ async fn plan_changes_nothing() {
     let plan = world.run("plan", &["--exclude", "Sent"]).await;
     plan.succeeds();
     for text in [
-        "Archive/2023",
+        "Letters/2023",
         "will be created",
         "left out",
         "nothing was changed",
@@ -88,7 +88,7 @@ async fn folders_are_chosen_left_out_and_put_elsewhere() {
     let run = world
         .run(
             "migrate",
-            &["--exclude", "Sent", "--map", "Archive=Old mail"],
+            &["--exclude", "Sent", "--map", "Letters=Old mail"],
         )
         .await;
     run.succeeds();
@@ -100,7 +100,7 @@ async fn folders_are_chosen_left_out_and_put_elsewhere() {
         .collect();
     assert!(paths.contains(&"Old mail/2023".to_owned()), "{paths:?}");
     assert!(
-        !paths.contains(&"Sent".to_owned()) && !paths.contains(&"Archive".to_owned()),
+        !paths.contains(&"Sent".to_owned()) && !paths.contains(&"Letters".to_owned()),
         "{paths:?}"
     );
 }

@@ -111,9 +111,12 @@ impl World {
 
     /// Fills the source with so many small messages in a few folders.
     pub(crate) fn fill(&self, messages: usize) {
-        let folders = [&["INBOX"][..], &["Sent"], &["Archive", "2023"]];
+        let mut sent = CorpusFolder::new(&["Sent"]);
+        sent.special_use = Some("\\Sent");
+        let others = [&["INBOX"][..], &["Letters", "2023"]].map(CorpusFolder::new);
+        let folders = others.into_iter().chain([sent]).collect();
         Corpus::new(5)
-            .with_folders(folders.map(CorpusFolder::new).to_vec())
+            .with_folders(folders)
             .with_median(1500)
             .with_largest(20_000)
             .with_special(0)

@@ -203,28 +203,29 @@ impl<'a> Fitter<'a> {
         suffix: &str,
         whole: bool,
     ) -> Option<FolderPath> {
-        let path = |name: String| {
-            let mut names = head.to_vec();
-            names.push(name);
-            names
+        let length = self.naming.length_of;
+        let mut above = String::new();
+        for name in head {
+            above.push_str(name);
+            above.extend(self.naming.separator);
+        }
+        let fits = |name: &str| {
+            length(name) <= self.max_name && length(&format!("{above}{name}")) <= self.max_path
         };
-        let fits = |names: &Vec<String>| {
-            let name = names.last().map_or(0, |name| (self.naming.length_of)(name));
-            name <= self.max_name && self.length(names) <= self.max_path
-        };
-        let all = path(format!("{base}{suffix}"));
+        let path = |name: String| FolderPath::new(head.iter().cloned().chain([name]));
+        let all = format!("{base}{suffix}");
         if whole && fits(&all) {
-            return Some(FolderPath::new(all));
+            return Some(path(all));
         }
         let shortened = |end: usize| {
             let start = base.get(..end).unwrap_or("");
-            path(format!("{start}{}{digest}{suffix}", self.mark))
+            format!("{start}{}{digest}{suffix}", self.mark)
         };
         let mut ends: Vec<_> = base.char_indices().map(|(at, _)| at).collect();
         ends.push(base.len());
         let longest = ends.partition_point(|end| fits(&shortened(*end)));
         let end = longest.checked_sub(1).and_then(|at| ends.get(at))?;
-        Some(shortened(*end)).filter(fits).map(FolderPath::new)
+        Some(shortened(*end)).filter(|name| fits(name)).map(path)
     }
 }
 

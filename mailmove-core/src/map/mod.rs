@@ -123,8 +123,8 @@ pub enum Verdict {
     To {
         /// The destination folder.
         path: FolderPath,
-        /// Its role, to be set if it is created. At most one folder of a role has it, and none if
-        /// the destination has another folder of that role.
+        /// Its role, if the source's server gave it one, to be set if it is created. At most one
+        /// folder of a role has it, and none if the destination has another folder of that role.
         role: Option<Role>,
         /// Why its name differs from the source's, if the destination forced it.
         renamed: Option<String>,

@@ -123,6 +123,8 @@ struct Tree<'a> {
     /// Nodes by level, sorted by path within one.
     levels: Vec<Vec<usize>>,
     taken: HashMap<Key, Holder>,
+    /// By plain path, the number last given to a further folder of that name.
+    numbers: HashMap<Key, usize>,
 }
 
 impl<'a> Tree<'a> {
@@ -141,6 +143,7 @@ impl<'a> Tree<'a> {
             nodes: vec![Node::new(0, "", "")],
             levels: Vec::new(),
             taken: HashMap::new(),
+            numbers: HashMap::new(),
         };
         let mut ordinals: HashMap<usize, usize> = HashMap::new();
         let mut further = Vec::new();
@@ -462,18 +465,23 @@ impl Tree<'_> {
     }
 
     fn settle_somewhere(&mut self, at: usize) {
-        let holds = self.nodes[at].entry.is_none();
-        // Each number gives another path, and only so many are taken.
-        for nth in 1.. {
+        let Some((plain, _)) = self.plain(at, 1) else {
+            return;
+        };
+        let key = self.there.fitter.key(plain.names());
+        if self.nodes[at].entry.is_none() && !self.there.blocked.contains(&key) {
+            self.settle(at, plain);
+            return;
+        }
+        // Each number gives another path, and only so many are taken. Those below the last one that
+        // was given away still are.
+        let first = self.numbers.get(&key).copied().unwrap_or(1);
+        for nth in first.. {
             let Some((path, _)) = self.plain(at, nth) else {
                 return;
             };
-            let blocked = || {
-                self.there
-                    .blocked
-                    .contains(&self.there.fitter.key(path.names()))
-            };
-            if self.is_free(&path) || (holds && !blocked()) {
+            if self.is_free(&path) {
+                self.numbers.insert(key, nth);
                 self.settle(at, path);
                 return;
             }
@@ -499,9 +507,9 @@ impl Tree<'_> {
             reasons.insert(at, renamed.clone());
             let Some(entry) = node.entry else { continue };
             let by_role = rules.root.is_none() && node.place.is_none();
+            // A role that only the name tells is not made a fact at the destination.
             let role = self
-                .known(at)
-                .map(|known| known.role)
+                .explicit(at)
                 .filter(|role| by_role && !role.is_view())
                 .filter(|role| match self.there.roles.get(role) {
                     Some(paths) => paths.contains(&target),

@@ -140,12 +140,13 @@ fn quoted(text: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
 
 /// An atom, a flag, a set, or a section with what is in its brackets and after.
 fn atom(line: &[u8]) -> Result<(Vec<u8>, &[u8]), String> {
+    let section = line.starts_with(b"BODY.PEEK[") || line.starts_with(b"BINARY.PEEK[");
     let mut brackets = 0_usize;
     let mut end = line.len();
     for (at, byte) in line.iter().enumerate() {
         match byte {
-            b'[' => brackets += 1,
-            b']' => brackets = brackets.saturating_sub(1),
+            b'[' if section => brackets += 1,
+            b']' if section => brackets = brackets.saturating_sub(1),
             b' ' | b'(' | b')' if brackets == 0 => {
                 end = at;
                 break;

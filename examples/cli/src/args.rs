@@ -13,7 +13,7 @@ use crate::value;
 /// Messages are copied; the source is never changed. Run it again at any time: what was copied is
 /// known, only what is new is brought over. It may be interrupted, or killed, at any moment.
 #[derive(Debug, Parser)]
-#[command(name = "mailmove", version, max_term_width = 100, after_help = EXIT_CODES)]
+#[command(name = "mailmove", version, after_help = EXIT_CODES)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -35,6 +35,9 @@ URLs:
   ...?as=OTHER                        log in as USER, open OTHER's mailbox
   USER may hold an @; other special characters are written as %XX.
 
+Folders are written as paths, e.g. Archive/2019. Patterns match whole paths: * stands for any
+characters within a name, ? for one, ** for anything over levels; re:REGEX is a regular expression.
+
 Passwords, in this order:
   --from-password-file, --to-password-file   first line of a file
   MAILMOVE_FROM_PASSWORD, MAILMOVE_TO_PASSWORD
@@ -43,7 +46,7 @@ Passwords, in this order:
 const MIGRATE_EXAMPLES: &str = "\
 Examples:
   mailmove migrate --from imaps://ann@old.example.com --to imaps://ann@example.com@new.example.net
-  mailmove migrate --from … --to … --exclude Trash --exclude 'Junk*' --since 2020-01-01
+  mailmove migrate --from … --to … --exclude Trash --exclude '**/Old*' --since 2020-01-01
   mailmove migrate --from … --to … --map 'Sent Items=Sent' --max-size 25MB --json
 
 ";
@@ -72,6 +75,8 @@ pub(crate) struct MigrateArgs {
     pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
 }
 
 #[derive(Debug, Args)]
@@ -80,6 +85,8 @@ pub(crate) struct VerifyArgs {
     pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
     /// Read every message at the destination and compare its digest, instead of presence, size,
     /// flags and date
     #[arg(long)]
@@ -122,31 +129,21 @@ pub(crate) struct JobArgs {
     /// Most bytes a second, both directions together, e.g. 2MB/s
     #[arg(long, value_name = "RATE", help_heading = "Connections", value_parser = value::rate)]
     pub(crate) bandwidth: Option<u64>,
-
-    /// Directory of the ledger [default: named after both mailboxes, below ~/.local/state/mailmove]
-    #[arg(long, value_name = "DIR", help_heading = "State and output")]
-    pub(crate) state: Option<PathBuf>,
-    /// Print events and the report as JSON, one object a line
-    #[arg(long, help_heading = "State and output")]
-    pub(crate) json: bool,
-    /// Show no progress
-    #[arg(long, short, help_heading = "State and output")]
-    pub(crate) quiet: bool,
 }
 
 /// What shall be copied.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "What is copied")]
 pub(crate) struct SelectArgs {
-    /// Only folders that match, and those below them (* and ? are wildcards; repeatable)
+    /// Only this folder and those below it, or those that match a pattern (repeatable)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) folder: Vec<String>,
-    /// Not the folders that match, nor those below them (repeatable)
+    /// Not this folder and those below it, or those that match a pattern (repeatable)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) exclude: Vec<String>,
     /// Put a folder, and those below it, elsewhere (repeatable)
-    #[arg(long, value_name = "FROM=TO", value_parser = value::place)]
-    pub(crate) map: Vec<(FolderPath, FolderPath)>,
+    #[arg(long, value_name = "FROM=TO")]
+    pub(crate) map: Vec<String>,
     /// Put everything below this folder
     #[arg(long, value_name = "FOLDER", value_parser = value::folder)]
     pub(crate) into: Option<FolderPath>,
@@ -171,6 +168,21 @@ pub(crate) struct SelectArgs {
     /// Accept that messages were lost at the destination: go on without sending them again
     #[arg(long)]
     pub(crate) accept_lost: bool,
+}
+
+/// Where the ledger is kept, and what is shown.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "State and output")]
+pub(crate) struct OutputArgs {
+    /// Directory of the ledger [default: named after both mailboxes, below ~/.local/state/mailmove]
+    #[arg(long, value_name = "DIR")]
+    pub(crate) state: Option<PathBuf>,
+    /// Print events and the report as JSON, one object a line
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Show no progress
+    #[arg(long, short)]
+    pub(crate) quiet: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -267,7 +279,7 @@ mod tests {
         assert_eq!(args.select.folder, ["x", "y"]);
         assert_eq!(args.select.flags, Switch::Off);
         assert_eq!(args.job.bandwidth, Some(2_000_000));
-        assert!(args.full && args.job.json);
+        assert!(args.full && args.output.json);
     }
 
     #[test]
@@ -278,7 +290,6 @@ mod tests {
             "--flags=maybe",
             "--since=yesterday",
             "--max-size=big",
-            "--map=x",
             "--password=x",
         ] {
             let args = ["mailmove", "migrate", "--from", "a", "--to", "b", bad];

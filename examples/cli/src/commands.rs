@@ -15,20 +15,20 @@ use crate::{
 };
 
 pub(crate) async fn migrate(args: &MigrateArgs) -> Result<Exit, Failure> {
-    let job = Job::open(&args.job, &args.select).await?;
+    let job = Job::open(&args.job, &args.select, &args.output).await?;
     let ran = job.migration.run().await;
     job.progress.finish();
     let report = ran.map_err(|error| job.locate(error))?;
-    show_report(&report, args.job.json);
+    show_report(&report, args.output.json);
     Ok(Exit::of_report(&report))
 }
 
 pub(crate) async fn plan(args: &MigrateArgs) -> Result<Exit, Failure> {
-    let job = Job::open(&args.job, &args.select).await?;
+    let job = Job::open(&args.job, &args.select, &args.output).await?;
     let planned = job.unless_stopped(job.migration.plan()).await;
     job.progress.finish();
     let plan = planned?;
-    if args.job.json {
+    if args.output.json {
         output::json(&PlanLine {
             event: "plan",
             plan: &plan,
@@ -40,7 +40,7 @@ pub(crate) async fn plan(args: &MigrateArgs) -> Result<Exit, Failure> {
 }
 
 pub(crate) async fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
-    let job = Job::open(&args.job, &args.select).await?;
+    let job = Job::open(&args.job, &args.select, &args.output).await?;
     let depth = if args.full {
         Depth::Content
     } else {
@@ -49,7 +49,7 @@ pub(crate) async fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     let compared = job.unless_stopped(job.migration.verify(depth)).await;
     job.progress.finish();
     let verification = compared?;
-    show_verification(&verification, args.job.json);
+    show_verification(&verification, args.output.json);
     Ok(Exit::of_verification(&verification))
 }
 

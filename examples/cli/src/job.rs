@@ -1,6 +1,10 @@
 //! From the command line to a migration that is connected and ready.
 
-use std::{future::Future, path::Path, sync::Arc};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use mailmove_core::{
     Destination as _, Edges, Error, ErrorKind, Migration, Options, Result, Source as _, Stop,
@@ -11,7 +15,7 @@ use mailmove_core::{
 
 use crate::{
     adapter::{Mailbox, tls_settings},
-    args::{JobArgs, SelectArgs, Switch},
+    args::{JobArgs, OutputArgs, SelectArgs, Switch},
     failure::Failure,
     interrupt,
     progress::{Progress, Style},
@@ -19,6 +23,10 @@ use crate::{
     state,
     url::MailboxUrl,
 };
+
+/// Said at the first Ctrl-C.
+const INTERRUPTED: &str = "interrupted: waiting for what was sent; once more ends at once. The same \
+                           command goes on later.";
 
 /// Bytes of message bodies in memory at once; what is over goes to files.
 const BODIES: u64 = 24 << 20;
@@ -35,28 +43,25 @@ pub(crate) struct Job {
 
 impl Job {
     /// Reads the input, asks for passwords, opens the ledger, and logs in on both sides.
-    pub(crate) async fn open(args: &JobArgs, select: &SelectArgs) -> Result<Self, Failure> {
+    pub(crate) async fn open(
+        args: &JobArgs,
+        select: &SelectArgs,
+        output: &OutputArgs,
+    ) -> Result<Self, Failure> {
         // All input is judged before anybody is asked for a password.
         let options = options(select)?;
         let from = mailbox(args, Side::Source)?;
         let to = mailbox(args, Side::Destination)?;
-        let state = match &args.state {
-            Some(directory) => directory.clone(),
-            None => state::default_directory(
-                &|name| std::env::var_os(name),
-                &from.endpoint(),
-                &to.endpoint(),
-            )?,
-        };
+        let state = state_directory(output, &from, &to)?;
         let wallet = Wallet::of_process();
         let files = (&args.from_password_file, &args.to_password_file);
         let from_password = wallet.password(Side::Source, &from.url.user, files.0.as_deref())?;
         let to_password = wallet.password(Side::Destination, &to.url.user, files.1.as_deref())?;
         state::create(&state)?;
 
-        let progress = Progress::new(Style::choose(args.json, args.quiet));
+        let progress = Progress::new(Style::choose(output.json, output.quiet));
         let stop = Stop::new();
-        interrupt::watch(stop.clone(), progress.clone());
+        interrupt::watch(stop.clone(), progress.clone(), INTERRUPTED);
         let edges = edges(&state, args.bandwidth);
         let store = SqliteStore::new(&state);
         let source = Arc::new(from.source(from_password, &edges));
@@ -155,6 +160,14 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
     Ok(Mailbox::new(url, tls, args.connections))
 }
 
+fn state_directory(output: &OutputArgs, from: &Mailbox, to: &Mailbox) -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name);
+    match &output.state {
+        Some(directory) => Ok(directory.clone()),
+        None => state::default_directory(&variable, &from.endpoint(), &to.endpoint()),
+    }
+}
+
 /// The edges of a job: bodies wait beside the ledger, since `/tmp` may be memory.
 pub(crate) fn edges(state: &Path, bandwidth: Option<u64>) -> Edges {
     Edges::new()
@@ -170,8 +183,8 @@ fn options(select: &SelectArgs) -> Result<Options> {
     rules.places = select
         .map
         .iter()
-        .map(|(from, to)| Place::new(from.clone(), to.clone()))
-        .collect();
+        .map(|text| Place::parse(text))
+        .collect::<Result<_>>()?;
     rules.root.clone_from(&select.into);
     options.filter.since = select.since;
     options.filter.before = select.before;
@@ -192,5 +205,8 @@ fn options(select: &SelectArgs) -> Result<Options> {
 }
 
 fn patterns(texts: &[String]) -> Result<Vec<Pattern>> {
-    texts.iter().map(|text| Pattern::new(text)).collect()
+    texts
+        .iter()
+        .map(|text| Pattern::new(text.as_str()))
+        .collect()
 }

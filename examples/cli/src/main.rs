@@ -32,8 +32,8 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = match &cli.command {
-        Command::Migrate(args) | Command::Plan(args) => args.job.json,
-        Command::Verify(args) => args.job.json,
+        Command::Migrate(args) | Command::Plan(args) => args.output.json,
+        Command::Verify(args) => args.output.json,
         Command::Demo(args) => args.json,
     };
     run(&cli.command)

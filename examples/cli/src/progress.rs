@@ -158,7 +158,7 @@ impl State {
     fn draw(&mut self, event: &Event, now: Duration) {
         if let Event::Mapped { .. } = event {
             let bars = MultiProgress::new();
-            let all = bars.add(bar("{prefix:24!} {wide_bar} {msg}"));
+            let all = bars.add(bar(self.meter.all.of));
             all.set_prefix("all folders");
             self.screen = Some(Screen {
                 bars,
@@ -176,17 +176,8 @@ impl State {
                 }
             }
             Event::Progress { folder, .. } => {
-                if !screen.folders.contains_key(folder) && screen.folders.len() < MOST_BARS {
-                    let bar = screen
-                        .bars
-                        .insert_before(&screen.all, bar("{prefix:24!} {bar:20} {msg}"));
-                    bar.set_prefix(clean(&folder.to_string()).into_owned());
-                    screen.folders.insert(folder.clone(), bar);
-                }
-                if let (Some(bar), Some(amount)) =
-                    (screen.folders.get(folder), self.meter.folders.get(folder))
-                {
-                    fill(bar, amount, String::new());
+                if let Some(amount) = self.meter.folders.get(folder) {
+                    screen.show(folder, amount);
                 }
             }
             _ => {}
@@ -195,11 +186,32 @@ impl State {
     }
 }
 
-fn bar(template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template)
+impl Screen {
+    fn show(&mut self, folder: &FolderPath, amount: &Amount) {
+        if amount.done >= amount.of {
+            // Makes room for another one; the folder is closed later, with all others.
+            if let Some(bar) = self.folders.remove(folder) {
+                bar.finish_and_clear();
+                self.bars.remove(&bar);
+            }
+            return;
+        }
+        if !self.folders.contains_key(folder) && self.folders.len() < MOST_BARS {
+            let bar = self.bars.insert_before(&self.all, bar(amount.of));
+            bar.set_prefix(clean(&folder.to_string()).into_owned());
+            self.folders.insert(folder.clone(), bar);
+        }
+        if let Some(bar) = self.folders.get(folder) {
+            fill(bar, amount, String::new());
+        }
+    }
+}
+
+fn bar(length: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{prefix:24!} [{bar:20}] {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar())
         .progress_chars("=> ");
-    ProgressBar::new(0).with_style(style)
+    ProgressBar::new(length).with_style(style)
 }
 
 fn fill(bar: &ProgressBar, amount: &Amount, pace: String) {
@@ -269,12 +281,6 @@ fn words(event: &Event) -> Option<String> {
             duration(Duration::from_millis(*wait_ms))
         ),
         Event::Note { folder, text } => format!("{}{}", within(folder), clean(text)),
-        Event::FolderFinished {
-            folder,
-            complete: false,
-        } => {
-            format!("{}: not complete", clean(&folder.to_string()))
-        }
         _ => return None,
     })
 }

@@ -12,8 +12,11 @@ use mailmove_core::{
 use crate::{
     failure::usual_remedy,
     output::{bytes, clean, count, number},
-    table::Table,
+    table::{Table, fit},
 };
+
+/// Columns that a folder's name takes in a table.
+const LONGEST_NAME: usize = 40;
 
 /// What a pass did.
 pub(crate) fn pass(report: &Report) -> String {
@@ -56,6 +59,12 @@ pub(crate) fn pass(report: &Report) -> String {
                 clean(&folder.source.to_string())
             );
             explain(&mut out, problem);
+            // What holds for one folder alone can be gone around.
+            if problem.remedy.is_none() && matches!(problem.kind, "unsupported" | "refused") {
+                out.push_str(
+                    "  remedy: Put it elsewhere with --map, or leave it out with --exclude.\n",
+                );
+            }
         }
     }
     if let (Some(problem), Status::Stopped) = (&report.stopped, report.status()) {
@@ -84,10 +93,10 @@ fn tally_row(name: String, tally: &Tally, notes: String) -> Vec<String> {
 
 /// Where a folder went, if it is not where it was.
 fn place(source: &FolderPath, destination: Option<&FolderPath>) -> String {
-    let from = source.to_string();
+    let name = |path: &FolderPath| fit(&clean(&path.to_string()), LONGEST_NAME);
     match destination {
-        Some(to) if to != source => format!("{} -> {}", clean(&from), clean(&to.to_string())),
-        _ => clean(&from).into_owned(),
+        Some(to) if to != source => format!("{} -> {}", name(source), name(to)),
+        _ => name(source),
     }
 }
 
@@ -105,7 +114,7 @@ fn notes(folder: &FolderReport) -> String {
         (tally.removed_there, "removed at the destination"),
         (tally.moved, "moved"),
         (tally.flags_changed, "flags changed"),
-        (tally.gone, "gone from the source, kept"),
+        (tally.gone, "no longer there at the source"),
         (tally.perhaps_doubled, "perhaps doubled"),
         (tally.doubled, "doubled"),
     ] {
@@ -282,6 +291,12 @@ pub(crate) fn verification(found: &Verification) -> String {
     let mut table = Table::new(&["Folder", "checked", "different", "notes"]);
     let (mut checked, mut different) = (0, 0);
     for folder in &found.folders {
+        checked += folder.checked;
+        different += folder.differences;
+        // Folders without mail have nothing to tell here.
+        if folder.checked == 0 && folder.differences == 0 && folder.problem.is_none() {
+            continue;
+        }
         let problem = folder.problem.as_ref().map(|_| "not compared, see below");
         table.row(vec![
             place(&folder.source, folder.destination.as_ref()),
@@ -289,8 +304,6 @@ pub(crate) fn verification(found: &Verification) -> String {
             number(folder.differences),
             problem.unwrap_or_default().to_owned(),
         ]);
-        checked += folder.checked;
-        different += folder.differences;
     }
     table.rule();
     table.row(vec![

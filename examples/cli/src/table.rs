@@ -1,6 +1,6 @@
 //! Text in columns.
 
-use unicode_width::UnicodeWidthStr as _;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
 
 /// Rows of text, aligned when printed: the first column and the last to the left, numbers between
 /// them to the right.
@@ -69,6 +69,31 @@ impl Table {
     }
 }
 
+/// The text in at most `width` columns: what is too much is taken out of its middle, since both ends
+/// of a path tell more.
+pub(crate) fn fit(text: &str, width: usize) -> String {
+    if text.width() <= width {
+        return text.to_owned();
+    }
+    let room = width.saturating_sub(1);
+    let take = |chars: &mut dyn Iterator<Item = char>, room: usize| -> Vec<char> {
+        let mut left = room;
+        let fits = |c: &char| {
+            let width = c.width().unwrap_or(0);
+            let fits = width <= left;
+            left = left.saturating_sub(width);
+            fits
+        };
+        chars.take_while(fits).collect()
+    };
+    let head = take(&mut text.chars(), room / 2);
+    let tail = take(&mut text.chars().rev(), room - room / 2);
+    head.into_iter()
+        .chain(['…'])
+        .chain(tail.into_iter().rev())
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -87,5 +112,13 @@ mod tests {
              -------------\n\
              total   1,234\n"
         );
+    }
+
+    #[test]
+    fn long_text_keeps_both_ends() {
+        assert_eq!(fit("Archive/2024", 12), "Archive/2024");
+        assert_eq!(fit("Archive/2024/Letters", 12), "Archi…etters");
+        let wide = fit(&"日".repeat(30), 12);
+        assert!(wide.width() <= 12 && wide.contains('…'), "{wide}");
     }
 }

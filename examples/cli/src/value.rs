@@ -1,4 +1,4 @@
-//! Values of options: sizes, rates, dates, places.
+//! Values of options: sizes, rates, dates, folders.
 
 use mailmove_core::model::{FolderPath, Timestamp};
 
@@ -60,24 +60,6 @@ pub(crate) fn date(text: &str) -> Result<Timestamp, String> {
         Timestamp::from_date(year.parse().ok()?, month.parse().ok()?, day.parse().ok()?)
     };
     read().ok_or_else(|| "give a date that exists, as YYYY-MM-DD, e.g. 2024-02-29".to_owned())
-}
-
-/// Reads `FROM=TO`, two folder paths. `\=` is an equals sign within a name.
-pub(crate) fn place(text: &str) -> Result<(FolderPath, FolderPath), String> {
-    let mut escaped = false;
-    let at = text.char_indices().find_map(|(at, c)| {
-        let found = c == '=' && !escaped;
-        escaped = c == '\\' && !escaped;
-        found.then_some(at)
-    });
-    let shape = || "give FROM=TO, e.g. \"Sent Items=Sent\"; / stands between levels".to_owned();
-    let (from, to) = text.split_at(at.ok_or_else(shape)?);
-    let to = to.strip_prefix('=').unwrap_or(to);
-    let (from, to) = (FolderPath::parse(from), FolderPath::parse(to));
-    if from.names().is_empty() || to.names().is_empty() {
-        return Err(shape());
-    }
-    Ok((from, to))
 }
 
 /// Reads a folder path.
@@ -148,21 +130,6 @@ mod tests {
             "+024-01-01",
         ] {
             assert!(date(text).is_err(), "{text}");
-        }
-    }
-
-    #[test]
-    fn places() {
-        let path = |names: &[&str]| FolderPath::new(names.iter().copied());
-        assert_eq!(
-            place("Sent Items=Sent"),
-            Ok((path(&["Sent Items"]), path(&["Sent"])))
-        );
-        assert_eq!(place("a/b=c/d"), Ok((path(&["a", "b"]), path(&["c", "d"]))));
-        assert_eq!(place("a\\=b=c=d"), Ok((path(&["a=b"]), path(&["c=d"]))));
-        assert_eq!(place("a\\\\=b"), Ok((path(&["a\\"]), path(&["b"]))));
-        for text in ["", "a", "=b", "a=", "/=/"] {
-            assert!(place(text).is_err(), "{text}");
         }
     }
 }

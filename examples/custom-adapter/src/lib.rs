@@ -46,6 +46,8 @@ use crate::disk::{
 
 /// Dovecot's list of subscribed folders, in the root.
 const SUBSCRIPTIONS: &str = "subscriptions";
+/// Messages stored under one lock; each is an open file meanwhile.
+const LARGEST_BATCH: usize = 64;
 /// Messages looked at in one page.
 const PAGE: usize = 500;
 
@@ -187,7 +189,7 @@ impl Destination for Maildir {
         can.sets_flags = true;
         can.moves = true;
         can.removes = true;
-        can.batching = Batching::new(64, 8 << 20, false);
+        can.batching = Batching::new(LARGEST_BATCH, 8 << 20, false);
         // The dot separates levels, and begins each directory's name.
         can.naming.separator = Some('.');
         can.naming.forbidden = "/\0".to_owned();
@@ -248,6 +250,10 @@ impl Destination for Maildir {
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
         let directory = self.directory(&batch.folder);
         let work = async move {
+            if batch.items.len() > LARGEST_BATCH {
+                let error = Error::new(ErrorKind::Bug, "the batch is larger than it may be");
+                return refuse_all(batch.items.len(), error);
+            }
             let mut drafts = Vec::with_capacity(batch.items.len());
             for item in &batch.items {
                 drafts.push(Draft::write(&directory, item).await);

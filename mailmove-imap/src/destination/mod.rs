@@ -39,8 +39,9 @@ use known::Known;
 const SETTLE: Duration = Duration::from_secs(10);
 /// Messages per MULTIAPPEND, which is one transaction at the server.
 const BATCH_ITEMS: usize = 200;
-/// Bytes per MULTIAPPEND. Also what a refusal costs to send again in parts.
-const BATCH_BYTES: u64 = 4 << 20;
+/// Bytes per MULTIAPPEND: what a refusal costs to send again in parts. A few batches per folder are
+/// in memory at once, so this also bounds that.
+const BATCH_BYTES: u64 = 1 << 20;
 
 /// A mailbox on an IMAP server that is filled. Connects when first needed; cheap to make.
 ///

@@ -24,6 +24,8 @@ pub(super) struct Gathered {
 /// Takes bodies in as they pass by: one copy, hashed once.
 pub(super) struct Collector {
     spool: Spool,
+    /// The message whose body comes just now, if it is known.
+    uid: Option<u32>,
     /// Takes the present body.
     writer: Option<SpoolWriter>,
     content: Option<Content>,
@@ -37,6 +39,7 @@ impl Collector {
     pub(super) fn new(spool: Spool) -> Self {
         Self {
             spool,
+            uid: None,
             writer: None,
             content: None,
             header: Vec::new(),
@@ -50,6 +53,7 @@ impl Collector {
     /// # Errors
     /// If no place can be made for it.
     pub(super) fn start(&mut self, start: &BodyStart, wanted: bool) -> Result<()> {
+        self.uid = start.uid;
         match &start.section {
             Section::Full if wanted && self.content.is_none() => {
                 self.writer = Some(self.spool.writer(start.len)?);
@@ -80,8 +84,14 @@ impl Collector {
         Ok(())
     }
 
+    /// The message whose body is incomplete.
+    pub(super) fn incomplete(&self) -> Option<u32> {
+        self.uid
+    }
+
     /// The body is complete.
     pub(super) fn end(&mut self) {
+        self.uid = None;
         if let Some(writer) = self.writer.take() {
             self.content = Some(writer.finish());
         }
@@ -136,6 +146,7 @@ impl Collector {
 
     /// What came of the response so far is of no use.
     pub(super) fn discard(&mut self) {
+        self.uid = None;
         self.writer = None;
         self.content = None;
         self.in_header = false;

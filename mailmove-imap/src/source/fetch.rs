@@ -7,12 +7,13 @@ use std::{
 
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
-    model::{Content, Form, MessageId},
+    model::{Content, FolderId, Form, MessageId},
     source::{BoxStream, FetchRequest, Fetched},
 };
 
 use super::{
     collect::{Collector, Gathered},
+    suspects::{Broken, Suspects, given_up},
     told::{Told, told},
 };
 use crate::{
@@ -35,9 +36,17 @@ const REFUSALS_MOST: u32 = 10;
 const CONTENT: &[FetchItem] = &[FetchItem::Uid, FetchItem::Body];
 
 /// See [`Source::fetch`](mailmove_core::source::Source::fetch).
-pub(super) fn fetch(pool: Arc<Pool>, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
+pub(super) fn fetch(
+    pool: Arc<Pool>,
+    suspects: Arc<Suspects>,
+    request: FetchRequest,
+) -> BoxStream<(MessageId, Fetched)> {
     generate(|out| async move {
         let mut fetching = Fetching {
+            folder: request.folder.clone(),
+            validity: 0,
+            suspects,
+            broken: Broken::default(),
             wanted: BTreeMap::new(),
             silent: Vec::new(),
             refused: Vec::new(),
@@ -48,6 +57,11 @@ pub(super) fn fetch(pool: Arc<Pool>, request: FetchRequest) -> BoxStream<(Messag
 }
 
 struct Fetching {
+    folder: FolderId,
+    validity: u32,
+    suspects: Arc<Suspects>,
+    /// Where connections broke before.
+    broken: Broken,
     /// Not answered yet, by UID.
     wanted: BTreeMap<u32, MessageId>,
     /// The server said OK, but nothing of these.
@@ -68,7 +82,8 @@ impl Fetching {
 
     /// An error ends it for all that are left.
     async fn all(&mut self, pool: &Arc<Pool>, request: FetchRequest) -> Result<()> {
-        let validity = self.sort(&request).await;
+        self.sort(&request).await;
+        self.give_up().await;
         if self.wanted.is_empty() {
             return Ok(());
         }
@@ -80,10 +95,12 @@ impl Fetching {
         }
         let mut lease = pool.lease(Some(&request.folder)).await?;
         let mut collector = Collector::new(pool.access().edges.spool.clone());
-        let set: UidSet = self.wanted.keys().copied().collect();
-        let mut asking = Asking::new(set.split(MAX_SET));
-        self.open(&mut lease, &request, validity, &mut asking)
-            .await?;
+        let (odd, rest): (Vec<u32>, Vec<u32>) =
+            self.wanted.keys().partition(|uid| self.broken.has(**uid));
+        let mut sets = UidSet::from_iter(rest).split(MAX_SET);
+        sets.extend(odd.into_iter().map(|uid| UidSet::from_iter([uid])));
+        let mut asking = Asking::new(sets);
+        self.open(&mut lease, &request, &mut asking).await?;
         self.contents(&mut lease, &mut collector, asking).await?;
         self.one_by_one(&mut lease, &mut collector).await?;
         self.verify(&mut lease).await
@@ -95,7 +112,6 @@ impl Fetching {
         &self,
         lease: &mut Lease,
         request: &FetchRequest,
-        validity: Option<u32>,
         asking: &mut Asking,
     ) -> Result<()> {
         let mut behind = Vec::new();
@@ -119,15 +135,15 @@ impl Fetching {
             opened => opened?,
         };
         lease.check_identity(folder, &opened, &request.identity)?;
-        match validity {
-            Some(validity) if validity != opened.validity => Err(session::stale(folder)),
-            _ => Ok(()),
+        if self.validity != opened.validity {
+            return Err(session::stale(folder));
         }
+        Ok(())
     }
 
     /// Sorts the request by UID. Answers what it can without asking. All that is left has the same
     /// UIDVALIDITY, that of the first.
-    async fn sort(&mut self, request: &FetchRequest) -> Option<u32> {
+    async fn sort(&mut self, request: &FetchRequest) {
         let mut first = None;
         for id in &request.ids {
             let answer = match ids::parse_message_id(id) {
@@ -140,7 +156,17 @@ impl Fetching {
             };
             self.out.send((id.clone(), Fetched::Failed(answer))).await;
         }
-        first
+        self.validity = first.unwrap_or_default();
+    }
+
+    /// Leaves alone what broke one connection after the other.
+    async fn give_up(&mut self) {
+        self.broken = self.suspects.of(&self.folder, self.validity);
+        let wanted = self.wanted.keys().copied();
+        let lost: Vec<u32> = wanted.filter(|uid| self.broken.is_given_up(*uid)).collect();
+        for uid in lost {
+            self.answer(uid, Fetched::Failed(given_up())).await;
+        }
     }
 
     /// Takes contents in, a few commands ahead.
@@ -160,7 +186,11 @@ impl Fetching {
             }
             let wanted = &self.wanted;
             let keep = |uid: Option<u32>| uid.is_none_or(|uid| wanted.contains_key(&uid));
-            match told(&mut lease.connection, collector, keep).await? {
+            let told = told(&mut lease.connection, collector, keep).await;
+            let told = told.inspect_err(|error| {
+                self.blame(collector, &asking, error);
+            })?;
+            match told {
                 Told::Message(gathered) => self.message(gathered).await,
                 Told::Unreadable { .. } => {}
                 // A listing that goes on later on this connection must not count on the numbers.
@@ -175,10 +205,28 @@ impl Fetching {
         }
     }
 
+    /// The connection broke: perhaps because of the message that was to come.
+    fn blame(&self, collector: &Collector, asking: &Asking, error: &Error) {
+        let mut left = self.wanted.keys().copied();
+        let next = match asking.in_flight.front() {
+            Some((_, set)) => left.find(|uid| set.contains(*uid)),
+            None => None,
+        };
+        if let Some(uid) = collector.incomplete().or(next) {
+            // Suspects are asked for last, one by one.
+            let alone = self.broken.has(uid);
+            self.suspects
+                .note(&self.folder, self.validity, uid, alone, error);
+        }
+    }
+
     async fn message(&mut self, gathered: Gathered) {
         // An empty one may be a message that the server cannot read: its size will tell.
         let content = gathered.content.filter(|content| content.size() > 0);
         if let (Some(uid), Some(content)) = (gathered.fetch.uid, content) {
+            if self.broken.has(uid) {
+                self.suspects.clear(&self.folder, self.validity, uid);
+            }
             self.answer(uid, Fetched::Content(content)).await;
         }
     }

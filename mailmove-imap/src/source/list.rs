@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::stream;
 use mailmove_core::{
-    error::{Result, Scope},
+    error::{Error, Result, Scope},
     identity::{HEADER_FIELDS, HeaderDigest},
     model::{Content, Form, Listed},
     source::{BoxStream, Change, Coverage, ListRequest, Page},
@@ -24,6 +24,7 @@ use super::{
     count::Count,
     cursor::Place,
     delta::{self, Begun},
+    suspects::{Broken, Suspects},
     told::{Told, told},
     windows::Windows,
 };
@@ -78,6 +79,9 @@ enum Stage {
 
 struct Listing {
     pool: Arc<Pool>,
+    suspects: Arc<Suspects>,
+    /// Where connections broke before this listing.
+    broken: Broken,
     request: ListRequest,
     stage: Stage,
     lease: Option<Lease>,
@@ -105,8 +109,12 @@ struct Listing {
 }
 
 /// See [`Source::list`](mailmove_core::source::Source::list).
-pub(super) fn list(pool: Arc<Pool>, request: ListRequest) -> BoxStream<Result<Page>> {
-    let listing = Listing::new(pool, request);
+pub(super) fn list(
+    pool: Arc<Pool>,
+    suspects: Arc<Suspects>,
+    request: ListRequest,
+) -> BoxStream<Result<Page>> {
+    let listing = Listing::new(pool, suspects, request);
     Box::pin(stream::try_unfold(listing, |mut listing| async move {
         let page = listing.next_page().await?;
         Ok(page.map(|page| (page, listing)))
@@ -114,10 +122,12 @@ pub(super) fn list(pool: Arc<Pool>, request: ListRequest) -> BoxStream<Result<Pa
 }
 
 impl Listing {
-    fn new(pool: Arc<Pool>, request: ListRequest) -> Self {
+    fn new(pool: Arc<Pool>, suspects: Arc<Suspects>, request: ListRequest) -> Self {
         let spool = pool.access().edges.spool.clone();
         Self {
             pool,
+            suspects,
+            broken: Broken::default(),
             request,
             stage: Stage::Start,
             lease: None,
@@ -166,6 +176,7 @@ impl Listing {
         let target = if self.streams() { WITH_CONTENTS } else { FIRST };
         self.windows = Windows::new(begun.start, begun.end, begun.exists, target);
         self.count = Count::new(begun.exists, begun.start == 1);
+        self.broken = self.suspects.of(&self.request.folder, begun.validity);
         self.view = begun.view;
         self.next = begun.start;
         self.begun = begun;
@@ -244,11 +255,14 @@ impl Listing {
             if self.count.is_through() {
                 self.windows.stop();
             }
-            // Messages before the cursor are known: nobody needs their contents.
-            let Some(range) = self.windows.take(self.begun.fresh) else {
+            let fresh = self.begun.fresh;
+            let borders = self.broken.borders().chain([fresh]);
+            let Some(range) = self.windows.take(borders) else {
                 break;
             };
-            let contents = self.streams() && range.start() >= self.begun.fresh;
+            // Messages before the cursor are known: nobody needs their contents.
+            let known = range.start() < fresh;
+            let contents = self.streams() && !known && !self.broken.covers(range);
             self.ask(session, range, contents).await?;
         }
         Ok(())
@@ -290,7 +304,9 @@ impl Listing {
     async fn step(&mut self, session: &mut Session) -> Result<()> {
         let seen = &self.seen;
         let wanted = |uid: Option<u32>| uid.is_none_or(|uid| !seen.contains(&uid));
-        match told(&mut session.connection, &mut self.collector, wanted).await? {
+        let told = told(&mut session.connection, &mut self.collector, wanted).await;
+        let told = told.inspect_err(|error| self.blame(error))?;
+        match told {
             Told::Message(gathered) => self.message(gathered).await?,
             Told::Unreadable {
                 seq: Some(seq),
@@ -314,6 +330,18 @@ impl Listing {
             self.hand_out(u32::MAX);
         }
         Ok(())
+    }
+
+    /// The connection broke: perhaps because of the message that was to come.
+    fn blame(&self, error: &Error) {
+        let window = self.in_flight.front().filter(|window| window.contents);
+        if let Some(window) = window {
+            let next = self.highest.saturating_add(1).max(window.range.start());
+            let uid = self.collector.incomplete().unwrap_or(next);
+            let validity = self.begun.validity;
+            self.suspects
+                .note(&self.request.folder, validity, uid, false, error);
+        }
     }
 
     /// Whether a message with this UID was asked for and not listed yet.

@@ -7,6 +7,7 @@ mod cursor;
 mod delta;
 mod fetch;
 mod list;
+mod suspects;
 mod told;
 mod windows;
 
@@ -26,6 +27,7 @@ use crate::{
     pool::Pool,
     session::Side,
 };
+use suspects::Suspects;
 
 /// A mailbox on an IMAP server, to be read. Cheap to clone; clones share their connections.
 ///
@@ -38,6 +40,7 @@ use crate::{
 #[derive(Clone, Debug)]
 pub struct ImapSource {
     pool: Arc<Pool>,
+    suspects: Arc<Suspects>,
 }
 
 impl ImapSource {
@@ -51,6 +54,7 @@ impl ImapSource {
         };
         Self {
             pool: Pool::new(access, Side::Source),
+            suspects: Arc::default(),
         }
     }
 }
@@ -89,11 +93,11 @@ impl Source for ImapSource {
     }
 
     fn list(&self, request: ListRequest) -> BoxStream<Result<Page>> {
-        list::list(Arc::clone(&self.pool), request)
+        list::list(Arc::clone(&self.pool), Arc::clone(&self.suspects), request)
     }
 
     fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
-        fetch::fetch(Arc::clone(&self.pool), request)
+        fetch::fetch(Arc::clone(&self.pool), Arc::clone(&self.suspects), request)
     }
 
     fn describe(&self, id: &MessageId) -> String {

@@ -42,15 +42,14 @@ impl Windows {
         u32::try_from(span).unwrap_or(u32::MAX).max(1)
     }
 
-    /// The next range, which ends before `border` if it begins before it.
-    pub(super) fn take(&mut self, border: u32) -> Option<UidRange> {
+    /// The next range. One that begins before a border ends before it.
+    pub(super) fn take(&mut self, borders: impl IntoIterator<Item = u32>) -> Option<UidRange> {
         if self.next >= self.end {
             return None;
         }
-        let mut end = self.next.saturating_add(self.span).min(self.end);
-        if (self.next + 1..end).contains(&border) {
-            end = border;
-        }
+        let longest = self.next.saturating_add(self.span).min(self.end);
+        let inside = borders.into_iter().filter(|border| *border > self.next);
+        let end = inside.fold(longest, u32::min);
         let range = UidRange::new(self.next, end - 1);
         self.next = end;
         range
@@ -104,7 +103,7 @@ mod tests {
     use super::*;
 
     fn all(mut windows: Windows, border: u32) -> Vec<(u32, u32)> {
-        std::iter::from_fn(|| windows.take(border))
+        std::iter::from_fn(|| windows.take([border]))
             .map(|range| (range.start(), range.end()))
             .collect()
     }
@@ -135,12 +134,12 @@ mod tests {
     #[test]
     fn windows_follow_what_they_find() {
         let mut windows = Windows::new(1, 1_000_001, 1_000_000, 100);
-        let first = windows.take(1).unwrap();
+        let first = windows.take([]).unwrap();
         assert_eq!(first.count(), 100);
         windows.learn(first, 3);
-        let second = windows.take(1).unwrap();
+        let second = windows.take([]).unwrap();
         assert_eq!(second.count(), 400);
         windows.learn(second, 400);
-        assert_eq!(windows.take(1).unwrap().count(), 100);
+        assert_eq!(windows.take([]).unwrap().count(), 100);
     }
 }

@@ -6,6 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use futures_util::StreamExt as _;
 use mailmove_core::{
+    Result,
     edge::{Credential, Edges, MemoryBudget, Spool, StaticCredential},
     identity::HeaderDigest,
     model::{Cursor, Flags, Folder, MessageId, Timestamp},
@@ -14,6 +15,13 @@ use mailmove_core::{
 use mailmove_imap::{ImapConfig, ImapSource, Security};
 use mailmove_imap_testserver::{Capability, Server};
 use mailmove_testkit::mailbox::{Account, FlagOp, FolderId, InternalDate, NewMessage, Store};
+
+/// Each combination of extensions that makes listing work in another way.
+pub(crate) const CHANGES: [(&str, &[Capability]); 3] = [
+    ("QRESYNC", &[]),
+    ("CONDSTORE", &[Capability::Qresync]),
+    ("nothing", &[Capability::Qresync, Capability::Condstore]),
+];
 
 pub(crate) struct Stage {
     pub(crate) server: Server,
@@ -37,20 +45,24 @@ pub(crate) async fn stage(without: &[Capability], connections: usize) -> Stage {
     let directory = tempfile::tempdir().unwrap();
     let spool = Spool::new(directory.path(), MemoryBudget::new(1 << 20));
     let edges = Edges::new().with_spool(spool);
-    let config = ImapConfig::new("127.0.0.1")
-        .with_user("ann")
-        .with_port(server.plain_address().port())
-        .with_security(Security::Plain)
-        .with_connections(connections);
-    let credentials = StaticCredential::new(Credential::password("ann", "secret"));
     Stage {
-        source: ImapSource::new(config, Arc::new(credentials), edges.clone()),
+        source: source(&server, &edges, connections),
         server,
         account,
         folder,
         edges,
         _directory: directory,
     }
+}
+
+fn source(server: &Server, edges: &Edges, connections: usize) -> ImapSource {
+    let config = ImapConfig::new("127.0.0.1")
+        .with_user("ann")
+        .with_port(server.plain_address().port())
+        .with_security(Security::Plain)
+        .with_connections(connections);
+    let credentials = StaticCredential::new(Credential::password("ann", "secret"));
+    ImapSource::new(config, Arc::new(credentials), edges.clone())
 }
 
 /// The message that [`Stage::fill`] puts at a UID.
@@ -65,6 +77,11 @@ pub(crate) fn body(uid: u32) -> Vec<u8> {
 }
 
 impl Stage {
+    /// Another source on the same mailbox, which remembers nothing.
+    pub(crate) fn afresh(&mut self) {
+        self.source = source(&self.server, &self.edges, 2);
+    }
+
     /// Appends so many messages to the inbox.
     pub(crate) fn fill(&self, many: u32) {
         let next = self.account.status(self.folder).unwrap().uid_next;
@@ -96,13 +113,17 @@ impl Stage {
     }
 
     pub(crate) async fn list(&self, request: ListRequest) -> Summary {
-        let mut pages = self.source.list(request);
-        let mut summary = Summary::default();
-        while let Some(page) = pages.next().await {
-            summary.add(page.unwrap()).await;
-        }
-        summary
+        summary(self.source.list(request)).await
     }
+}
+
+/// Reads a listing to its end, which must be a good one.
+pub(crate) async fn summary(mut pages: BoxStream<Result<Page>>) -> Summary {
+    let mut summary = Summary::default();
+    while let Some(page) = pages.next().await {
+        summary.add(page.unwrap()).await;
+    }
+    summary
 }
 
 pub(crate) async fn collect<T>(stream: BoxStream<T>) -> Vec<T> {

@@ -12,7 +12,7 @@ use crate::support::{PASSWORD, USER, World, run};
 
 /// From `url` to a good server.
 fn from(world: &World, url: &str) -> Command {
-    world.between("migrate", url, &world.to_url(), &[])
+    world.between("migrate", url, &world.destination_url(), &[])
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -51,7 +51,7 @@ async fn wrong_port() {
             "where: source",
         ],
     );
-    let to = world.between("migrate", &world.from_url(), &url, &[]);
+    let to = world.between("migrate", &world.source_url(), &url, &[]);
     run(to)
         .await
         .fails(3, &["error: cannot connect", "where: destination"]);
@@ -70,7 +70,7 @@ async fn wrong_password() {
 #[tokio::test(flavor = "multi_thread")]
 async fn expired_certificate() {
     let world = World::with(
-        |source| source.expired_certificate(),
+        mailmove_imap_testserver::Builder::expired_certificate,
         |destination| destination,
     )
     .await;

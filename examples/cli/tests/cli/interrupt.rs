@@ -9,7 +9,7 @@ use crate::support::{World, run};
 
 /// A run that is slow enough to be caught in the middle.
 fn start(world: &World) -> Child {
-    let mut command = world.command("migrate", &["--bandwidth", "40kB/s"]);
+    let mut command = world.command("migrate", &["--bandwidth", "100kB/s"]);
     command
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())

@@ -53,7 +53,7 @@ async fn plan_changes_nothing() {
     let plan = world.run("plan", &["--exclude", "Sent"]).await;
     plan.succeeds();
     for text in [
-        "Archive/2023",
+        "Letters/2023",
         "will be created",
         "left out",
         "nothing was changed",
@@ -88,7 +88,7 @@ async fn folders_are_chosen_left_out_and_put_elsewhere() {
     let run = world
         .run(
             "migrate",
-            &["--exclude", "Sent", "--map", "Archive=Old mail"],
+            &["--exclude", "Sent", "--map", "Letters=Old mail"],
         )
         .await;
     run.succeeds();
@@ -100,7 +100,7 @@ async fn folders_are_chosen_left_out_and_put_elsewhere() {
         .collect();
     assert!(paths.contains(&"Old mail/2023".to_owned()), "{paths:?}");
     assert!(
-        !paths.contains(&"Sent".to_owned()) && !paths.contains(&"Archive".to_owned()),
+        !paths.contains(&"Sent".to_owned()) && !paths.contains(&"Letters".to_owned()),
         "{paths:?}"
     );
 }
@@ -156,9 +156,9 @@ async fn passwords_from_files_and_state_below_xdg() {
     let mut command = crate::support::program(&[
         "migrate",
         "--from",
-        &world.from_url(),
+        &world.source_url(),
         "--to",
-        &world.to_url(),
+        &world.destination_url(),
         "--from-password-file",
         path,
         "--to-password-file",
@@ -203,4 +203,30 @@ async fn flags_stay_behind_when_asked() {
     };
     assert!(flagged(world.from()) > 0);
     assert_eq!(flagged(world.to()), 0);
+}
+
+#[tokio::test]
+async fn the_demo_needs_nothing_and_ends_equal() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = crate::support::program(&["demo", "--messages", "200"]);
+    command.env("TMPDIR", directory.path());
+    let demo = run(command).await;
+    demo.succeeds();
+    for text in [
+        "ledger closed: 250 found",
+        "both servers hold the same",
+        "5 moved",
+        ".sqlite3",
+    ] {
+        assert!(demo.stdout.contains(text), "no {text:?} in {demo:#?}");
+    }
+    let mut command = crate::support::program(&["demo", "--messages", "200", "--json"]);
+    command.env("TMPDIR", directory.path());
+    let lines = run(command).await.lines();
+    let reports: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "report")
+        .collect();
+    assert_eq!(reports.len(), 2);
+    assert_eq!(lines.last().unwrap()["equal"], true);
 }

@@ -111,11 +111,14 @@ impl World {
 
     /// Fills the source with so many small messages in a few folders.
     pub(crate) fn fill(&self, messages: usize) {
-        let folders = [&["INBOX"][..], &["Sent"], &["Archive", "2023"]];
+        let mut sent = CorpusFolder::new(&["Sent"]);
+        sent.special_use = Some("\\Sent");
+        let others = [&["INBOX"][..], &["Letters", "2023"]].map(CorpusFolder::new);
+        let folders = others.into_iter().chain([sent]).collect();
         Corpus::new(5)
-            .with_folders(folders.map(CorpusFolder::new).to_vec())
-            .with_median(1500)
-            .with_largest(20_000)
+            .with_folders(folders)
+            .with_median(800)
+            .with_largest(4_000)
             .with_special(0)
             .fill(&self.from(), messages)
             .unwrap();
@@ -138,14 +141,14 @@ impl World {
         self.directory.path().join("state")
     }
 
-    pub(crate) fn from_url(&self) -> String {
+    pub(crate) fn source_url(&self) -> String {
         format!(
             "imaps://{USER}@127.0.0.1:{}",
             self.source.tls_address().port()
         )
     }
 
-    pub(crate) fn to_url(&self) -> String {
+    pub(crate) fn destination_url(&self) -> String {
         format!(
             "imaps://{USER}@127.0.0.1:{}",
             self.destination.tls_address().port()
@@ -154,7 +157,7 @@ impl World {
 
     /// `mailmove COMMAND` from here to there, with passwords, state and trust.
     pub(crate) fn command(&self, name: &str, more: &[&str]) -> Command {
-        self.between(name, &self.from_url(), &self.to_url(), more)
+        self.between(name, &self.source_url(), &self.destination_url(), more)
     }
 
     pub(crate) fn between(&self, name: &str, from: &str, to: &str, more: &[&str]) -> Command {

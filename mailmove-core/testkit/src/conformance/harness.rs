@@ -125,6 +125,13 @@ pub enum Disturbance {
         /// Which.
         message: usize,
     },
+    /// A message is moved to another folder that exists.
+    Move {
+        /// Which.
+        message: usize,
+        /// Where to.
+        to: FolderPath,
+    },
     /// The folder gets another name.
     Rename {
         /// The new path.
@@ -138,6 +145,11 @@ pub enum Disturbance {
     ReadOnly,
     /// The mailbox is full: not one message more fits.
     Full,
+    /// The mailbox is nearly full: only so many messages more fit, of whatever size.
+    RoomFor {
+        /// How many.
+        messages: usize,
+    },
 }
 
 /// What a server does to a message that it is given.

@@ -5,16 +5,11 @@ use std::{fmt, sync::Arc};
 use async_trait::async_trait;
 use mailmove_core::{
     Destination, Edges, Source,
-    model::{FolderPath, FolderSpec, MessageId, Role},
+    model::{FolderPath, FolderSpec, MessageId},
 };
 
-use super::{BoxError, Disturbance, Done, Harness, TestAccount};
-use crate::{
-    corpus::CorpusMessage,
-    mailbox::{Account, FlagOp, Message, Store, StoreError},
-    memory::MemoryMailbox,
-    snapshot::Snapshot,
-};
+use super::{BackDoor, BoxError, Disturbance, Done, Harness, TestAccount};
+use crate::{corpus::CorpusMessage, mailbox::Store, memory::MemoryMailbox, snapshot::Snapshot};
 
 type Configure = Arc<dyn Fn(MemoryMailbox) -> MemoryMailbox + Send + Sync>;
 
@@ -60,27 +55,16 @@ impl Harness for MemoryHarness {
 
     async fn account(&self) -> Result<Arc<dyn TestAccount>, BoxError> {
         let account = Store::new().add_account("ann");
+        let door = BackDoor::new(account.clone());
         let mailbox = (self.configure)(MemoryMailbox::new(account));
-        Ok(Arc::new(MemoryAccount { mailbox }))
+        Ok(Arc::new(MemoryAccount { mailbox, door }))
     }
 }
 
 #[derive(Debug)]
 struct MemoryAccount {
     mailbox: MemoryMailbox,
-}
-
-impl MemoryAccount {
-    fn back_door(&self) -> &Account {
-        self.mailbox.account()
-    }
-
-    fn message(&self, folder: &FolderPath, place: usize) -> Result<Message, BoxError> {
-        let id = self.back_door().folder(folder.names())?.id;
-        let messages = self.back_door().messages(id)?;
-        let message = messages.into_iter().nth(place);
-        message.ok_or_else(|| "there is no such message".into())
-    }
+    door: BackDoor,
 }
 
 #[async_trait]
@@ -97,58 +81,19 @@ impl TestAccount for MemoryAccount {
     }
 
     async fn create(&self, folder: &FolderSpec) -> Result<Done, BoxError> {
-        let account = self.back_door();
-        let names = folder.path.names();
-        match account.create(names) {
-            Ok(_) | Err(StoreError::AlreadyExists) => {}
-            Err(StoreError::InvalidName(why)) => return Ok(Done::Unsupported(why.to_owned())),
-            Err(error) => return Err(error.into()),
-        }
-        if let Some(special_use) = folder.role.and_then(Role::special_use) {
-            account.set_special_use(account.folder(names)?.id, &[special_use])?;
-        }
-        account.subscribe(names, folder.subscribe);
-        Ok(Done::Yes)
+        self.door.create(folder)
     }
 
     async fn fill(&self, folder: &FolderPath, messages: &[CorpusMessage]) -> Result<(), BoxError> {
-        let id = self.back_door().folder(folder.names())?.id;
-        let messages = messages.iter().map(CorpusMessage::to_new_message);
-        self.back_door().append(id, messages.collect())?;
-        Ok(())
+        self.door.fill(folder, messages)
     }
 
     async fn dump(&self) -> Result<Snapshot, BoxError> {
-        Ok(Snapshot::of(self.back_door()))
+        Ok(self.door.dump())
     }
 
     async fn disturb(&self, folder: &FolderPath, what: Disturbance) -> Result<Done, BoxError> {
-        let account = self.back_door();
-        let names = folder.names();
-        let id = account.folder(names)?.id;
-        match what {
-            Disturbance::SetFlags { message, flags } => {
-                let uid = self.message(folder, message)?.uid;
-                let flags = flags.to_string();
-                let flags: Vec<&str> = flags.split_ascii_whitespace().collect();
-                account.store(id, &[uid], FlagOp::Set, &flags, None)?;
-            }
-            Disturbance::Expunge { message } => {
-                let uid = self.message(folder, message)?.uid;
-                account.remove(id, &[uid])?;
-            }
-            Disturbance::Rename { to } => account.rename(names, to.names())?,
-            Disturbance::Delete => account.delete(names)?,
-            Disturbance::Renumber => {
-                account.bump_uidvalidity(id)?;
-            }
-            Disturbance::ReadOnly => account.set_read_only(id, true)?,
-            Disturbance::Full => {
-                let used = account.used_messages();
-                account.configure(|limits| limits.quota_messages = Some(used));
-            }
-        }
-        Ok(Done::Yes)
+        self.door.disturb(folder, what)
     }
 
     fn native(&self, id: &MessageId) -> Option<String> {

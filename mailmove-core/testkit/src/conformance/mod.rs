@@ -18,7 +18,7 @@
 //! }
 //! ```
 //!
-//! Which trials run is decided by the adapter's [`Capabilities`](mailmove_core::model::Capabilities);
+//! Which trials run is decided by the adapter's [`Capabilities`];
 //! what is left out is shown as ignored, with its reason. A harness whose server is absent shows one
 //! ignored trial, and a failed one if the environment's `MAILMOVE_REQUIRE` (harness names with
 //! commas between) names it: so a run in CI can't be green by absence.
@@ -30,6 +30,7 @@
 
 mod context;
 mod destination;
+mod door;
 mod harness;
 mod memory;
 mod source;
@@ -41,6 +42,7 @@ use mailmove_core::{Edges, model::Capabilities};
 use tokio::runtime::Runtime;
 
 use context::{Check, Context, Stop};
+pub use door::BackDoor;
 pub use harness::{BoxError, Disturbance, Done, Harness, Keeps, Taken, TestAccount, Wrapped};
 pub use memory::MemoryHarness;
 
@@ -57,31 +59,34 @@ pub fn main(harnesses: impl IntoIterator<Item = Arc<dyn Harness>>) -> ! {
 pub fn trials(harness: Arc<dyn Harness>) -> Vec<Trial> {
     let required = std::env::var("MAILMOVE_REQUIRE").unwrap_or_default();
     let name = harness.name();
-    let required = required.split(',').any(|one| one.trim() == name);
     let runtime = match Runtime::new() {
         Ok(runtime) => Arc::new(runtime),
-        Err(error) => return vec![failing(&name, format!("no runtime: {error}"))],
+        Err(error) => return vec![unusable(&name, format!("no runtime: {error}"))],
     };
-    match runtime.block_on(harness.available()) {
-        Ok(()) => {}
-        Err(reason) if required => {
-            return vec![failing(&name, format!("required, but absent: {reason}"))];
-        }
-        Err(reason) => {
-            let absent = move || Ok(Completion::ignored_with(format!("absent: {reason}")));
-            return vec![Trial::ignorable_test(format!("{name}::available"), absent)];
-        }
+    if let Err(reason) = runtime.block_on(harness.available()) {
+        let verdict = absent(&name, &required, &reason);
+        let trial = move || verdict.into_completion();
+        return vec![Trial::ignorable_test(format!("{name}::available"), trial)];
     }
     let facts = match runtime.block_on(Facts::ask(harness.as_ref())) {
         Ok(facts) => facts,
-        Err(Stop::Failed(why) | Stop::Ignored(why)) => return vec![failing(&name, why)],
+        Err(Stop::Failed(why) | Stop::Ignored(why)) => return vec![unusable(&name, why)],
     };
     all()
         .map(|case| trial(case, &harness, &facts, &runtime))
         .collect()
 }
 
-fn failing(name: &str, why: String) -> Trial {
+/// Absence is a reason to skip, unless the environment wants this harness.
+fn absent(name: &str, required: &str, reason: &str) -> Verdict {
+    if required.split(',').any(|one| one.trim() == name) {
+        Verdict::Failed(format!("required, but absent: {reason}"))
+    } else {
+        Verdict::Ignored(format!("absent: {reason}"))
+    }
+}
+
+fn unusable(name: &str, why: String) -> Trial {
     Trial::test(format!("{name}::available"), move || Err(Failed::from(why)))
 }
 
@@ -191,11 +196,9 @@ fn trial(
     let (harness, facts, runtime) = (Arc::clone(harness), facts.clone(), Arc::clone(runtime));
     let name = format!("{}::{}", harness.name(), case.name);
     Trial::ignorable_test(name, move || {
-        match runtime.block_on(run(case, harness, facts)) {
-            Verdict::Passed => Ok(Completion::Completed),
-            Verdict::Ignored(reason) => Ok(Completion::ignored_with(reason)),
-            Verdict::Failed(why) => Err(Failed::from(why)),
-        }
+        runtime
+            .block_on(run(case, harness, facts))
+            .into_completion()
     })
 }
 
@@ -209,6 +212,16 @@ pub enum Verdict {
     Ignored(String),
     /// The adapter does not do what it must.
     Failed(String),
+}
+
+impl Verdict {
+    fn into_completion(self) -> Result<Completion, Failed> {
+        match self {
+            Self::Passed => Ok(Completion::Completed),
+            Self::Ignored(reason) => Ok(Completion::ignored_with(reason)),
+            Self::Failed(why) => Err(Failed::from(why)),
+        }
+    }
 }
 
 /// Names of all trials, without the harness.
@@ -248,5 +261,46 @@ async fn run(case: &'static Case, harness: Arc<dyn Harness>, facts: Facts) -> Ve
         Ok(Ok(())) => Verdict::Passed,
         Ok(Err(Stop::Ignored(reason))) => Verdict::Ignored(reason),
         Ok(Err(Stop::Failed(why))) => Verdict::Failed(why),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_absent_harness_fails_only_where_it_is_required() {
+        let ignored = Verdict::Ignored("absent: no such server".to_owned());
+        for required in ["", "imap", "dovecot-tls,imap"] {
+            assert_eq!(absent("dovecot", required, "no such server"), ignored);
+        }
+        let failed = absent("dovecot", "imap, dovecot", "no such server");
+        assert!(matches!(failed, Verdict::Failed(why) if why.contains("no such server")));
+    }
+
+    #[test]
+    fn names_are_unique_and_know_their_subject() {
+        let mut all: Vec<&str> = names().collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count);
+        let subjects = ["harness::", "source::", "destination::"];
+        assert!(
+            all.iter()
+                .all(|name| subjects.iter().any(|s| name.starts_with(s)))
+        );
+    }
+
+    #[test]
+    fn what_is_not_claimed_is_ignored_with_its_reason() {
+        let facts = Facts {
+            source: None,
+            destination: Some(Capabilities::new("plain")),
+        };
+        assert_eq!(Need::Source.missing(&facts), Some("needs a source"));
+        assert_eq!(Need::Deltas.missing(&facts), Some("needs deltas"));
+        assert_eq!(Need::ReturnsIds.missing(&facts), Some("needs returns_ids"));
+        assert_eq!(Need::Destination.missing(&facts), None);
     }
 }

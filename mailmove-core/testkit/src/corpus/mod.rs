@@ -32,7 +32,7 @@ use crate::mailbox::{Account, InternalDate, NewMessage, StoreError};
 pub use folders::CorpusFolder;
 pub use kind::Kind;
 use letter::Recipe;
-use rng::Rng;
+pub(crate) use rng::Rng;
 use text::Pools;
 
 /// A recipe for mail.

@@ -4,11 +4,11 @@
 /// SplitMix64: tiny, fast, equidistributed. Integer arithmetic only, since `ln` and `cos` differ
 /// between platforms in the last bit.
 #[derive(Clone, Debug)]
-pub(super) struct Rng(u64);
+pub(crate) struct Rng(u64);
 
 impl Rng {
     /// A stream of its own for each (seed, index), so that any message can be made alone.
-    pub(super) fn new(seed: u64, index: u64) -> Self {
+    pub(crate) fn new(seed: u64, index: u64) -> Self {
         let mut mixer = Self(seed ^ 0x6d61_696c_6d6f_7665);
         let start = mixer.next() ^ index.wrapping_mul(0xd134_2543_de82_ef95);
         let mut rng = Self(start);
@@ -16,7 +16,7 @@ impl Rng {
         rng
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -25,29 +25,29 @@ impl Rng {
     }
 
     /// A number below `n`; 0 if `n` is 0.
-    pub(super) fn below(&mut self, n: usize) -> usize {
+    pub(crate) fn below(&mut self, n: usize) -> usize {
         let product = u128::from(self.next()) * (n as u128);
         usize::try_from(product >> 64).unwrap_or(0)
     }
 
     /// A number from `low` to `high`, both included.
-    pub(super) fn between(&mut self, low: usize, high: usize) -> usize {
+    pub(crate) fn between(&mut self, low: usize, high: usize) -> usize {
         low + self.below(high.saturating_sub(low) + 1)
     }
 
     /// True so many times in a thousand.
-    pub(super) fn chance(&mut self, per_mille: usize) -> bool {
+    pub(crate) fn chance(&mut self, per_mille: usize) -> bool {
         self.below(1000) < per_mille
     }
 
     /// One of these; the list must not be empty.
-    pub(super) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
+    pub(crate) fn pick<'a, T>(&mut self, list: &'a [T]) -> &'a T {
         &list[self.below(list.len())]
     }
 
     /// Log-normally distributed around `median` with σ = 1.45 (of the natural logarithm), as sizes
     /// of mail are.
-    pub(super) fn log_normal(&mut self, median: usize) -> usize {
+    pub(crate) fn log_normal(&mut self, median: usize) -> usize {
         // The sum of twelve uniform numbers is close to normal; here in steps of 2^-16.
         let sum: i64 = (0..12)
             .map(|_| i64::try_from(self.next() >> 48).unwrap_or(0))

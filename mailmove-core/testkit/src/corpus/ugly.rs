@@ -239,14 +239,14 @@ pub(super) fn usual_flags(rng: &mut Rng) -> Vec<String> {
         .collect()
 }
 
-/// Keywords that are atoms, if unusual ones.
+/// Keywords that are atoms, if unusual ones. With the usual ones there are fewer than 26 in all:
+/// Maildir has no room for more.
 pub(super) fn odd_keywords() -> Vec<String> {
     let odd = [
         "$Forwarded",
         "$MDNSent",
         "NonJunk",
         "Junk",
-        "$label5",
         "x.y_z-1",
         "a+b",
         "k=v",
@@ -254,23 +254,15 @@ pub(super) fn odd_keywords() -> Vec<String> {
         "sch&APY-n",
         "path/like",
         "NIL",
-        "a1",
         "UID",
         "$",
-        "0",
         "#1",
         "what?!",
         "`tick`",
-        "x'y",
         "<angle>",
-        "semi;colon",
         "[bracket",
         "~",
-        "|",
-        "^",
         "}",
-        ",",
-        ":",
     ];
     let long = "k".repeat(60);
     odd.iter().map(|k| (*k).to_owned()).chain([long]).collect()

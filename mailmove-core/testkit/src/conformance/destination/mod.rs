@@ -99,6 +99,11 @@ static APPENDS: &[Case] = &[
         careful::full
     ),
     case!(
+        "destination::append_until_full",
+        [Destination],
+        careful::until_full
+    ),
+    case!(
         "destination::append_read_only",
         [Destination],
         careful::read_only

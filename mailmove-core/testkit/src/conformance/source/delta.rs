@@ -1,18 +1,22 @@
 //! Listing what changed.
 
+use std::collections::BTreeMap;
+
 use futures_util::StreamExt as _;
 use mailmove_core::{
-    model::Flags,
-    source::{Coverage, ListRequest},
+    Source,
+    model::{Cursor, Flags, Folder, FolderPath, MessageId, Timestamp},
+    source::{Change, Coverage, ListRequest},
 };
 
 use super::{
     super::{
         Disturbance,
-        context::{Check, Context, check, check_eq, letter, list},
+        context::{Check, Context, check, check_eq, letter, list, source_folder},
     },
     list::letter_inbox,
 };
+use crate::corpus::Rng;
 
 /// With or without deltas, new mail is found from the last cursor.
 pub(super) async fn new_mail(context: Context) -> Check {
@@ -149,5 +153,171 @@ pub(super) async fn rest(context: Context) -> Check {
         .any(|(_, f)| *f == flags);
     let listed_again = rest.items.iter().any(|item| item.flags == flags);
     check!(told || listed_again, "the change of flags was lost");
+    Ok(())
+}
+
+/// A message moved to another folder is gone from the old one and new in the new one.
+pub(super) async fn moves(context: Context) -> Check {
+    let other = FolderPath::new(["Other"]);
+    context.create(&other).await?;
+    let (source, folder) = letter_inbox(&context, 3).await?;
+    let target = source_folder(source.as_ref(), &other).await?;
+    let first = list(source.as_ref(), ListRequest::new(&folder)).await?;
+    let there = list(source.as_ref(), ListRequest::new(&target)).await?;
+    let to = other.clone();
+    context
+        .disturb(&folder.path, Disturbance::Move { message: 1, to })
+        .await?;
+    let request = ListRequest::new(&folder).with_since(Some(first.last()?));
+    let left = list(source.as_ref(), request).await?;
+    check_eq!(
+        left.removed,
+        [first.ids()[1].clone()],
+        "messages gone from the old folder"
+    );
+    check_eq!(
+        left.exists,
+        Some(2),
+        "what the server counts in the old folder"
+    );
+    let request = ListRequest::new(&target).with_since(Some(there.last()?));
+    let arrived = list(source.as_ref(), request).await?;
+    check_eq!(arrived.items.len(), 1, "messages new in the other folder");
+    check_eq!(
+        arrived.exists,
+        Some(1),
+        "what the server counts in the other folder"
+    );
+    Ok(())
+}
+
+/// What the listings of a folder say so far.
+#[derive(Default)]
+struct Mirror {
+    messages: BTreeMap<MessageId, (Flags, Option<Timestamp>)>,
+    cursor: Option<Cursor>,
+    /// Whether a listing came to its end, and so the mirror shows all there was.
+    complete: bool,
+}
+
+impl Mirror {
+    /// Takes over pages of a listing, only the first so many: then the process dies.
+    async fn follow(&mut self, source: &dyn Source, folder: &Folder, most: usize) -> Check {
+        let request = ListRequest::new(folder).with_since(self.cursor.clone());
+        let mut pages = source.list(request);
+        let mut first = true;
+        self.complete = false;
+        for _ in 0..most {
+            let Some(page) = pages.next().await else {
+                break;
+            };
+            let page = page?;
+            if page.coverage == Coverage::Full && std::mem::take(&mut first) {
+                self.messages.clear();
+            }
+            for change in page.changes {
+                match change {
+                    Change::Item(item) => {
+                        self.messages.insert(item.id, (item.flags, item.received));
+                    }
+                    Change::Flags(id, flags) => {
+                        if let Some(known) = self.messages.get_mut(&id) {
+                            known.0 = flags;
+                        }
+                    }
+                    Change::Removed(id) => {
+                        self.messages.remove(&id);
+                    }
+                    _ => {}
+                }
+            }
+            self.cursor = Some(page.next);
+            // A rest says nothing of what was listed before it; a delta has to follow.
+            self.complete = page.exists.is_some() && page.coverage != Coverage::Rest;
+            if let (true, Some(exists)) = (self.complete, page.exists) {
+                let have = self.messages.len() as u64;
+                check_eq!(
+                    have,
+                    exists,
+                    "messages known, against what the server counts"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    fn shows(&self) -> Vec<(i64, String)> {
+        let mut all: Vec<_> = self
+            .messages
+            .values()
+            .map(|(flags, received)| (received.map_or(0, Timestamp::seconds), flags.to_string()))
+            .collect();
+        all.sort_unstable();
+        all
+    }
+}
+
+/// A folder that changes at random, followed by listings of which some are cut short: in the end
+/// what was listed is what is there.
+pub(super) async fn mirrors(context: Context) -> Check {
+    let mut rng = Rng::new(2024, 0);
+    let (source, folder) = letter_inbox(&context, 0).await?;
+    let mut mirror = Mirror::default();
+    let mut next = 0;
+    let mut count = 0;
+    for step in 0..30 {
+        for _ in 0..rng.between(1, 4) {
+            match rng.below(4) {
+                0 if count > 0 => {
+                    let message = rng.below(count);
+                    let removal = Disturbance::Expunge { message };
+                    context.disturb(&folder.path, removal).await?;
+                    count -= 1;
+                }
+                1 if count > 0 => {
+                    let message = rng.below(count);
+                    let sets = ["", "\\Seen", "\\Flagged \\Seen", "\\Answered"];
+                    let flags = Flags::parse(rng.pick::<&str>(&sets));
+                    let change = Disturbance::SetFlags { message, flags };
+                    context.disturb(&folder.path, change).await?;
+                }
+                _ => {
+                    let new: Vec<_> = (next..next + rng.between(1, 9))
+                        .map(|n| letter(n).with_received(date(n)))
+                        .collect();
+                    context.fill(&folder.path, &new).await?;
+                    next += new.len();
+                    count += new.len();
+                }
+            }
+        }
+        let pages = if rng.chance(400) { 1 } else { usize::MAX };
+        mirror.follow(source.as_ref(), &folder, pages).await?;
+        if mirror.complete {
+            same(&context, &folder, &mirror, step).await?;
+        }
+    }
+    for _ in 0..2 {
+        mirror.follow(source.as_ref(), &folder, usize::MAX).await?;
+    }
+    check!(
+        mirror.complete,
+        "a listing that is not cut short must be complete"
+    );
+    same(&context, &folder, &mirror, 30).await
+}
+
+fn date(number: usize) -> Timestamp {
+    Timestamp::new(1_500_000_000 + 1000 * i64::try_from(number).unwrap_or(0), 0)
+}
+
+async fn same(context: &Context, folder: &Folder, mirror: &Mirror, step: usize) -> Check {
+    let dump = context.dump().await?;
+    let messages = dump.messages(&folder.path).iter();
+    let mut there: Vec<_> = messages
+        .map(|m| (m.received.seconds(), m.flags.to_string()))
+        .collect();
+    there.sort_unstable();
+    check_eq!(mirror.shows(), there, "dates and flags after step {step}");
     Ok(())
 }

@@ -48,6 +48,8 @@ pub(super) static CASES: &[Case] = &[
         [Source, Deltas],
         delta::repeats
     ),
+    case!("source::list_moves", [Source, Deltas], delta::moves),
+    case!("source::list_mirrors", [Source], delta::mirrors),
     case!(
         "source::list_rest_then_delta",
         [Source, Deltas],

@@ -114,27 +114,32 @@ async fn begin(
             inner.known.set_permanent(folder, permanent);
         }
         if is_other_epoch(mark, opened.validity) {
-            return Err(gone(inner, folder));
+            return Err(gone(inner, folder, mark, Some(opened.validity)));
         }
     } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
         let status = match folders::status(&mut lease, folder).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(gone(inner, folder)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(gone(inner, folder, mark, None).with_source(error));
+            }
             other => other?,
         };
         if status
             .uid_validity
             .is_some_and(|now| is_other_epoch(mark, now))
         {
-            return Err(gone(inner, folder));
+            return Err(gone(inner, folder, mark, status.uid_validity));
         }
     }
     Ok((lease, name))
 }
 
-/// The folder of the mark is not there any more.
-fn gone(inner: &Inner, folder: &FolderId) -> Error {
+/// The folder of the mark is not there any more; `now`: the UIDVALIDITY of the one that is.
+fn gone(inner: &Inner, folder: &FolderId, mark: &Mark, now: Option<u32>) -> Error {
     inner.known.forget(folder);
+    let now = now.map_or_else(|| "none".to_owned(), |now| now.to_string());
     session::stale(folder)
+        .with_context("was", mark.epoch.as_str())
+        .with_context("is", now)
 }
 
 struct Append<'a> {
@@ -378,7 +383,7 @@ impl Append<'_> {
         let error = error::refused(Doing::message("APPEND"), status);
         if error.kind() == ErrorKind::NotFound {
             // There was a folder when the mark was taken.
-            return gone(self.inner, &self.folder);
+            return gone(self.inner, &self.folder, self.mark, None).with_source(error);
         }
         error.with_context("folder", self.folder.as_str())
     }

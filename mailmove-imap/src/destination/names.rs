@@ -13,10 +13,6 @@ use crate::{
 
 /// Characters that some servers refuse in names. Few: a server may count refusals and hang up.
 const CANDIDATES: &str = "./~\\^%*";
-/// A path longer than any file system's name.
-const LONG: [&str; 4] = [LEVEL; 4];
-const LEVEL: &str = "mailmove-asks-whether-a-path-that-is-as-long-as-this-one-can-be-a-folder-\
-    here-and-will-never-make-it-really-xxxxxxxxxxx";
 /// Longest path where the server takes long ones, in bytes.
 const LONGEST: usize = 800;
 
@@ -36,10 +32,6 @@ pub(super) async fn ask(session: &mut Session, names: &Names) -> Result<Naming> 
             asked.push((candidate, status));
         }
     }
-    let long = match naming.separator {
-        Some(_) => status_of(session, names, &FolderPath::new(LONG)).await?,
-        None => None,
-    };
     let mut forbidden = String::new();
     for (candidate, tag) in asked {
         let status = session.connection.complete(tag, |_| {}).await?;
@@ -47,15 +39,13 @@ pub(super) async fn ask(session: &mut Session, names: &Names) -> Result<Naming> 
             forbidden.push(candidate);
         }
     }
-    let long = match long {
-        Some(tag) => Some(session.connection.complete(tag, |_| {}).await?),
-        None => None,
-    };
     // A server that takes everything here may just not look.
     if !forbidden.is_empty() {
-        naming.forbidden.retain(|c| c.is_control());
+        naming.forbidden.retain(char::is_control);
         naming.forbidden.push_str(&forbidden);
-        if long.is_some_and(|status| matches!(status.code, None | Some(Code::NonExistent))) {
+        // Neither of these is refused where folders are directories within directories; in
+        // Maildir++ a whole path is one directory's name, and one of them is its separator.
+        if !forbidden.contains(['.', '/']) {
             naming.max_path = LONGEST;
         }
     }

@@ -256,10 +256,17 @@ pub(crate) async fn status(session: &mut Session, folder: &FolderId) -> Result<M
 
 fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
     let Found {
-        entries,
+        mut entries,
         mut statuses,
         subscribed,
     } = found;
+    // Servers list in the order of their directories, which changes. Ours is the same each time.
+    entries.sort_by_key(|entry| {
+        (
+            !entry.name.eq_ignore_ascii_case(b"INBOX"),
+            entry.name.clone(),
+        )
+    });
     let mut seen = HashSet::new();
     let mut paths = HashSet::new();
     let mut folders = Vec::with_capacity(entries.len());

@@ -44,6 +44,8 @@ impl Found {
             Response::Lsub(entry) => {
                 self.subscribed.insert(key(&entry.name));
             }
+            // Asked once more, since it belongs to a folder that is just being made.
+            Response::MailboxStatus(status) if !is_numbered(&status) => {}
             Response::MailboxStatus(status) => {
                 self.statuses.insert(key(&status.name), *status);
             }
@@ -226,7 +228,13 @@ async fn ask_statuses(session: &mut Session, can: &Capabilities, found: &mut Fou
     Ok(())
 }
 
-/// Asks for one folder's numbers.
+/// Dovecot has been seen to tell UIDVALIDITY 0 of a folder made a moment ago, and another number
+/// afterwards (RFC 3501 §2.3.1.1 knows no 0).
+fn is_numbered(status: &MailboxStatus) -> bool {
+    status.uid_validity.is_some_and(|validity| validity != 0)
+}
+
+/// Asks for one folder's numbers; opens it where STATUS has none.
 ///
 /// # Errors
 /// If the folder is not there.
@@ -246,20 +254,47 @@ pub(crate) async fn status(session: &mut Session, folder: &FolderId) -> Result<M
         .await?;
     let place = |error: mailmove_core::Error| error.with_context("folder", folder.as_str());
     match found {
-        Some(status) if answer.kind == StatusKind::Ok => Ok(status),
-        _ if answer.kind == StatusKind::Ok => Err(place(error::unexpected(
-            "the server does not tell the folder's numbers",
-        ))),
+        Some(status) if answer.kind == StatusKind::Ok && is_numbered(&status) => Ok(status),
+        _ if answer.kind == StatusKind::Ok => examined(session, folder).await,
         _ => Err(place(error::refused(Doing::folder("STATUS"), &answer))),
+    }
+}
+
+/// What STATUS should have told, from opening the folder.
+pub(crate) async fn examined(session: &mut Session, folder: &FolderId) -> Result<MailboxStatus> {
+    let opened = session
+        .open_folder(folder, session::Mode::Read, &Default::default(), |_| {})
+        .await?;
+    session.leave().await?;
+    let status = MailboxStatus {
+        messages: Some(opened.exists),
+        uid_next: opened.uid_next.or((opened.exists == 0).then_some(1)),
+        uid_validity: Some(opened.validity),
+        highest_modseq: opened.highest_modseq,
+        mailbox_id: opened.mailbox_id,
+        ..MailboxStatus::default()
+    };
+    if is_numbered(&status) && status.uid_next.is_some() {
+        Ok(status)
+    } else {
+        let error = error::unexpected("the server does not tell the folder's numbers");
+        Err(error.with_context("folder", folder.as_str()))
     }
 }
 
 fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
     let Found {
-        entries,
+        mut entries,
         mut statuses,
         subscribed,
     } = found;
+    // Servers list in the order of their directories, which changes. Ours is the same each time.
+    entries.sort_by_key(|entry| {
+        (
+            !entry.name.eq_ignore_ascii_case(b"INBOX"),
+            entry.name.clone(),
+        )
+    });
     let mut seen = HashSet::new();
     let mut paths = HashSet::new();
     let mut folders = Vec::with_capacity(entries.len());

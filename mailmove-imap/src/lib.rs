@@ -17,3 +17,8 @@ pub mod wire;
 pub use config::{ImapConfig, Security};
 pub use destination::ImapDestination;
 pub use source::ImapSource;
+
+/// The README's example must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

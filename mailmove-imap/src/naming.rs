@@ -99,25 +99,28 @@ impl Names {
         (out.len() > self.prefix.len()).then_some(out)
     }
 
-    /// What names of new folders may be. Limits are those that common servers have been seen to
-    /// hold; what a server refuses beyond them is reported when it does.
+    /// What names of new folders may be, as far as is sure on any server.
     pub(crate) fn naming(&self) -> Naming {
         let mut naming = Naming::default();
         naming.separator = self.separator.map(char::from);
-        // Wildcards of LIST: legal in a name, but it can never be listed alone, and several servers
-        // refuse them. A slash is refused by servers that keep folders as directories.
-        naming.forbidden = "%*/"
-            .chars()
-            .filter(|c| Some(*c) != naming.separator)
-            .collect();
+        // Wildcards of LIST are legal in a name, but it can never be listed alone, and several
+        // servers refuse them. A slash is refused by servers that keep folders as directories, and
+        // control characters by nearly all.
+        let control = (1..0x20).map(char::from);
+        let odd = control.chain("\u{7f}%*/".chars());
+        naming.forbidden = odd.filter(|c| Some(*c) != naming.separator).collect();
+        naming.reserved = [".", ".."].map(str::to_owned).into();
         naming.max_depth = if self.separator.is_some() { 16 } else { 1 };
-        // File systems end at 255 bytes for one name.
-        naming.max_name = 200;
-        naming.max_path = 200usize.max(800usize.saturating_sub(self.prefix.len()));
+        // A name is a file's name on many servers, and in Maildir++ a whole path is: 255 bytes.
+        naming.max_name = LONGEST - 40;
+        naming.max_path = LONGEST.saturating_sub(self.prefix.len());
         naming.length_of = |name| utf7::encode(name).len();
         naming
     }
 }
+
+/// Longest path in bytes, with room for what servers put before and behind it.
+const LONGEST: usize = 240;
 
 fn trim_separator(prefix: &[u8], delimiter: Option<u8>) -> &[u8] {
     match (prefix.split_last(), delimiter) {

@@ -16,6 +16,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 
 use crate::{
     config::Access,
+    error,
     session::{Server, Session, Side},
 };
 
@@ -206,6 +207,19 @@ pub(crate) struct Lease {
     session: Option<Session>,
     pool: Arc<Pool>,
     _slot: OwnedSemaphorePermit,
+}
+
+impl Lease {
+    /// Closes the connection, and takes another one in its place. If that fails, the lease is of
+    /// no use any more.
+    pub(crate) async fn renew(&mut self) -> Result<()> {
+        if self.session.take().is_some() {
+            self.pool.gone();
+        }
+        let session = self.pool.session(None).await?;
+        self.session = Some(session.ok_or_else(error::too_many)?);
+        Ok(())
+    }
 }
 
 impl Deref for Lease {

@@ -9,12 +9,12 @@ use mailmove_core::{
     Error, ErrorKind, Migration, Report, Stop,
     destination::Depth,
     edge::{Secret, tls::TlsSettings},
-    report::{Status, Verification},
+    report::Status,
     store::SqliteStore,
 };
 use mailmove_imap_testserver::{Server, StartError};
 use mailmove_testkit::{
-    corpus::Corpus,
+    corpus::{Corpus, CorpusMessage},
     mailbox::{Account, FlagOp, FolderInfo, Store, StoreError},
     snapshot::Snapshot,
 };
@@ -44,130 +44,122 @@ const FLAGGED: usize = 20;
 const MOVED: usize = 5;
 
 pub(crate) async fn demo(args: &DemoArgs) -> Result<Exit, Failure> {
-    let directory = directory()?;
-    let progress = Progress::new(Style::choose(args.json, args.quiet));
-    let stop = Stop::new();
-    interrupt::watch(stop.clone(), progress.clone());
-    let tell = |text: &str| {
-        if !args.json {
-            output::result(text);
-        }
-    };
-
-    let source = Host::start("source", &directory).await?;
-    let destination = Host::start("destination", &directory).await?;
-    let messages = usize::try_from(args.messages).unwrap_or(usize::MAX);
-    let bytes = fill(&source.account, messages).await?;
-    tell(&format!(
-        "Two IMAP servers run on this machine, with TLS. The source holds {} ({}).\n",
-        count(u64::from(args.messages), "message"),
-        output::bytes(bytes)
-    ));
-
-    let store = SqliteStore::new(&directory);
-    let edges = edges(&directory, None);
-    let password = || Secret::new(PASSWORD);
-    let migration = Migration::builder(
-        source.mailbox.source(password(), &edges),
-        destination.mailbox.destination(password(), &edges),
-    )
-    .store(store.clone())
-    .observer(progress.clone())
-    .edges(edges)
-    .stop(stop.clone())
-    .build()?;
-
-    let first = pass(&migration, &progress, args.json).await?;
-    if first.status() != Status::Complete {
-        return Ok(Exit::of_report(&first));
-    }
-    let changed = change(&source.account, messages)?;
-    tell(&format!("\nMeanwhile at the source: {changed}.\n"));
-    let second = pass(&migration, &progress, args.json).await?;
-    if second.status() != Status::Complete {
-        return Ok(Exit::of_report(&second));
-    }
-    let verified = migration.verify(Depth::Content).await;
-    progress.finish();
-    let verified = verified?;
-    show_verification(&verified, args.json);
-
-    // The servers themselves are asked, past IMAP: the migration does not vouch for itself.
-    let expected = mapped(Snapshot::of(&source.account), &second);
-    let lines = expected.diff(&Snapshot::of(&destination.account)).lines;
-    let ledger = store.file(&migration.job());
-    let exit = conclude(&Conclusion {
-        args,
-        second: &second,
-        verified: &verified,
-        lines,
-        ledger,
-        directory: &directory,
-    });
+    let scene = Scene::set(args).await?;
+    let exit = scene.play(args).await?;
     if args.keep {
-        tell(&format!(
-            "\nBoth servers run until Ctrl-C:\n{}{}",
-            source.access(),
-            destination.access()
-        ));
-        stop.requested().await;
+        let (from, to) = (scene.source.access(), scene.destination.access());
+        scene.tell(&format!("\nBoth servers run until Ctrl-C:\n{from}{to}"));
+        scene.stop.requested().await;
     }
     Ok(exit)
 }
 
-async fn pass(migration: &Migration, progress: &Progress, json: bool) -> Result<Report, Error> {
-    let ran = migration.run().await;
-    progress.finish();
-    let report = ran?;
-    show_report(&report, json);
-    Ok(report)
+/// Both servers, and a migration between them.
+struct Scene {
+    directory: PathBuf,
+    source: Host,
+    destination: Host,
+    store: SqliteStore,
+    migration: Migration,
+    progress: Progress,
+    stop: Stop,
+    json: bool,
 }
 
-/// A snapshot of the source with its folders where the map puts them: a few names are rewritten,
-/// since IMAP servers commonly refuse them.
-fn mapped(mut snapshot: Snapshot, report: &Report) -> Snapshot {
-    let mut renamed = Vec::new();
-    for folder in &report.folders {
-        if let Some(destination) = &folder.destination
-            && let Some(contents) = snapshot.folders.remove(&folder.source)
-        {
-            renamed.push((destination.clone(), contents));
+impl Scene {
+    async fn set(args: &DemoArgs) -> Result<Self, Failure> {
+        let directory = directory()?;
+        let progress = Progress::new(Style::choose(args.json, args.quiet));
+        let stop = Stop::new();
+        interrupt::watch(stop.clone(), progress.clone(), "the demo ends");
+        let source = Host::start("source", &directory).await?;
+        let destination = Host::start("destination", &directory).await?;
+        let store = SqliteStore::new(&directory);
+        let edges = edges(&directory, None);
+        let password = || Secret::new(PASSWORD);
+        let migration = Migration::builder(
+            source.mailbox.source(password(), &edges),
+            destination.mailbox.destination(password(), &edges),
+        )
+        .store(store.clone())
+        .observer(progress.clone())
+        .edges(edges)
+        .stop(stop.clone())
+        .build()?;
+        let json = args.json;
+        Ok(Self {
+            directory,
+            source,
+            destination,
+            store,
+            migration,
+            progress,
+            stop,
+            json,
+        })
+    }
+
+    async fn play(&self, args: &DemoArgs) -> Result<Exit, Failure> {
+        let messages = usize::try_from(args.messages).unwrap_or(usize::MAX);
+        let bytes = fill(&self.source.account, messages).await?;
+        self.tell(&format!(
+            "Two IMAP servers run on this machine, with TLS. The source holds {} ({}).\n",
+            count(u64::from(args.messages), "message"),
+            output::bytes(bytes)
+        ));
+        let first = self.pass().await?;
+        if first.status() != Status::Complete {
+            return Ok(Exit::of_report(&first));
+        }
+        let changed = change(&self.source.account, messages)?;
+        self.tell(&format!("\nMeanwhile at the source: {changed}.\n"));
+        let second = self.pass().await?;
+        if second.status() != Status::Complete {
+            return Ok(Exit::of_report(&second));
+        }
+        let verified = self.migration.verify(Depth::Content).await;
+        self.progress.finish();
+        let verified = verified?;
+        show_verification(&verified, self.json);
+
+        // The servers themselves are asked, past IMAP: the migration does not vouch for itself.
+        let expected = mapped(Snapshot::of(&self.source.account), &second);
+        let lines = expected
+            .diff(&Snapshot::of(&self.destination.account))
+            .lines;
+        self.conclude(&second, &lines);
+        let good = lines.is_empty() && verified.is_clean() && second.total().is_closed();
+        Ok(if good { Exit::Complete } else { Exit::Failures })
+    }
+
+    async fn pass(&self) -> Result<Report, Error> {
+        let ran = self.migration.run().await;
+        self.progress.finish();
+        let report = ran?;
+        show_report(&report, self.json);
+        Ok(report)
+    }
+
+    fn tell(&self, text: &str) {
+        if !self.json {
+            output::result(text);
         }
     }
-    snapshot.folders.extend(renamed);
-    snapshot
-}
 
-/// What the demo ends with.
-struct Conclusion<'a> {
-    args: &'a DemoArgs,
-    second: &'a Report,
-    verified: &'a Verification,
-    /// How the servers differ.
-    lines: Vec<String>,
-    ledger: PathBuf,
-    directory: &'a Path,
-}
-
-#[derive(Serialize)]
-struct DemoLine<'a> {
-    event: &'static str,
-    equal: bool,
-    differences: &'a [String],
-    ledger: &'a Path,
-}
-
-fn conclude(end: &Conclusion<'_>) -> Exit {
-    let equal = end.lines.is_empty();
-    if end.args.json {
-        output::json(&DemoLine {
-            event: "demo",
-            equal,
-            differences: &end.lines,
-            ledger: &end.ledger,
-        });
-    } else {
-        let total = end.second.total();
+    /// Says how the servers differ, and where everything is.
+    fn conclude(&self, second: &Report, differences: &[String]) {
+        let ledger = self.store.file(&self.migration.job());
+        let equal = differences.is_empty();
+        if self.json {
+            output::json(&DemoLine {
+                event: "demo",
+                equal,
+                differences,
+                ledger: &ledger,
+            });
+            return;
+        }
+        let total = second.total();
         let mut text = String::new();
         let _ = writeln!(
             text,
@@ -190,23 +182,40 @@ fn conclude(end: &Conclusion<'_>) -> Exit {
         } else {
             "the servers differ:\n"
         });
-        for line in end.lines.iter().take(20) {
+        for line in differences.iter().take(20) {
             let _ = writeln!(text, "  {}", output::clean(line));
         }
+        let directory = self.directory.display();
         let _ = write!(
             text,
-            "\nLedger (SQLite)      {}\nServer certificates  {}\nRemove all of it with: rm -r {}\n",
-            end.ledger.display(),
-            end.directory.join("*.pem").display(),
-            end.directory.display()
+            "\nLedger (SQLite)      {}\nServer certificates  {directory}/*.pem\nRemove all of it with: rm -r {directory}\n",
+            ledger.display()
         );
         output::result(&text);
     }
-    if equal && end.verified.is_clean() && end.second.total().is_closed() {
-        Exit::Complete
-    } else {
-        Exit::Failures
+}
+
+#[derive(Serialize)]
+struct DemoLine<'a> {
+    event: &'static str,
+    equal: bool,
+    differences: &'a [String],
+    ledger: &'a Path,
+}
+
+/// A snapshot of the source with its folders where the map puts them: a few names are rewritten,
+/// since IMAP servers commonly refuse them.
+fn mapped(mut snapshot: Snapshot, report: &Report) -> Snapshot {
+    let mut renamed = Vec::new();
+    for folder in &report.folders {
+        if let Some(destination) = &folder.destination
+            && let Some(contents) = snapshot.folders.remove(&folder.source)
+        {
+            renamed.push((destination.clone(), contents));
+        }
     }
+    snapshot.folders.extend(renamed);
+    snapshot
 }
 
 fn directory() -> Result<PathBuf, Error> {
@@ -270,9 +279,28 @@ impl Host {
     }
 }
 
+/// The demo's mail. An empty message is left out: IMAP has no way to store one.
+fn mail() -> impl Iterator<Item = CorpusMessage> {
+    let all = Corpus::new(SEED).messages(usize::MAX);
+    all.filter(|message| !message.body.is_empty())
+}
+
+fn put(account: &Account, message: &CorpusMessage) -> Result<u64, StoreError> {
+    let folder = account.folder(&message.folder)?;
+    account.append(folder.id, vec![message.to_new_message()])?;
+    Ok(message.body.len() as u64)
+}
+
 async fn fill(account: &Account, messages: usize) -> Result<u64, Error> {
     let account = account.clone();
-    tokio::task::spawn_blocking(move || Corpus::new(SEED).fill(&account, messages))
+    let work = move || -> Result<u64, StoreError> {
+        Corpus::new(SEED).fill(&account, 0)?;
+        mail()
+            .take(messages)
+            .map(|message| put(&account, &message))
+            .sum()
+    };
+    tokio::task::spawn_blocking(work)
         .await
         .map_err(|error| Error::new(ErrorKind::Bug, "the generator died").with_source(error))?
         .map_err(refused)
@@ -284,13 +312,8 @@ fn refused(error: StoreError) -> Error {
 
 /// New mail arrives, flags change, messages move. Says what happened.
 fn change(account: &Account, messages: usize) -> Result<String, Error> {
-    for message in Corpus::new(SEED)
-        .messages(messages + ARRIVING)
-        .skip(messages)
-    {
-        let folder = account.folder(&message.folder).map_err(refused)?;
-        let new = vec![message.to_new_message()];
-        account.append(folder.id, new).map_err(refused)?;
+    for message in mail().skip(messages).take(ARRIVING) {
+        put(account, &message).map_err(refused)?;
     }
     let (largest, other) = two_largest(account)?;
     let uids = account.uids(largest.id).map_err(refused)?;

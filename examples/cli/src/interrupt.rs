@@ -4,8 +4,8 @@ use mailmove_core::Stop;
 
 use crate::{exit::Exit, progress::Progress};
 
-/// Watches for signals until the program ends.
-pub(crate) fn watch(stop: Stop, progress: Progress) {
+/// Watches for signals until the program ends. The first one says `text`.
+pub(crate) fn watch(stop: Stop, progress: Progress, text: &'static str) {
     tokio::spawn(async move {
         let Some(mut signals) = Signals::new() else {
             // The system's own way stays: the program ends at once, which loses nothing either.
@@ -13,10 +13,7 @@ pub(crate) fn watch(stop: Stop, progress: Progress) {
         };
         signals.next().await;
         stop.request();
-        progress.say(
-            "interrupted: waiting for what was sent; once more ends at once. The same command \
-             goes on later.",
-        );
+        progress.say(text);
         signals.next().await;
         // What is in doubt now was recorded before it was sent; the next run settles it.
         progress.finish();

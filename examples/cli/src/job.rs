@@ -1,6 +1,10 @@
 //! From the command line to a migration that is connected and ready.
 
-use std::{future::Future, path::Path, sync::Arc};
+use std::{
+    future::Future,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use mailmove_core::{
     Destination as _, Edges, Error, ErrorKind, Migration, Options, Result, Source as _, Stop,
@@ -19,6 +23,10 @@ use crate::{
     state,
     url::MailboxUrl,
 };
+
+/// Said at the first Ctrl-C.
+const INTERRUPTED: &str = "interrupted: waiting for what was sent; once more ends at once. The same \
+                           command goes on later.";
 
 /// Bytes of message bodies in memory at once; what is over goes to files.
 const BODIES: u64 = 24 << 20;
@@ -44,14 +52,7 @@ impl Job {
         let options = options(select)?;
         let from = mailbox(args, Side::Source)?;
         let to = mailbox(args, Side::Destination)?;
-        let state = match &output.state {
-            Some(directory) => directory.clone(),
-            None => state::default_directory(
-                &|name| std::env::var_os(name),
-                &from.endpoint(),
-                &to.endpoint(),
-            )?,
-        };
+        let state = state_directory(output, &from, &to)?;
         let wallet = Wallet::of_process();
         let files = (&args.from_password_file, &args.to_password_file);
         let from_password = wallet.password(Side::Source, &from.url.user, files.0.as_deref())?;
@@ -60,7 +61,7 @@ impl Job {
 
         let progress = Progress::new(Style::choose(output.json, output.quiet));
         let stop = Stop::new();
-        interrupt::watch(stop.clone(), progress.clone());
+        interrupt::watch(stop.clone(), progress.clone(), INTERRUPTED);
         let edges = edges(&state, args.bandwidth);
         let store = SqliteStore::new(&state);
         let source = Arc::new(from.source(from_password, &edges));
@@ -157,6 +158,14 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
         own_pin.as_deref(),
     )?;
     Ok(Mailbox::new(url, tls, args.connections))
+}
+
+fn state_directory(output: &OutputArgs, from: &Mailbox, to: &Mailbox) -> Result<PathBuf> {
+    let variable = |name: &str| std::env::var_os(name);
+    match &output.state {
+        Some(directory) => Ok(directory.clone()),
+        None => state::default_directory(&variable, &from.endpoint(), &to.endpoint()),
+    }
 }
 
 /// The edges of a job: bodies wait beside the ledger, since `/tmp` may be memory.

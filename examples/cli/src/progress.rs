@@ -281,12 +281,6 @@ fn words(event: &Event) -> Option<String> {
             duration(Duration::from_millis(*wait_ms))
         ),
         Event::Note { folder, text } => format!("{}{}", within(folder), clean(text)),
-        Event::FolderFinished {
-            folder,
-            complete: false,
-        } => {
-            format!("{}: not complete", clean(&folder.to_string()))
-        }
         _ => return None,
     })
 }

@@ -59,6 +59,12 @@ pub(crate) fn pass(report: &Report) -> String {
                 clean(&folder.source.to_string())
             );
             explain(&mut out, problem);
+            // What holds for one folder alone can be gone around.
+            if problem.remedy.is_none() && matches!(problem.kind, "unsupported" | "refused") {
+                out.push_str(
+                    "  remedy: Put it elsewhere with --map, or leave it out with --exclude.\n",
+                );
+            }
         }
     }
     if let (Some(problem), Status::Stopped) = (&report.stopped, report.status()) {

@@ -13,7 +13,7 @@
 //!   (every answer that is lost), and must not call any of them `NotStored`.
 //! - **What is lost is said**: Maildir keeps 26 keywords a folder, and file systems don't keep every
 //!   date. Both come back as alterations, and end in the report.
-//! - **Errors are classified, never retried**: [`failed`] turns each I/O error into a kind, which
+//! - **Errors are classified, never retried**: `failed` turns each I/O error into a kind, which
 //!   decides how much the engine stops.
 
 mod disk;

@@ -1,6 +1,10 @@
 //! Records intents, sends batches, and records what came of them.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -18,7 +22,7 @@ use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record},
     destination::{self, Depth, Outcome, Outgoing, Probe, Receipt},
     error::{Error, ErrorKind, Result, Scope},
-    model::{Cursor, Mark},
+    model::{Alteration, AlterationKind, Cursor, Mark, MessageId},
     observe::Event,
 };
 
@@ -92,6 +96,7 @@ pub(super) async fn send(
     let mut sender = Sender {
         engine: Arc::clone(engine),
         backoff,
+        ahead: Vec::new(),
     };
     let mut ended = Ok(());
     while let Some(recorded) = batches.recv().await {
@@ -108,13 +113,19 @@ pub(super) async fn send(
         }
     }
     ended?;
-    engine.check_stop()
+    engine.check_stop()?;
+    sender.dates(lane).await
 }
 
 struct Sender {
     engine: Arc<Engine>,
     backoff: Backoff,
+    /// Stored messages whose date lies ahead: servers replace such dates without a word.
+    ahead: Vec<ItemRow>,
 }
+
+/// Most messages with a date ahead that are looked at; more of them are a wrong clock.
+const AHEAD_MOST: usize = 10_000;
 
 impl Sender {
     async fn batch(&mut self, lane: &mut Lane, batch: Batch, intent: Option<Intent>) -> Result<()> {
@@ -142,6 +153,13 @@ impl Sender {
             return Err(error);
         }
         self.read_back(lane, &done).await?;
+        let later = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
+        let is_ahead = |row: &&ItemRow| {
+            row.state == ItemState::Copied && row.received.is_some_and(|at| at.seconds() > later)
+        };
+        let room = AHEAD_MOST.saturating_sub(self.ahead.len());
+        self.ahead
+            .extend(done.iter().filter(is_ahead).take(room).cloned());
         self.flags(batch.flags).await?;
         match cursor {
             Some(cursor) => self.engine.ledger.commit(vec![advance(lane, cursor)]).await,
@@ -406,6 +424,48 @@ impl Sender {
                         text: "the destination stores other bytes than it is given".to_owned(),
                     });
                 }
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks which of the dates ahead were kept, and reports those that were not.
+    async fn dates(&mut self, lane: &Lane) -> Result<()> {
+        let mut by_id: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.ahead)
+            .into_iter()
+            .filter_map(|row| Some((row.target.as_ref()?.1.clone(), row)))
+            .collect();
+        let ids: Vec<MessageId> = by_id.keys().cloned().collect();
+        for ids in ids.chunks(500) {
+            let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
+            let mut pages = self.engine.destination.existing(probe);
+            let mut records = Vec::new();
+            // A failure to look is no failure to store: `verify` still tells.
+            while let Some(Ok(page)) = pages.next().await {
+                for existing in page {
+                    let Some(mut row) = by_id.remove(&existing.id) else {
+                        continue;
+                    };
+                    let (Some(sent), Some(kept)) = (row.received, existing.received) else {
+                        continue;
+                    };
+                    if sent != kept {
+                        let detail = format!("{sent} became {kept}");
+                        let note = Alteration::new(AlterationKind::DateReplaced, detail);
+                        row.altered.push(note);
+                        records.push(Record::Item(Box::new(row)));
+                    }
+                }
+            }
+            let count = records.len() as u64;
+            if count > 0 {
+                self.engine.ledger.commit(records).await?;
+                self.engine.note(lane.row.no, |notes| {
+                    *notes
+                        .altered
+                        .entry(AlterationKind::DateReplaced)
+                        .or_default() += count;
+                });
             }
         }
         Ok(())

@@ -243,6 +243,11 @@ impl<'a> Tree<'a> {
         let key = self.there.fitter.key(path.names());
         !self.taken.contains_key(&key) && !self.there.blocked.contains(&key)
     }
+
+    fn is_blocked(&self, path: &FolderPath) -> bool {
+        let key = self.there.fitter.key(path.names());
+        self.there.blocked.contains(&key)
+    }
 }
 
 /// Rules that put a folder somewhere whatever its parent does.
@@ -468,20 +473,20 @@ impl Tree<'_> {
         let Some((plain, _)) = self.plain(at, 1) else {
             return;
         };
+        let holds = self.nodes[at].entry.is_none();
         let key = self.there.fitter.key(plain.names());
-        if self.nodes[at].entry.is_none() && !self.there.blocked.contains(&key) {
-            self.settle(at, plain);
-            return;
-        }
         // Each number gives another path, and only so many are taken. Those below the last one that
         // was given away still are.
-        let first = self.numbers.get(&key).copied().unwrap_or(1);
-        for nth in first.. {
+        let first = self.numbers.get(&key).filter(|_| !holds).copied();
+        for nth in first.unwrap_or(1).. {
             let Some((path, _)) = self.plain(at, nth) else {
                 return;
             };
-            if self.is_free(&path) {
-                self.numbers.insert(key, nth);
+            // What only holds others shares its place with whoever has it.
+            if self.is_free(&path) || (holds && !self.is_blocked(&path)) {
+                if !holds {
+                    self.numbers.insert(key, nth);
+                }
                 self.settle(at, path);
                 return;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use mailmove_core::{ErrorKind, report::Status};
+use mailmove_core::{ErrorKind, model::AlterationKind, report::Status};
 use mailmove_testkit::memory::{AppendFault, Fault, Landing, Predicate};
 
 use crate::world::{NOW, World, add, mail, of, subjects};
@@ -193,4 +193,15 @@ async fn a_message_on_which_the_server_chokes_fails_alone() {
     world.destination.disarm();
     world.run().await;
     world.assert_equal();
+}
+
+#[tokio::test]
+async fn a_date_ahead_that_the_server_replaced_is_reported() {
+    let world = World::new();
+    add(world.source.account(), &["INBOX"], mail("a", -400));
+    add(world.source.account(), &["INBOX"], mail("b", 400));
+    world.destination.arm(Fault::ShiftsDates(-86_400));
+    let report = world.run().await;
+    let altered = &of(&report, "INBOX").altered;
+    assert_eq!(altered.get(&AlterationKind::DateReplaced), Some(&1));
 }

@@ -162,11 +162,13 @@ fn may_share(folder: &Folder) -> Option<Role> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 500,
+    #![proptest_config(ProptestConfig {
+        cases: 500,
         failure_persistence: None,
         // The same each time; for a hunt raise the cases and take another.
         rng_seed: RngSeed::Fixed(2),
-        ..ProptestConfig::default() })]
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn each_folder_has_one_fitting_place_of_its_own(

@@ -8,7 +8,7 @@ use std::{collections::VecDeque, sync::Arc};
 use mailmove_core::{
     destination::{Batch, Fence, Outcome, Outgoing},
     error::{Error, ErrorKind, Result, Scope},
-    model::{FolderId, Mark, MessageId, Slot},
+    model::{FolderId, Keyword, Mark, MessageId, Slot},
 };
 
 use super::{
@@ -56,6 +56,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
     let mut rules = Rules {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
+        refused: inner.known.refused(&folder),
         largest: lease.can().append_limit(),
         synchronising: inner.known.waits_for_leave(),
     };
@@ -75,6 +76,8 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         fence: &*fence,
         out,
         poisoned: false,
+        again: VecDeque::new(),
+        refused: Vec::new(),
     };
     if is_atomic(&append.lease.server) {
         append.together(ready).await;
@@ -111,27 +114,32 @@ async fn begin(
             inner.known.set_permanent(folder, permanent);
         }
         if is_other_epoch(mark, opened.validity) {
-            return Err(gone(inner, folder));
+            return Err(gone(inner, folder, mark, Some(opened.validity)));
         }
     } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
         let status = match folders::status(&mut lease, folder).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => return Err(gone(inner, folder)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(gone(inner, folder, mark, None).with_source(error));
+            }
             other => other?,
         };
         if status
             .uid_validity
             .is_some_and(|now| is_other_epoch(mark, now))
         {
-            return Err(gone(inner, folder));
+            return Err(gone(inner, folder, mark, status.uid_validity));
         }
     }
     Ok((lease, name))
 }
 
-/// The folder of the mark is not there any more.
-fn gone(inner: &Inner, folder: &FolderId) -> Error {
+/// The folder of the mark is not there any more; `now`: the UIDVALIDITY of the one that is.
+fn gone(inner: &Inner, folder: &FolderId, mark: &Mark, now: Option<u32>) -> Error {
     inner.known.forget(folder);
+    let now = now.map_or_else(|| "none".to_owned(), |now| now.to_string());
     session::stale(folder)
+        .with_context("was", mark.epoch.as_str())
+        .with_context("is", now)
 }
 
 struct Append<'a> {
@@ -144,6 +152,10 @@ struct Append<'a> {
     out: &'a Out,
     /// The server may be running mail as commands: whatever it still says proves nothing.
     poisoned: bool,
+    /// Refused for their keywords before anything of them was sent; to be sent without these.
+    again: VecDeque<Ready>,
+    /// What they were refused for; those that wait go without it too.
+    refused: Vec<Keyword>,
 }
 
 /// A single APPEND that is under way.
@@ -185,27 +197,46 @@ impl Append<'_> {
     // ---- MULTIAPPEND -------------------------------------------------------------------------
 
     /// All messages in one command: stored together or not at all.
-    async fn together(&mut self, messages: Vec<Ready>) {
+    async fn together(&mut self, mut messages: Vec<Ready>) {
         if messages.is_empty() {
             return;
         }
-        let arguments: Vec<AppendMessage> = messages
-            .iter()
-            .map(|message| message.message.clone())
-            .collect();
-        let command = self
-            .encode(&arguments)
-            .and_then(|command| self.fence.check().map(|()| command));
-        let command = match command {
-            Ok(command) => command,
-            Err(error) => return self.report_all(messages, not_stored, &error).await,
-        };
-        drop(arguments);
-        let (tag, at_once) = (command.tag(), self.goes_at_once(&messages));
-        let sent = self.transmit(command, &messages).await;
-        match self.answer(tag, sent).await {
-            Ok((status, whole)) => self.settle_batch(messages, &status, whole, at_once).await,
-            Err(error) => self.report_all(messages, unknown, &error).await,
+        loop {
+            let arguments: Vec<AppendMessage> = messages
+                .iter()
+                .map(|message| message.message.clone())
+                .collect();
+            let command = self
+                .encode(&arguments)
+                .and_then(|command| self.fence.check().map(|()| command));
+            drop(arguments);
+            let command = match command {
+                Ok(command) => command,
+                Err(error) => return self.report_all(messages, not_stored, &error).await,
+            };
+            let (tag, at_once) = (command.tag(), self.goes_at_once(&messages));
+            let sent = self.transmit(command, &messages).await;
+            let waiting = sent.as_ref().ok().and_then(|sent| sent.waiting_for);
+            match self.answer(tag, sent).await {
+                Err(error) => return self.report_all(messages, unknown, &error).await,
+                Ok((status, whole)) => {
+                    let asked = waiting.and_then(|index| messages.get(index));
+                    let suspects = asked.map(|one| offence(one, &status, at_once));
+                    let Some(suspects) = suspects.filter(|suspects| !suspects.is_empty()) else {
+                        return self.settle_batch(messages, &status, whole, at_once).await;
+                    };
+                    self.inner
+                        .known
+                        .refuse(&self.folder, suspects.iter().cloned());
+                    messages
+                        .iter_mut()
+                        .for_each(|message| message.leave_out(&suspects));
+                }
+            }
+            // After a batch was refused midway nobody knows what the server still expects.
+            if at_once && let Err(error) = self.lease.renew().await {
+                return self.report_all(messages, not_stored, &error).await;
+            }
         }
     }
 
@@ -217,37 +248,48 @@ impl Append<'_> {
     }
 
     /// Sends a command with its bodies; stops where the server answers before it is complete.
-    async fn transmit(&mut self, command: Command, messages: &[Ready]) -> Result<Sent> {
+    async fn transmit(&mut self, command: Command, messages: &[Ready]) -> Result<Progress> {
         let connection = &mut self.lease.connection;
         let tag = command.tag();
+        let mut next = 0;
         connection.begin(&command);
         for segment in command.into_segments() {
             match segment {
                 Segment::Message { index, .. } => {
                     if index > 0 && connection.is_answered(tag)? {
-                        return Ok(Sent::Cut);
+                        return Ok(Progress {
+                            sent: Sent::Cut,
+                            waiting_for: None,
+                        });
                     }
                     if let Some(ready) = messages.get(index) {
                         connection.write_content(&ready.content).await?;
                     }
+                    next = index + 1;
                 }
                 other => {
                     if connection.segment(tag, other).await? == Sent::Cut {
-                        return Ok(Sent::Cut);
+                        return Ok(Progress {
+                            sent: Sent::Cut,
+                            waiting_for: Some(next),
+                        });
                     }
                 }
             }
         }
-        Ok(Sent::Whole)
+        Ok(Progress {
+            sent: Sent::Whole,
+            waiting_for: None,
+        })
     }
 
     /// Waits for the answer; true if the command had been sent whole. An answer that came before
     /// the connection failed still counts.
-    async fn answer(&mut self, tag: Tag, sent: Result<Sent>) -> Result<(Status, bool)> {
+    async fn answer(&mut self, tag: Tag, sent: Result<Progress>) -> Result<(Status, bool)> {
         let patience = self.inner.pool.access().config.timeout();
         let connection = &mut self.lease.connection;
         let whole = match sent {
-            Ok(sent) => sent == Sent::Whole,
+            Ok(progress) => progress.sent == Sent::Whole,
             Err(error) => {
                 connection.kill();
                 return match connection.is_answered(tag) {
@@ -341,7 +383,7 @@ impl Append<'_> {
         let error = error::refused(Doing::message("APPEND"), status);
         if error.kind() == ErrorKind::NotFound {
             // There was a folder when the mark was taken.
-            return gone(self.inner, &self.folder);
+            return gone(self.inner, &self.folder, self.mark, None).with_source(error);
         }
         error.with_context("folder", self.folder.as_str())
     }
@@ -354,7 +396,18 @@ impl Append<'_> {
         let mut pending: VecDeque<Pending> = VecDeque::new();
         // Why nothing more is sent.
         let mut stop: Option<Error> = None;
-        while let Some(message) = waiting.pop_front() {
+        loop {
+            let Some(mut message) = waiting.pop_front() else {
+                if pending.is_empty() && self.again.is_empty() {
+                    return;
+                }
+                if pending.is_empty() {
+                    waiting.append(&mut self.again);
+                } else if let Err(error) = self.take_answer(&mut pending, &mut stop).await {
+                    return self.fail(pending, waiting, error).await;
+                }
+                continue;
+            };
             if let Err(error) = self
                 .make_room(&mut pending, message.message.len, &mut stop)
                 .await
@@ -362,23 +415,27 @@ impl Append<'_> {
                 waiting.push_front(message);
                 return self.fail(pending, waiting, error).await;
             }
+            if !self.again.is_empty() {
+                // What was refused goes first, so that the order stays.
+                waiting.push_front(message);
+                std::mem::take(&mut self.again)
+                    .into_iter()
+                    .rev()
+                    .for_each(|one| waiting.push_front(one));
+                continue;
+            }
             if let Some(error) = &stop {
                 self.report(message.slot, not_stored(error)).await;
                 continue;
             }
-            if let Err(error) = self.launch(message, &mut pending).await {
-                match error {
-                    Launch::NotBegun(message, error) => {
-                        self.report(message.slot, not_stored(&error)).await;
-                        stop = Some(error);
-                    }
-                    Launch::Broken(error) => return self.fail(pending, waiting, error).await,
+            message.leave_out(&self.refused);
+            match self.launch(message, &mut pending).await {
+                Ok(()) => {}
+                Err(Launch::NotBegun(message, error)) => {
+                    self.report(message.slot, not_stored(&error)).await;
+                    stop = Some(error);
                 }
-            }
-        }
-        while !pending.is_empty() {
-            if let Err(error) = self.take_answer(&mut pending, &mut stop).await {
-                return self.fail(pending, waiting, error).await;
+                Err(Launch::Broken(error)) => return self.fail(pending, waiting, error).await,
             }
         }
     }
@@ -418,7 +475,7 @@ impl Append<'_> {
         let at_once = self.goes_at_once(std::slice::from_ref(&message));
         let tag = command.tag();
         let sent = self.transmit(command, std::slice::from_ref(&message)).await;
-        let whole = matches!(sent, Ok(Sent::Whole));
+        let whole = matches!(&sent, Ok(progress) if progress.sent == Sent::Whole);
         pending.push_back(Pending {
             tag,
             message,
@@ -473,6 +530,20 @@ impl Append<'_> {
                 return Err(error::closed(None));
             }
             _ => {
+                let suspects = match one.whole {
+                    true => Vec::new(),
+                    false => offence(&one.message, &status, one.at_once),
+                };
+                if !suspects.is_empty() {
+                    self.inner
+                        .known
+                        .refuse(&self.folder, suspects.iter().cloned());
+                    let mut message = one.message;
+                    message.leave_out(&suspects);
+                    self.refused.extend(suspects);
+                    self.again.push_back(message);
+                    return Ok(());
+                }
                 let error = self.refusal(&status);
                 if error.scope() > Scope::Message && stop.is_none() {
                     *stop = Some(error::again(&error));
@@ -512,7 +583,33 @@ impl Append<'_> {
         for one in pending {
             self.report(one.message.slot, unknown(&error)).await;
         }
-        self.report_all(waiting, not_stored, &error).await;
+        let again = std::mem::take(&mut self.again);
+        self.report_all(waiting.into_iter().chain(again), not_stored, &error)
+            .await;
+    }
+}
+
+/// How far a command went.
+struct Progress {
+    sent: Sent,
+    /// Cut while it waited for the server's leave to send this message.
+    waiting_for: Option<usize>,
+}
+
+/// The keywords that a message was refused for before its body was sent; none if it was for
+/// something else. After BAD that is sure only where no other body was sent unasked.
+fn offence(message: &Ready, status: &Status, at_once: bool) -> Vec<Keyword> {
+    let text = status.text.to_ascii_lowercase();
+    let named = ["keyword", "flag"].iter().any(|word| text.contains(word));
+    let about_flags = match status.kind {
+        StatusKind::No => named || matches!(status.code, Some(Code::Cannot | Code::Limit)),
+        StatusKind::Bad => !at_once,
+        _ => false,
+    };
+    if about_flags {
+        message.suspects()
+    } else {
+        Vec::new()
     }
 }
 

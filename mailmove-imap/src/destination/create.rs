@@ -256,21 +256,25 @@ impl Creating {
             let Some(one) = self.wanted.get_mut(index) else {
                 continue;
             };
-            let told = found.get(&folders::key(one.name.as_bytes()));
-            if let Some((folder, told)) = one.folder.as_mut().zip(told) {
-                folders::describe(folder, told, &server.capabilities);
-            }
-            if one
-                .folder
-                .as_ref()
-                .is_some_and(|folder| folder.mark.is_none())
-            {
-                let error = match status.kind {
-                    StatusKind::Ok => error::unexpected("the server does not tell UIDNEXT"),
-                    _ => error::refused(Doing::folder("STATUS"), &status),
-                };
-                one.failed = Some(error.with_context("folder", one.spec.path.to_string()));
-                one.folder = None;
+            let told = match found.remove(&folders::key(one.name.as_bytes())) {
+                _ if status.kind != StatusKind::Ok => {
+                    Err(error::refused(Doing::folder("STATUS"), &status))
+                }
+                Some(told) if told.uid_validity.is_some_and(|validity| validity != 0) => Ok(told),
+                _ => {
+                    let id = ids::folder_id(one.name.as_bytes());
+                    folders::examined(&mut self.lease, &id).await
+                }
+            };
+            match (told, &mut one.folder) {
+                (Ok(told), Some(folder)) => {
+                    folders::describe(folder, &told, &server.capabilities);
+                }
+                (Ok(_), None) => {}
+                (Err(error), folder) => {
+                    *folder = None;
+                    one.failed = Some(error.with_context("folder", one.spec.path.to_string()));
+                }
             }
         }
         Ok(())

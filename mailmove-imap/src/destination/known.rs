@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mailmove_core::model::{FolderId, Keyword, Mark};
+use mailmove_core::model::{FolderId, Keyword, Mark, Naming};
 use tokio::time::Instant;
 
 use super::is_other_epoch;
@@ -21,6 +21,7 @@ pub(super) struct Known(Mutex<State>);
 #[derive(Debug, Default)]
 struct State {
     names: Option<Names>,
+    naming: Option<Naming>,
     folders: HashMap<FolderId, FolderState>,
     synchronising: bool,
 }
@@ -30,6 +31,8 @@ struct FolderState {
     permanent: Option<wire::Flags>,
     /// Keywords that the server took in an APPEND or lists as permanent.
     accepted: HashSet<Keyword>,
+    /// Keywords that the server refused.
+    refused: HashSet<Keyword>,
     confirmed: Option<(u32, Instant)>,
 }
 
@@ -44,6 +47,14 @@ impl Known {
 
     pub(super) fn set_names(&self, names: Names) {
         self.state().names = Some(names);
+    }
+
+    pub(super) fn naming(&self) -> Option<Naming> {
+        self.state().naming.clone()
+    }
+
+    pub(super) fn set_naming(&self, naming: Naming) {
+        self.state().naming = Some(naming);
     }
 
     /// The server was seen to answer BAD to an APPEND: it may not skip the literal after a refusal,
@@ -90,6 +101,23 @@ impl Known {
             .entry(folder.clone())
             .or_default()
             .accepted
+            .extend(keywords);
+    }
+
+    /// The keywords that the folder has refused.
+    pub(super) fn refused(&self, folder: &FolderId) -> HashSet<Keyword> {
+        let state = self.state();
+        let known = state.folders.get(folder);
+        known.map(|known| known.refused.clone()).unwrap_or_default()
+    }
+
+    pub(super) fn refuse(&self, folder: &FolderId, keywords: impl IntoIterator<Item = Keyword>) {
+        let mut state = self.state();
+        state
+            .folders
+            .entry(folder.clone())
+            .or_default()
+            .refused
             .extend(keywords);
     }
 

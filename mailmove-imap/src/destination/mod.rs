@@ -4,6 +4,7 @@ mod append;
 mod create;
 mod known;
 mod look;
+mod names;
 mod prepare;
 mod update;
 
@@ -15,7 +16,8 @@ use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::{Error, Result},
     model::{
-        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Slot,
+        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
+        Slot,
     },
     source::BoxStream,
 };
@@ -37,8 +39,9 @@ use known::Known;
 const SETTLE: Duration = Duration::from_secs(10);
 /// Messages per MULTIAPPEND, which is one transaction at the server.
 const BATCH_ITEMS: usize = 200;
-/// Bytes per MULTIAPPEND. Also what a refusal costs to send again in parts.
-const BATCH_BYTES: u64 = 4 << 20;
+/// Bytes per MULTIAPPEND: what a refusal costs to send again in parts. A few batches per folder are
+/// in memory at once, so this also bounds that.
+const BATCH_BYTES: u64 = 1 << 20;
 
 /// A mailbox on an IMAP server that is filled. Connects when first needed; cheap to make.
 ///
@@ -118,7 +121,15 @@ impl Inner {
     async fn capabilities(&self) -> Result<Capabilities> {
         let mut lease = self.pool.lease(None).await?;
         let names = self.names(&mut lease).await?;
-        let mut out = describe(&lease.server, &names);
+        let naming = match self.known.naming() {
+            Some(naming) => naming,
+            None => {
+                let naming = names::ask(&mut lease, &names).await?;
+                self.known.set_naming(naming.clone());
+                naming
+            }
+        };
+        let mut out = describe(&lease.server, naming);
         out.concurrency = self.pool.access().config.connections();
         Ok(out)
     }
@@ -130,7 +141,7 @@ fn is_atomic(server: &Server) -> bool {
     can.has("MULTIAPPEND") && can.literal_mode() == LiteralMode::Any
 }
 
-fn describe(server: &Server, names: &Names) -> Capabilities {
+fn describe(server: &Server, naming: Naming) -> Capabilities {
     let can = &server.capabilities;
     let mut out = Capabilities::new(match &server.name {
         Some(name) => format!("IMAP ({name})"),
@@ -147,7 +158,7 @@ fn describe(server: &Server, names: &Names) -> Capabilities {
     out.removes = can.has("UIDPLUS");
     out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, is_atomic(server));
     out.max_message = can.append_limit();
-    out.naming = names.naming();
+    out.naming = naming;
     out.settle = SETTLE;
     out
 }

@@ -25,9 +25,14 @@ pub(super) struct Ready {
     pub(super) slot: Slot,
     pub(super) content: Content,
     pub(super) message: AppendMessage,
-    keywords: Vec<Keyword>,
-    /// What is left of its flags, if some were left out.
-    kept: Option<Flags>,
+    /// Its flags as they are sent.
+    flags: Flags,
+    /// Some of its flags were left out.
+    reduced: bool,
+    /// Keywords that this folder never took; they are why it waits for leave.
+    new: Vec<Keyword>,
+    /// It would wait for leave without them too.
+    synchronising: bool,
     altered: Vec<Alteration>,
 }
 
@@ -36,6 +41,8 @@ pub(super) struct Rules<'a> {
     /// PERMANENTFLAGS, if known.
     pub(super) permanent: Option<&'a wire::Flags>,
     pub(super) accepted: HashSet<Keyword>,
+    /// Keywords that the server refused before.
+    pub(super) refused: HashSet<Keyword>,
     pub(super) largest: Option<u64>,
     /// Wait for the server's leave before each literal.
     pub(super) synchronising: bool,
@@ -53,16 +60,19 @@ impl Rules<'_> {
             return Err((slot, Outcome::NotStored(error)));
         }
         let mut altered = Vec::new();
-        let (flags, kept, keywords) = self.flags(&item.flags, &mut altered);
-        // A keyword that this folder never took travels alone first: if the server refuses it,
-        // the message after it was not sent yet.
-        let new = keywords
-            .iter()
-            .any(|keyword| !self.accepted.contains(keyword));
-        self.accepted.extend(keywords.iter().cloned());
+        let (flags, dropped) = self.split(&item.flags);
+        note_dropped(&dropped, &mut altered);
+        // A keyword that this folder never took waits for the server's leave: if it is refused, the
+        // message after it was not sent yet.
+        let keywords = flags.keywords().iter();
+        let new: Vec<Keyword> = keywords
+            .filter(|keyword| !self.accepted.contains(keyword))
+            .cloned()
+            .collect();
+        self.accepted.extend(new.iter().cloned());
         let mut message = AppendMessage::new(item.content.size())
-            .with_flags(flags)
-            .with_synchronizing(new || self.synchronising);
+            .with_flags(wire_flags(&flags))
+            .with_synchronizing(!new.is_empty() || self.synchronising);
         match date(&item) {
             Ok(date) => message = message.with_date(date),
             Err(detail) => {
@@ -73,10 +83,23 @@ impl Rules<'_> {
             slot,
             content: item.content,
             message,
-            keywords,
-            kept,
+            flags,
+            reduced: !dropped.is_empty(),
+            new,
+            synchronising: self.synchronising,
             altered,
         })
+    }
+
+    fn split(&self, wanted: &Flags) -> (Flags, Flags) {
+        let (mut kept, mut dropped) = split(wanted, self.permanent);
+        for keyword in &self.refused {
+            if kept.contains_keyword(keyword) {
+                dropped.insert_keyword(keyword.clone());
+            }
+        }
+        kept = kept.difference(&dropped);
+        (kept, dropped)
     }
 
     fn unsendable(&self, item: &Outgoing) -> Option<Error> {
@@ -104,20 +127,6 @@ impl Rules<'_> {
                 .with_context("limit", limit.to_string()),
         )
     }
-
-    fn flags(
-        &self,
-        wanted: &Flags,
-        altered: &mut Vec<Alteration>,
-    ) -> (FlagSet, Option<Flags>, Vec<Keyword>) {
-        let (kept, dropped) = split(wanted, self.permanent);
-        for name in names(&dropped) {
-            altered.push(Alteration::new(AlterationKind::FlagDropped, name));
-        }
-        let set = wire_flags(&kept);
-        let keywords = kept.keywords().to_vec();
-        (set, (!dropped.is_empty()).then_some(kept), keywords)
-    }
 }
 
 /// What a folder with these permanent flags keeps, and what it does not.
@@ -139,9 +148,11 @@ pub(super) fn split(wanted: &Flags, permanent: Option<&wire::Flags>) -> (Flags, 
     (wanted.difference(&dropped), dropped)
 }
 
-fn names(flags: &Flags) -> impl Iterator<Item = String> + '_ {
-    let system = flags.system().map(|flag| flag.as_str().to_owned());
-    system.chain(flags.keywords().iter().map(ToString::to_string))
+fn note_dropped(dropped: &Flags, altered: &mut Vec<Alteration>) {
+    let system = dropped.system().map(|flag| flag.as_str().to_owned());
+    for name in system.chain(dropped.keywords().iter().map(ToString::to_string)) {
+        altered.push(Alteration::new(AlterationKind::FlagDropped, name));
+    }
 }
 
 /// Flags as commands take them.
@@ -194,18 +205,56 @@ fn date(item: &Outgoing) -> Result<InternalDate, String> {
 impl Ready {
     /// The receipt of this message, stored under that id.
     pub(super) fn receipt(self, id: Option<MessageId>) -> Receipt {
-        let mut receipt = Receipt::new(id).with_altered(self.altered);
-        if let Some(kept) = self.kept {
-            receipt = receipt.with_flags(kept);
+        let receipt = Receipt::new(id).with_altered(self.altered);
+        match self.reduced {
+            true => receipt.with_flags(self.flags),
+            false => receipt,
         }
-        receipt
     }
 
     /// The keywords that travel with it.
     pub(super) fn keywords(&self) -> &[Keyword] {
-        &self.keywords
+        self.flags.keywords()
+    }
+
+    /// Which of its keywords a server may have taken offence at: of those that are new to the
+    /// folder the odd ones, else all of them.
+    pub(super) fn suspects(&self) -> Vec<Keyword> {
+        let odd = |keyword: &&Keyword| {
+            let plain = wire::Keyword::new(keyword.as_str().as_bytes());
+            keyword.as_str().len() > USUAL_KEYWORD || !plain.is_ok_and(|known| known.is_plain())
+        };
+        let odd: Vec<Keyword> = self.new.iter().filter(odd).cloned().collect();
+        if odd.is_empty() {
+            self.new.clone()
+        } else {
+            odd
+        }
+    }
+
+    /// Leaves these keywords out.
+    pub(super) fn leave_out(&mut self, keywords: &[Keyword]) {
+        let mut dropped = Flags::new();
+        for keyword in keywords {
+            if self.flags.contains_keyword(keyword) {
+                dropped.insert_keyword(keyword.clone());
+            }
+        }
+        if dropped.is_empty() {
+            return;
+        }
+        note_dropped(&dropped, &mut self.altered);
+        self.flags = self.flags.difference(&dropped);
+        self.reduced = true;
+        self.new
+            .retain(|keyword| !dropped.contains_keyword(keyword));
+        self.message.flags = wire_flags(&self.flags);
+        self.message.synchronizing = self.synchronising || !self.new.is_empty();
     }
 }
+
+/// Longest keyword that every server seen takes (Dovecot's limit).
+const USUAL_KEYWORD: usize = 50;
 
 #[cfg(test)]
 mod tests {
@@ -217,6 +266,7 @@ mod tests {
         Rules {
             permanent,
             accepted: HashSet::new(),
+            refused: HashSet::from([Keyword::new("bad").unwrap()]),
             largest: Some(10),
             synchronising: false,
         }
@@ -259,6 +309,28 @@ mod tests {
         assert!(waits("Work"));
         assert!(!waits("WORK \\Seen"));
         assert!(waits("Work Home"));
+    }
+
+    #[test]
+    fn refused_keywords_are_left_out_and_said() {
+        let mut rules = rules(None);
+        let mut ready = rules
+            .prepare(Slot::new(0), item("\\Seen BAD odd/one plain"))
+            .unwrap();
+        assert_eq!(ready.message.flags.to_string(), "(\\Seen odd/one plain)");
+        let suspects = ready.suspects();
+        assert_eq!(
+            suspects.iter().map(Keyword::as_str).collect::<Vec<_>>(),
+            ["odd/one"]
+        );
+        ready.leave_out(&suspects);
+        assert!(ready.message.synchronizing);
+        assert_eq!(ready.suspects().len(), 1);
+        ready.leave_out(&ready.suspects());
+        assert!(!ready.message.synchronizing);
+        let receipt = ready.receipt(None);
+        assert_eq!(receipt.flags, Some(Flags::parse("\\Seen")));
+        assert_eq!(receipt.altered.len(), 3);
     }
 
     #[test]

@@ -27,14 +27,18 @@ use crate::{
     pool::Lease,
     session::{self, Mode, Opened},
     wire::{
-        Code, FetchItem, FetchParams, FlagSet, MAX_SET, Response, Status, StatusKind, StoreMode,
-        SystemFlag, Tag, UidSet,
+        Code, Command, EncodeError, Encoder, FetchItem, FetchParams, FlagSet, MAX_SET, Response,
+        Status, StatusKind, StoreMode, SystemFlag, Tag, UidSet,
     },
 };
 
 type Out = generate::Out<(MessageId, Outcome)>;
 
 /// An open folder whose messages are changed.
+///
+/// Servers work on several commands at once and may answer them all at the end, so what comes
+/// untagged belongs to the pipeline as a whole. What is to be seen *after* a change is asked for
+/// when the change is answered.
 struct Updating {
     lease: Lease,
     opened: Opened,
@@ -56,57 +60,56 @@ impl Updating {
         Ok(Self { lease, opened })
     }
 
-    /// The flags that the server shows for each of these messages that exists; sent, not yet read.
-    async fn ask_flags(&mut self, set: &UidSet) -> Result<Tag> {
-        let items = [FetchItem::Uid, FetchItem::Flags];
+    /// Sends a command.
+    async fn send(
+        &mut self,
+        command: impl FnOnce(Encoder, Tag) -> Result<Command, EncodeError>,
+    ) -> Result<Tag> {
         let tag = self.lease.connection.tag();
-        let command =
-            self.lease
-                .connection
-                .encoder()
-                .uid_fetch(tag, set, &items, FetchParams::default());
-        self.lease
-            .connection
-            .send(command.map_err(session::encode)?)
-            .await?;
+        let command = command(self.lease.connection.encoder(), tag).map_err(session::encode)?;
+        self.lease.connection.send(command).await?;
         Ok(tag)
+    }
+
+    /// Waits for the answers to these; what comes untagged meanwhile goes to `note`.
+    async fn finish(
+        &mut self,
+        tags: &[Tag],
+        mut note: impl FnMut(Response) + Send,
+    ) -> Result<Vec<Status>> {
+        let mut answers = Vec::with_capacity(tags.len());
+        for tag in tags {
+            answers.push(self.lease.connection.complete(*tag, &mut note).await?);
+        }
+        Ok(answers)
+    }
+
+    /// The flags that the server shows for each of these messages that exists.
+    async fn flags(&mut self, set: &UidSet) -> Result<HashMap<u32, Flags>> {
+        let items = [FetchItem::Uid, FetchItem::Flags];
+        let mut shown = HashMap::new();
+        for part in set.split(MAX_SET) {
+            let tag = self
+                .send(|encoder, tag| encoder.uid_fetch(tag, &part, &items, FetchParams::default()))
+                .await?;
+            let note = |response| {
+                if let Response::Fetch(fetch) = response
+                    && let (Some(uid), Some(flags)) = (fetch.uid, &fetch.flags)
+                {
+                    shown.insert(uid, core_flags(flags));
+                }
+            };
+            let answers = self.finish(&[tag], note).await?;
+            if let Some(refused) = answers.iter().find(|answer| answer.kind != StatusKind::Ok) {
+                return Err(error::refused(Doing::folder("FETCH"), refused));
+            }
+        }
+        Ok(shown)
     }
 
     async fn store(&mut self, set: &UidSet, mode: StoreMode, flags: &FlagSet) -> Result<Tag> {
-        let tag = self.lease.connection.tag();
-        let command = self
-            .lease
-            .connection
-            .encoder()
-            .uid_store(tag, set, mode, flags, true, None);
-        self.lease
-            .connection
-            .send(command.map_err(session::encode)?)
-            .await?;
-        Ok(tag)
-    }
-
-    async fn finish(&mut self, tag: Tag) -> Result<(Status, HashMap<u32, Flags>)> {
-        let mut shown = HashMap::new();
-        let note = |response| {
-            if let Response::Fetch(fetch) = response
-                && let (Some(uid), Some(flags)) = (fetch.uid, &fetch.flags)
-            {
-                shown.insert(uid, core_flags(flags));
-            }
-        };
-        let status = self.lease.connection.complete(tag, note).await?;
-        Ok((status, shown))
-    }
-
-    async fn expunge(&mut self, set: &UidSet) -> Result<Tag> {
-        let tag = self.lease.connection.tag();
-        let command = self.lease.connection.encoder().uid_expunge(tag, set);
-        self.lease
-            .connection
-            .send(command.map_err(session::encode)?)
-            .await?;
-        Ok(tag)
+        self.send(|encoder, tag| encoder.uid_store(tag, set, mode, flags, true, None))
+            .await
     }
 }
 
@@ -211,25 +214,19 @@ impl Group {
     async fn try_apply(&self, updating: &mut Updating) -> Result<Vec<(MessageId, Outcome)>> {
         let set: UidSet = self.members.iter().map(|(uid, _)| *uid).collect();
         let (add, remove) = (wire_flags(&self.add), wire_flags(&self.remove));
-        let mut shown = HashMap::new();
-        let mut refusal = None;
+        let mut tags = Vec::new();
         for part in set.split(MAX_SET) {
-            let mut stores = Vec::new();
             if !add.is_empty() {
-                stores.push(updating.store(&part, StoreMode::Add, &add).await?);
+                tags.push(updating.store(&part, StoreMode::Add, &add).await?);
             }
             if !remove.is_empty() {
-                stores.push(updating.store(&part, StoreMode::Remove, &remove).await?);
+                tags.push(updating.store(&part, StoreMode::Remove, &remove).await?);
             }
-            let look = updating.ask_flags(&part).await?;
-            for tag in stores {
-                let (status, _) = updating.finish(tag).await?;
-                if status.kind != StatusKind::Ok {
-                    refusal = Some(error::refused(Doing::message("STORE"), &status));
-                }
-            }
-            shown.extend(updating.finish(look).await?.1);
         }
+        let answers = updating.finish(&tags, |_| {}).await?;
+        let refused = answers.iter().find(|answer| answer.kind != StatusKind::Ok);
+        let refusal = refused.map(|answer| error::refused(Doing::message("STORE"), answer));
+        let shown = updating.flags(&set).await?;
         let members = self.members.iter();
         Ok(members
             .map(|(uid, id)| {
@@ -342,36 +339,26 @@ impl Moved {
     async fn part(&mut self, updating: &mut Updating, set: &UidSet, to: &FolderId) -> Result<()> {
         let name = session::mailbox(to)?;
         let moves = updating.lease.can().has("MOVE");
-        let look = updating.ask_flags(set).await?;
-        let tag = updating.lease.connection.tag();
-        let encoder = updating.lease.connection.encoder();
-        let command = if moves {
-            encoder.uid_move(tag, set, &name)
-        } else {
-            encoder.uid_copy(tag, set, &name)
-        };
-        updating
-            .lease
-            .connection
-            .send(command.map_err(session::encode)?)
-            .await?;
-        self.there
-            .extend(updating.finish(look).await?.1.into_keys());
-        let mut copied = Vec::new();
-        let status = updating
-            .lease
-            .connection
-            .complete(tag, |response| {
-                // MOVE names the new UIDs before it removes the old ones (RFC 6851 §4.3).
-                if let Response::Status(status) = response {
-                    copied.extend(copy_uid(&status, set));
-                }
+        self.there.extend(updating.flags(set).await?.into_keys());
+        let tag = updating
+            .send(|encoder, tag| match moves {
+                true => encoder.uid_move(tag, set, &name),
+                false => encoder.uid_copy(tag, set, &name),
             })
             .await?;
-        copied.extend(copy_uid(&status, set));
-        if status.kind != StatusKind::Ok {
-            let doing = Doing::message(if moves { "MOVE" } else { "COPY" });
-            self.refusal = Some(error::refused(doing, &status));
+        let mut copied = Vec::new();
+        let note = |response| {
+            // MOVE names the new UIDs before it removes the old ones (RFC 6851 §4.3).
+            if let Response::Status(status) = response {
+                copied.extend(copy_uid(&status, set));
+            }
+        };
+        for status in updating.finish(&[tag], note).await? {
+            copied.extend(copy_uid(&status, set));
+            if status.kind != StatusKind::Ok {
+                let doing = Doing::message(if moves { "MOVE" } else { "COPY" });
+                self.refusal = Some(error::refused(doing, &status));
+            }
         }
         let old: UidSet = copied.iter().map(|(uid, _)| *uid).collect();
         self.new.extend(copied);
@@ -446,11 +433,7 @@ pub(super) async fn remove(inner: &Arc<Inner>, folder: &FolderId, ids: Vec<Messa
         }
         let uids = known_uids(&ids, updating.opened.validity, folder)?;
         let set: UidSet = uids.iter().copied().collect();
-        let mut there = HashSet::new();
-        for part in set.split(MAX_SET) {
-            let look = updating.ask_flags(&part).await?;
-            there.extend(updating.finish(look).await?.1.into_keys());
-        }
+        let there: HashSet<u32> = updating.flags(&set).await?.into_keys().collect();
         Ok((updating, uids, there))
     };
     let (mut updating, uids, there) = match begun.await {
@@ -488,27 +471,25 @@ pub(super) async fn remove(inner: &Arc<Inner>, folder: &FolderId, ids: Vec<Messa
 async fn remove_set(updating: &mut Updating, set: &UidSet) -> Result<HashSet<u32>> {
     let mut deleted = FlagSet::new();
     deleted.insert(SystemFlag::Deleted);
-    let mut left = HashSet::new();
+    let mut tags = Vec::new();
     for part in set.split(MAX_SET) {
-        let store = updating.store(&part, StoreMode::Add, &deleted).await?;
-        let expunge = updating.expunge(&part).await?;
-        let look = updating.ask_flags(&part).await?;
-        updating.finish(store).await?;
-        updating.finish(expunge).await?;
-        let (status, shown) = updating.finish(look).await?;
-        // Without an answer nothing is known to be gone.
-        if status.kind != StatusKind::Ok && shown.is_empty() {
-            left.extend(part.iter());
-        }
-        left.extend(shown.into_keys());
+        tags.push(updating.store(&part, StoreMode::Add, &deleted).await?);
+        tags.push(
+            updating
+                .send(|encoder, tag| encoder.uid_expunge(tag, &part))
+                .await?,
+        );
     }
+    updating.finish(&tags, |_| {}).await?;
+    let left: HashSet<u32> = updating.flags(set).await?.into_keys().collect();
     if !left.is_empty() {
         // Not to be expunged by the next client that tidies up.
         let set: UidSet = left.iter().copied().collect();
+        let mut tags = Vec::new();
         for part in set.split(MAX_SET) {
-            let store = updating.store(&part, StoreMode::Remove, &deleted).await?;
-            updating.finish(store).await?;
+            tags.push(updating.store(&part, StoreMode::Remove, &deleted).await?);
         }
+        updating.finish(&tags, |_| {}).await?;
     }
     Ok(left)
 }

@@ -49,7 +49,10 @@ impl Client {
         let stream = TcpStream::connect(("127.0.0.1", port))?;
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(Duration::from_secs(60)))?;
-        let mut client = Self { stream: BufReader::new(stream), tag: 0 };
+        let mut client = Self {
+            stream: BufReader::new(stream),
+            tag: 0,
+        };
         client.response()?;
         client.ok(&format!("LOGIN {user} {password}"))?;
         Ok(client)
@@ -62,7 +65,9 @@ impl Client {
             if self.stream.read_until(b'\n', &mut out)? == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            let Some(len) = announced(&out) else { return Ok(out) };
+            let Some(len) = announced(&out) else {
+                return Ok(out);
+            };
             let at = out.len();
             out.resize(at + len, 0);
             self.stream.read_exact(&mut out[at..])?;
@@ -72,7 +77,9 @@ impl Client {
     fn send(&mut self, line: &str) -> io::Result<String> {
         self.tag += 1;
         let tag = format!("B{}", self.tag);
-        self.stream.get_mut().write_all(format!("{tag} {line}\r\n").as_bytes())?;
+        self.stream
+            .get_mut()
+            .write_all(format!("{tag} {line}\r\n").as_bytes())?;
         Ok(tag)
     }
 
@@ -129,19 +136,26 @@ impl Client {
 
     pub(crate) fn list(&mut self) -> Result<Vec<Listed>, BoxError> {
         let lines = self.ok("LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE)")?;
-        lines.iter().map(|line| listed(line).ok_or_else(|| unreadable(line))).collect()
+        lines
+            .iter()
+            .map(|line| listed(line).ok_or_else(|| unreadable(line)))
+            .collect()
     }
 
     /// The messages of the mailbox that is open.
     pub(crate) fn fetch_all(&mut self) -> Result<Vec<Fetched>, BoxError> {
         let lines = self.ok("UID FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])")?;
         let fetches = lines.iter().filter(|line| contains(line, b" FETCH ("));
-        fetches.map(|line| fetched(line).ok_or_else(|| unreadable(line))).collect()
+        fetches
+            .map(|line| fetched(line).ok_or_else(|| unreadable(line)))
+            .collect()
     }
 }
 
 fn contains(line: &[u8], what: &[u8]) -> bool {
-    line.windows(what.len()).take(40).any(|window| window == what)
+    line.windows(what.len())
+        .take(40)
+        .any(|window| window == what)
 }
 
 fn unreadable(line: &[u8]) -> BoxError {
@@ -156,17 +170,26 @@ fn announced(line: &[u8]) -> Option<usize> {
 }
 
 fn listed(line: &[u8]) -> Option<Listed> {
-    let text = std::str::from_utf8(line).ok()?.trim_end().strip_prefix("* LIST (")?;
+    let text = std::str::from_utf8(line)
+        .ok()?
+        .trim_end()
+        .strip_prefix("* LIST (")?;
     let (attributes, rest) = text.split_once(") ")?;
     let (_, name) = rest.split_once(' ')?;
     let name = match name.split_once("}\r\n") {
         Some((_, literal)) => literal.to_owned(),
-        None => match name.strip_prefix('"').and_then(|name| name.strip_suffix('"')) {
+        None => match name
+            .strip_prefix('"')
+            .and_then(|name| name.strip_suffix('"'))
+        {
             Some(quoted) => unescape(quoted),
             None => name.to_owned(),
         },
     };
-    Some(Listed { attributes: attributes.to_owned(), name })
+    Some(Listed {
+        attributes: attributes.to_owned(),
+        name,
+    })
 }
 
 fn unescape(quoted: &str) -> String {
@@ -186,7 +209,9 @@ fn fetched(line: &[u8]) -> Option<Fetched> {
         Some(rest.split_once(end)?.0)
     };
     let len: usize = head.rsplit_once('{')?.1.parse().ok()?;
-    let flags = between("FLAGS (", ')')?.split(' ').filter(|flag| *flag != "\\Recent");
+    let flags = between("FLAGS (", ')')?
+        .split(' ')
+        .filter(|flag| *flag != "\\Recent");
     Some(Fetched {
         uid: between("UID ", ' ')?.parse().ok()?,
         flags: flags.collect::<Vec<_>>().join(" "),
@@ -197,7 +222,10 @@ fn fetched(line: &[u8]) -> Option<Fetched> {
 
 /// A mailbox name as an argument, in modified UTF-7 (RFC 3501 §5.1.3).
 pub(crate) fn quoted(name: &str) -> String {
-    format!("\"{}\"", encode(name).replace('\\', "\\\\").replace('"', "\\\""))
+    format!(
+        "\"{}\"",
+        encode(name).replace('\\', "\\\\").replace('"', "\\\"")
+    )
 }
 
 fn encode(name: &str) -> String {
@@ -215,7 +243,11 @@ fn encode(name: &str) -> String {
             out.push(c);
             out += if c == '&' { "-" } else { "" };
         } else {
-            shifted.extend(c.encode_utf16(&mut [0; 2]).iter().flat_map(|unit| unit.to_be_bytes()));
+            shifted.extend(
+                c.encode_utf16(&mut [0; 2])
+                    .iter()
+                    .flat_map(|unit| unit.to_be_bytes()),
+            );
         }
     }
     close(&mut shifted, &mut out);
@@ -232,8 +264,10 @@ pub(crate) fn decode(wire: &str) -> Option<String> {
             out.push('&');
         } else {
             let bytes = BASE64.decode(shifted).ok()?;
-            let units: Vec<u16> =
-                bytes.chunks_exact(2).map(|pair| u16::from_be_bytes([pair[0], pair[1]])).collect();
+            let units: Vec<u16> = bytes
+                .chunks_exact(2)
+                .map(|pair| u16::from_be_bytes([pair[0], pair[1]]))
+                .collect();
             out += &String::from_utf16(&units).ok()?;
         }
         rest = tail;
@@ -247,7 +281,9 @@ fn date(moment: Timestamp) -> String {
     let sign = if offset < 0 { '-' } else { '+' };
     let (hours, minutes) = (offset.abs() / 60, offset.abs() % 60);
     let month = MONTHS[usize::from(month) - 1];
-    format!("{day:02}-{month}-{year:04} {hour:02}:{minute:02}:{second:02} {sign}{hours:02}{minutes:02}")
+    format!(
+        "{day:02}-{month}-{year:04} {hour:02}:{minute:02}:{second:02} {sign}{hours:02}{minutes:02}"
+    )
 }
 
 fn read_date(text: &str) -> Option<Timestamp> {
@@ -256,9 +292,18 @@ fn read_date(text: &str) -> Option<Timestamp> {
     let mut parts = day.split('-');
     let (day, month, year) = (parts.next()?, parts.next()?, parts.next()?);
     let month = MONTHS.iter().position(|name| *name == month)? + 1;
-    let midnight = Timestamp::from_date(year.parse().ok()?, u8::try_from(month).ok()?, day.parse().ok()?)?;
-    let clock: Vec<i64> = time.split(':').map(|part| part.parse().ok()).collect::<Option<_>>()?;
-    let [hour, minute, second] = clock[..] else { return None };
+    let midnight = Timestamp::from_date(
+        year.parse().ok()?,
+        u8::try_from(month).ok()?,
+        day.parse().ok()?,
+    )?;
+    let clock: Vec<i64> = time
+        .split(':')
+        .map(|part| part.parse().ok())
+        .collect::<Option<_>>()?;
+    let [hour, minute, second] = clock[..] else {
+        return None;
+    };
     let zone: i16 = zone.parse().ok()?;
     let offset = zone / 100 * 60 + zone % 100;
     let local = midnight.seconds() + hour * 3600 + minute * 60 + second;

@@ -10,6 +10,7 @@
 mod append;
 mod faults;
 mod folders;
+mod keywords;
 mod look;
 mod support;
 mod update;

@@ -204,3 +204,29 @@ async fn flags_stay_behind_when_asked() {
     assert!(flagged(world.from()) > 0);
     assert_eq!(flagged(world.to()), 0);
 }
+
+#[tokio::test]
+async fn the_demo_needs_nothing_and_ends_equal() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut command = crate::support::program(&["demo", "--messages", "200"]);
+    command.env("TMPDIR", directory.path());
+    let demo = run(command).await;
+    demo.succeeds();
+    for text in [
+        "ledger closed: 250 found",
+        "both servers hold the same",
+        "5 moved",
+        ".sqlite3",
+    ] {
+        assert!(demo.stdout.contains(text), "no {text:?} in {demo:#?}");
+    }
+    let mut command = crate::support::program(&["demo", "--messages", "200", "--json"]);
+    command.env("TMPDIR", directory.path());
+    let lines = run(command).await.lines();
+    let reports: Vec<_> = lines
+        .iter()
+        .filter(|line| line["event"] == "report")
+        .collect();
+    assert_eq!(reports.len(), 2);
+    assert_eq!(lines.last().unwrap()["equal"], true);
+}

@@ -117,8 +117,8 @@ impl World {
         let folders = others.into_iter().chain([sent]).collect();
         Corpus::new(5)
             .with_folders(folders)
-            .with_median(1500)
-            .with_largest(20_000)
+            .with_median(800)
+            .with_largest(4_000)
             .with_special(0)
             .fill(&self.from(), messages)
             .unwrap();

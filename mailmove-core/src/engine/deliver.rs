@@ -7,13 +7,13 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     Engine,
     decide::{Next, after_refusal},
     flags,
-    lane::Lane,
+    lane::{Lane, joined},
     produce::{Batch, Work},
     retry::Backoff,
     settle::{self, Verdict},
@@ -97,6 +97,7 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
         ahead: Vec::new(),
+        committing: None,
     };
     let mut ended = Ok(());
     while let Some(recorded) = batches.recv().await {
@@ -112,7 +113,9 @@ pub(super) async fn send(
             engine.ledger.commit(recorded.abandon()).await?;
         }
     }
+    let committed = sender.committed().await;
     ended?;
+    committed?;
     engine.check_stop()?;
     sender.dates(lane).await
 }
@@ -122,6 +125,8 @@ struct Sender {
     backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
     ahead: Vec<ItemRow>,
+    /// What came of the batch before, on its way into the ledger.
+    committing: Option<JoinHandle<Result<()>>>,
 }
 
 /// Most messages with a date ahead that are looked at; more of them are a wrong clock.
@@ -147,24 +152,43 @@ impl Sender {
         if batch.flags.is_empty() {
             records.extend(cursor.take().map(|cursor| advance(lane, cursor)));
         }
-        self.engine.ledger.commit(records).await?;
+        // The next batch goes out while this is being made durable. Until it is, the intent stands.
+        self.committed().await?;
+        let ledger = Arc::clone(&self.engine.ledger);
+        self.committing = Some(tokio::spawn(async move { ledger.commit(records).await }));
         self.report(lane, &done, progress);
         if let Some(error) = stopped {
+            self.committed().await?;
             return Err(error);
         }
         self.read_back(lane, &done).await?;
-        let later = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
-        let is_ahead = |row: &&ItemRow| {
-            row.state == ItemState::Copied && row.received.is_some_and(|at| at.seconds() > later)
-        };
-        let room = AHEAD_MOST.saturating_sub(self.ahead.len());
-        self.ahead
-            .extend(done.iter().filter(is_ahead).take(room).cloned());
-        self.flags(batch.flags).await?;
+        self.note_dates_ahead(&done);
+        if !batch.flags.is_empty() {
+            self.committed().await?;
+            self.flags(batch.flags).await?;
+        }
         match cursor {
             Some(cursor) => self.engine.ledger.commit(vec![advance(lane, cursor)]).await,
             None => Ok(()),
         }
+    }
+
+    /// Waits until the batch before is recorded: its claims count from now on.
+    async fn committed(&mut self) -> Result<()> {
+        match self.committing.take() {
+            Some(task) => joined(task.await)?,
+            None => Ok(()),
+        }
+    }
+
+    fn note_dates_ahead(&mut self, done: &[ItemRow]) {
+        let now = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
+        let is_ahead = |row: &&ItemRow| {
+            row.state == ItemState::Copied && row.received.is_some_and(|at| at.seconds() > now)
+        };
+        let room = AHEAD_MOST.saturating_sub(self.ahead.len());
+        self.ahead
+            .extend(done.iter().filter(is_ahead).take(room).cloned());
     }
 
     /// Sends messages until each of them has an end, or something ends the folder: then the rest
@@ -335,6 +359,8 @@ impl Sender {
         unknown: Vec<Work>,
         done: &mut Vec<ItemRow>,
     ) -> Result<Vec<Work>> {
+        // What is not claimed yet by the batch before must not be taken for these.
+        self.committed().await?;
         let rows: Vec<ItemRow> = unknown.iter().map(|work| work.row.clone()).collect();
         let from = self.engine.now_ms();
         let settled = settle::settle(&self.engine, lane, &intent.mark, rows, from).await?;

@@ -128,7 +128,7 @@ impl Drop for Abort {
     }
 }
 
-fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T> {
+pub(super) fn joined<T>(result: Result<T, tokio::task::JoinError>) -> Result<T> {
     result.map_err(|error| {
         Error::new(ErrorKind::Bug, "a task of the engine ended").with_source(error)
     })

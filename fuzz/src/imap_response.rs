@@ -61,7 +61,6 @@ fn typed(response: &Response) {
     match response {
         Response::List(entry) | Response::Lsub(entry) => {
             let _ = (entry.is_selectable(), entry.special_uses().count());
-            assert!(!entry.has(""), "an attribute without a name");
         }
         Response::Capability(names) | Response::Enabled(names) => capabilities(names),
         Response::Flags(flags) => {

@@ -49,6 +49,12 @@ pub fn check(data: &[u8]) {
     parts_are_the_same(mail, &back);
 }
 
+/// Reads what is in files.
+static RUNTIME: LazyLock<tokio::runtime::Runtime> = LazyLock::new(|| {
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    builder.build().expect("a runtime")
+});
+
 /// A spool with the directory that its files are in.
 static MEMORY: LazyLock<(Spool, tempfile::TempDir)> = LazyLock::new(|| spool(64 << 20));
 static FILES: LazyLock<(Spool, tempfile::TempDir)> = LazyLock::new(|| spool(0));
@@ -73,12 +79,9 @@ fn taken_in(spool: &Spool, mail: &[u8], step: usize) -> Content {
 }
 
 fn pieces(content: &Content) -> Vec<Bytes> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .build()
-        .expect("a runtime");
     let mut reader = content.reader();
     let mut pieces = Vec::new();
-    while let Some(piece) = runtime.block_on(reader.next()).expect("readable") {
+    while let Some(piece) = RUNTIME.block_on(reader.next()).expect("readable") {
         pieces.push(piece);
     }
     pieces

@@ -9,6 +9,9 @@ use super::lex::number_u32;
 pub struct UidRange {
     start: u32,
     end: u32,
+    /// Written with `*` at its end, which also names the last message if its UID is lower. Never
+    /// so by chance: 4294967295 is a UID like others.
+    open: bool,
 }
 
 impl UidRange {
@@ -23,7 +26,11 @@ impl UidRange {
         if start == 0 {
             None
         } else {
-            Some(Self { start, end })
+            Some(Self {
+                start,
+                end,
+                open: false,
+            })
         }
     }
 
@@ -56,11 +63,11 @@ impl UidRange {
     }
 }
 
-/// Writes `7`, `7:9`, or `7:*` for a range up to the last possible UID.
+/// Writes `7`, `7:9`, or `7:*` for a range made by [`UidSet::from_start`].
 impl fmt::Display for UidRange {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match (self.start, self.end) {
-            (start, u32::MAX) => write!(f, "{start}:*"),
+            (start, _) if self.open => write!(f, "{start}:*"),
             (start, end) if start == end => write!(f, "{start}"),
             (start, end) => write!(f, "{start}:{end}"),
         }
@@ -101,6 +108,7 @@ impl UidSet {
             ranges: vec![UidRange {
                 start: start.max(1),
                 end: u32::MAX,
+                open: true,
             }],
         }
     }
@@ -183,7 +191,7 @@ impl UidSet {
 fn range_len(range: UidRange) -> usize {
     let digits = |number: u32| number.checked_ilog10().unwrap_or(0) as usize + 1;
     match (range.start, range.end) {
-        (start, u32::MAX) => digits(start) + 2,
+        (start, _) if range.open => digits(start) + 2,
         (start, end) if start == end => digits(start),
         (start, end) => digits(start) + 1 + digits(end),
     }

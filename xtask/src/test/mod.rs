@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, run: Check) -> Step {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const STEPS: [Step; 16] = [
+const STEPS: [Step; 17] = [
     step("fmt", true, steps::fmt),
     step("paths", true, crate::checks::paths::check),
     step("clippy", true, steps::clippy),
@@ -47,6 +47,7 @@ const STEPS: [Step; 16] = [
     step("tests", true, steps::tests),
     step("doc-tests", true, steps::doc_tests),
     step("docs", true, steps::docs),
+    step("fuzz", false, steps::fuzz),
     step("package", false, steps::package),
 ];
 

@@ -1,7 +1,7 @@
 //! The steps that run cargo.
 
 use super::{Context, Outcome};
-use crate::process::cargo;
+use crate::process::{self, cargo};
 use crate::servers::{self, Lifetime, Servers};
 use crate::{Result, workspace};
 
@@ -147,6 +147,31 @@ pub(super) fn docs(context: &mut Context) -> Result<Outcome> {
     command.args(["doc", "--workspace", "--no-deps", "--locked"]);
     context.run("docs", command.env("RUSTDOCFLAGS", "-D warnings"))?;
     Ok(Outcome::Passed(String::new()))
+}
+
+/// The fuzz targets' own workspace: their checks over the seeds, and the targets themselves where a
+/// C++ compiler can build the fuzzer.
+pub(super) fn fuzz(context: &mut Context) -> Result<Outcome> {
+    let manifest = workspace::root()?.join("fuzz/Cargo.toml");
+    let target = workspace::target()?;
+    let run = |log: &str, args: &[&str], rest: &[&str]| {
+        let mut command = cargo();
+        command.args(args).arg("--manifest-path").arg(&manifest);
+        // With the same profile, most dependencies are built already.
+        command.args(rest).env("CARGO_TARGET_DIR", &target);
+        context.run(log, &mut command)
+    };
+    run("fuzz-fmt", &["fmt"], &["--check"])?;
+    let checks = ["--locked", "--no-default-features"];
+    let lints = ["--all-targets", "--", "-D", "warnings"];
+    run("fuzz-clippy", &["clippy"], &[&checks[..], &lints].concat())?;
+    let seeds = count(&run("fuzz", &["test"], &checks)?);
+    if process::find("c++").is_none() {
+        let note = format!("{seeds}; targets NOT CHECKED, since there is no C++ compiler");
+        return Ok(Outcome::Passed(note));
+    }
+    run("fuzz-targets", &["check"], &["--locked", "--bins"])?;
+    Ok(Outcome::Passed(format!("{seeds}, targets compile")))
 }
 
 /// What would be uploaded builds from its own files.

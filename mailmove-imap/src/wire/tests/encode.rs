@@ -459,6 +459,21 @@ fn sets_are_compressed_and_split() {
     assert_eq!(set("9:7").to_string(), "7:9");
 }
 
+/// `*` is the last message whatever its UID: to expunge or move that would hit another one.
+#[test]
+fn the_highest_possible_uid_is_not_the_last_message() {
+    for (uids, text) in [
+        (vec![u32::MAX], "4294967295"),
+        (vec![3, u32::MAX - 1, u32::MAX], "3,4294967294:4294967295"),
+    ] {
+        let uids: UidSet = uids.into_iter().collect();
+        assert_eq!(uids.to_string(), text);
+        assert_eq!(uids.text_len(), text.len());
+        assert_eq!(uids, set(text));
+    }
+    assert_eq!(UidSet::from_start(u32::MAX).to_string(), "4294967295:*");
+}
+
 #[test]
 fn tags() {
     for number in [0, 1, 42, u32::MAX] {

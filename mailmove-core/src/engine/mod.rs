@@ -63,6 +63,8 @@ pub(crate) struct Engine {
     edges: Edges,
     stop: Stop,
     pass: u32,
+    /// When this process took the job over, in milliseconds since 1970: whoever had it is dead.
+    begun: u64,
     next_batch: AtomicU64,
     notes: Mutex<Notes>,
 }
@@ -120,6 +122,7 @@ impl Engine {
             edges: migration.edges.clone(),
             stop: migration.stop.clone(),
             pass,
+            begun: u64::try_from(migration.edges.clock.now().as_millis()).unwrap_or(0),
             next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
             notes: Mutex::new(Notes {
                 keeps_bytes,

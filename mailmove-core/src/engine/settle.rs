@@ -196,8 +196,7 @@ pub(super) async fn open_intents(engine: &Arc<Engine>, lane: &Lane) -> Result<()
             .filter(|(_, known)| known.as_ref().is_none_or(|row| !row.state.is_final()))
             .map(|(row, _)| row)
             .collect();
-        // The earlier run may have died only now: doubt begins with this look.
-        let settled = settle(engine, lane, &intent.mark, open, engine.now_ms()).await?;
+        let settled = settle(engine, lane, &intent.mark, open, engine.begun).await?;
         let mut records = Vec::with_capacity(settled.len() + 1);
         for (mut row, verdict) in settled {
             if verdict != Verdict::Found {

@@ -12,7 +12,10 @@ use mailmove_core::{
     model::FolderId,
 };
 use rustls::ClientConfig;
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::{
+    sync::{Notify, OwnedSemaphorePermit, Semaphore},
+    time::Instant,
+};
 
 use crate::{
     config::Access,
@@ -25,6 +28,9 @@ use crate::{
 const RESTED: Duration = Duration::from_secs(120);
 /// How long it may take to answer that.
 const PING: Duration = Duration::from_secs(10);
+/// After so long a place that the server refused is tried again: it may have been busy, or going
+/// down, and not at its limit.
+const REFUSED: Duration = Duration::from_secs(300);
 
 #[derive(Debug)]
 pub(crate) struct Pool {
@@ -41,6 +47,9 @@ struct State {
     idle: Vec<Session>,
     /// Open connections, idle ones included.
     open: usize,
+    /// Places given up, and when the last one was given up or tried again.
+    given_up: usize,
+    changed: Option<Instant>,
     /// The last login was refused: whoever gives the credentials is told so.
     refused: bool,
     server: Option<Arc<Server>>,
@@ -82,6 +91,7 @@ impl Pool {
     /// If a new one is needed and can't be opened.
     pub(crate) async fn lease(self: &Arc<Self>, folder: Option<&FolderId>) -> Result<Lease> {
         loop {
+            self.try_given_up();
             let slot = Arc::clone(&self.slots)
                 .acquire_owned()
                 .await
@@ -89,6 +99,10 @@ impl Pool {
             let Some(session) = self.session(folder).await? else {
                 // The server takes no more connections than are open: make do with these.
                 slot.forget();
+                let mut state = self.state();
+                state.given_up += 1;
+                state.changed = Some(Instant::now());
+                drop(state);
                 tracing::info!("the server allows fewer connections than configured");
                 continue;
             };
@@ -97,6 +111,19 @@ impl Pool {
                 pool: Arc::clone(self),
                 _slot: slot,
             });
+        }
+    }
+
+    /// Opens one of the given-up places again when it is time.
+    fn try_given_up(&self) {
+        let mut state = self.state();
+        let due = state
+            .changed
+            .is_some_and(|changed| changed.elapsed() >= REFUSED);
+        if due && state.given_up > 0 {
+            state.given_up -= 1;
+            state.changed = Some(Instant::now());
+            self.slots.add_permits(1);
         }
     }
 

@@ -401,3 +401,70 @@ async fn no_socket_goes_where_the_policy_forbids_it() {
     assert_eq!(failure(&destination).await.kind(), ErrorKind::Denied);
     assert_eq!(server.counters().connections, 0);
 }
+
+/// Moves tokio's clock on, without letting anything wait for it.
+async fn later(seconds: u64) {
+    tokio::time::pause();
+    tokio::time::advance(Duration::from_secs(seconds)).await;
+    tokio::time::resume();
+}
+
+#[tokio::test]
+async fn a_connection_that_rested_is_asked_whether_it_lives() {
+    let server = server(|server| server).await;
+    let destination = open(config(&server, Security::Plain).with_connections(1));
+    destination.folders().await.unwrap();
+    destination.folders().await.unwrap();
+    assert_eq!(server.counters().command("NOOP"), 0);
+    later(200).await;
+    destination.folders().await.unwrap();
+    assert_eq!(
+        (
+            server.counters().command("NOOP"),
+            server.counters().connections
+        ),
+        (1, 1)
+    );
+    // One that died meanwhile is replaced, and nobody hears of it.
+    server.faults().arm("NOOP", 1, Action::Close);
+    later(200).await;
+    destination.folders().await.unwrap();
+    assert_eq!(server.counters().connections, 2);
+}
+
+#[tokio::test]
+async fn a_place_that_was_refused_is_tried_again_later() {
+    let server = server(|server| server).await;
+    let destination = Arc::new(open(config(&server, Security::Plain).with_connections(2)));
+    destination.folders().await.unwrap();
+    // One request holds the first connection, while another one looks for a second.
+    let both = async || {
+        let struck = server.faults().struck();
+        server.faults().arm("STATUS", 1, Action::Hold);
+        let ask = || {
+            let destination = Arc::clone(&destination);
+            let inbox = mailmove_core::model::FolderId::new("INBOX");
+            tokio::spawn(async move { destination.mark(&inbox).await })
+        };
+        let first = ask();
+        while server.faults().struck() == struck {
+            tokio::task::yield_now().await;
+        }
+        let before = server.counters().connections;
+        let second = ask();
+        while server.counters().connections == before {
+            tokio::task::yield_now().await;
+        }
+        server.faults().release();
+        first.await.unwrap().unwrap();
+        second.await.unwrap().unwrap();
+    };
+    server.faults().arm_connection(1, Action::Close);
+    both().await;
+    assert_eq!(server.counters().command("AUTHENTICATE"), 1);
+    later(400).await;
+    // Without a second connection it would never end.
+    let tried = tokio::time::timeout(Duration::from_secs(30), both()).await;
+    assert!(tried.is_ok(), "a second connection is not tried again");
+    assert_eq!(server.counters().command("AUTHENTICATE"), 2);
+}

@@ -1,6 +1,7 @@
 //! IMAP as a destination.
 
 mod append;
+mod begin;
 mod create;
 mod known;
 mod look;

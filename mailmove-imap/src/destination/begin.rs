@@ -1,0 +1,73 @@
+//! What has to be known before an append.
+
+use std::sync::Arc;
+
+use mailmove_core::{
+    destination::Outgoing,
+    error::{Error, ErrorKind, Result},
+    model::{FolderId, Mark},
+};
+
+use super::{BATCH_ITEMS, Inner, is_other_epoch, prepare::needs_permanent};
+use crate::{
+    error, folders,
+    pool::Lease,
+    session::{self, Mode},
+    wire::MailboxName,
+};
+
+/// What has to be known before anything is sent. Whatever fails here, nothing was stored.
+pub(super) async fn begin(
+    inner: &Arc<Inner>,
+    folder: &FolderId,
+    mark: &Mark,
+    items: &[Outgoing],
+) -> Result<(Lease, MailboxName)> {
+    if items.len() > BATCH_ITEMS {
+        return Err(Error::new(
+            ErrorKind::Bug,
+            "a batch has more messages than were offered to take",
+        )
+        .with_context("messages", items.len().to_string()));
+    }
+    let name = session::mailbox(folder)?;
+    let mut lease = inner.pool.lease(None).await?;
+    if needs_permanent(items) && inner.known.permanent(folder).is_none() {
+        let opened = lease
+            .open_folder(folder, Mode::Write, &Default::default(), |_| {})
+            .await?;
+        lease.leave().await?;
+        if opened.read_only {
+            return Err(error::read_only().with_context("folder", folder.as_str()));
+        }
+        if let Some(permanent) = &opened.permanent {
+            inner.known.set_permanent(folder, permanent);
+        }
+        if is_other_epoch(mark, opened.validity) {
+            return Err(gone(inner, folder, mark, Some(opened.validity)));
+        }
+    } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
+        let status = match folders::status(&mut lease, folder).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                return Err(gone(inner, folder, mark, None).with_source(error));
+            }
+            other => other?,
+        };
+        if status
+            .uid_validity
+            .is_some_and(|now| is_other_epoch(mark, now))
+        {
+            return Err(gone(inner, folder, mark, status.uid_validity));
+        }
+    }
+    Ok((lease, name))
+}
+
+/// The folder of the mark is not there any more; `now`: the UIDVALIDITY of the one that is.
+pub(super) fn gone(inner: &Inner, folder: &FolderId, mark: &Mark, now: Option<u32>) -> Error {
+    inner.known.forget(folder);
+    let now = now.map_or_else(|| "none".to_owned(), |now| now.to_string());
+    session::stale(folder)
+        .with_context("was", mark.epoch.as_str())
+        .with_context("is", now)
+}

@@ -6,6 +6,7 @@
 //! - [`mailbox`]: what a mail server keeps, without a protocol;
 //! - [`clock`]: a clock that a test sets;
 //! - [`memory`]: that as a source and a destination, strict, and with faults to arm;
+//! - [`proxy`]: a TCP proxy that breaks connections at a chosen byte;
 //! - [`snapshot`]: what a mailbox holds, and how two differ.
 
 pub mod clock;
@@ -13,4 +14,5 @@ pub mod conformance;
 pub mod corpus;
 pub mod mailbox;
 pub mod memory;
+pub mod proxy;
 pub mod snapshot;

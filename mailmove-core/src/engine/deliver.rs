@@ -141,7 +141,8 @@ impl Sender {
             done.extend(rows);
             stopped = stop;
         }
-        let progress = tally(&done);
+        let found = batch.flags.iter().filter_map(flags::FlagWork::unrecorded);
+        let progress = tally(done.iter().chain(found));
         let mut records: Vec<Record> = done
             .iter()
             .map(|row| Record::Item(Box::new(row.clone())))
@@ -537,7 +538,7 @@ fn advance(lane: &mut Lane, cursor: Cursor) -> Record {
     Record::Folder(Box::new(lane.row.clone()))
 }
 
-fn tally(done: &[ItemRow]) -> Vec<(ItemState, u64, u64)> {
+fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemState, u64, u64)> {
     let mut out: Vec<(ItemState, u64, u64)> = Vec::new();
     for row in done {
         match out.iter_mut().find(|(state, ..)| *state == row.state) {

@@ -67,10 +67,12 @@ impl Gone {
             (None, None) => false,
         };
         let here = |old: &ItemRow| old.target.as_ref().is_some_and(|(no, _)| *no == target);
-        let at = rows
+        // Of identical ones that with the same flags: it needs no change.
+        let (at, _) = rows
             .iter()
-            .position(|old| equal(old) && here(old))
-            .or_else(|| rows.iter().position(equal))?;
+            .enumerate()
+            .filter(|(_, old)| equal(old))
+            .min_by_key(|(_, old)| (!here(old), old.flags != new.flags))?;
         Some(rows.swap_remove(at))
     }
 }
@@ -247,9 +249,12 @@ async fn finish(
         new.digest = old.digest.or(new.digest);
         new.target = Some((lane.target.no, id));
         old.target = None;
-        records.push(Record::Item(Box::new(old)));
-        records.push(Record::Item(Box::new(new.clone())));
-        work.extend(FlagWork::of(lane, new, &now));
+        if new.flags != now && flags::can_set(engine) {
+            work.push(FlagWork::moved(lane, new, old, now));
+        } else {
+            records.push(Record::Item(Box::new(old)));
+            records.push(Record::Item(Box::new(new)));
+        }
     }
     engine.ledger.commit(records).await?;
     engine.note(lane.row.no, |notes| notes.moved += count);
@@ -321,9 +326,13 @@ async fn resume_one(engine: &Arc<Engine>, lanes: &[Lane], intent: Intent) -> Res
         }
         let found = engine.ledger.items(folder, vec![old]).await?;
         if let Some(old) = found.into_iter().flatten().next() {
-            olds.insert(new.id.clone(), old.row);
+            let old = old.row;
+            // It has its new flags, or those that it had in its old place.
+            let before = old.accepted.clone().unwrap_or_else(|| old.flags.clone());
+            olds.insert(new.id.clone(), old);
             open.push(ItemRow {
                 target: None,
+                accepted: Some(before),
                 ..new
             });
         }
@@ -337,7 +346,6 @@ async fn resume_one(engine: &Arc<Engine>, lanes: &[Lane], intent: Intent) -> Res
             moved.push((old, row, id));
         }
     }
-    // What was found keeps the flags that the listing gave it.
     finish(engine, lane, moved).await?;
     engine.ledger.commit(vec![close]).await
 }

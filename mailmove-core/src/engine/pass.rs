@@ -137,12 +137,13 @@ async fn work(engine: &Arc<Engine>, world: World, report: &mut Report) -> (Ended
 }
 
 async fn stages(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
+    // Before the check, which would take what moved away for removed by the user.
+    let all: Vec<Lane> = lanes.iter().map(|(lane, _)| lane.clone()).collect();
+    moves::resume(engine, &all).await?;
     for (lane, problem) in lanes.iter_mut() {
         engine.check_stop()?;
         *problem = of_folder(health::check(engine, lane).await)?;
     }
-    let all: Vec<Lane> = lanes.iter().map(|(lane, _)| lane.clone()).collect();
-    moves::resume(engine, &all).await?;
     each(
         engine,
         lanes,

@@ -8,7 +8,7 @@ use tokio::sync::mpsc;
 use super::{
     Engine,
     adopt::{self, Adopter, Match},
-    flags::FlagWork,
+    flags::{self, FlagWork},
     health::LOST,
     lane::Lane,
     retry::Backoff,
@@ -185,9 +185,12 @@ impl Producer {
                 Change::Flags(id, flags) => {
                     let known = self.known(vec![id]).await?;
                     for stored in known.into_iter().flatten() {
-                        self.batch
-                            .flags
-                            .extend(FlagWork::of(&self.lane, stored.row, &flags));
+                        let work = if stored.row.state.is_final() {
+                            FlagWork::of(&self.lane, stored.row, &flags)
+                        } else {
+                            FlagWork::of_open(&self.lane, stored.row, &flags)
+                        };
+                        self.batch.flags.extend(work);
                     }
                 }
                 Change::Removed(id) => {
@@ -211,8 +214,11 @@ impl Producer {
                         .flags
                         .extend(FlagWork::of(&self.lane, stored.row, &flags));
                 }
-                // Open rows were taken up by `pending` already.
-                Some(stored) if !stored.row.state.is_final() => {}
+                // Open rows were taken up by `pending` already, with the flags known then.
+                Some(stored) if !stored.row.state.is_final() => {
+                    let work = FlagWork::of_open(&self.lane, stored.row, &item.flags);
+                    self.batch.flags.extend(work);
+                }
                 _ => {
                     let content = item.content.clone();
                     fresh.push((row_of(&self.engine, &self.lane, item), content));
@@ -418,18 +424,22 @@ impl Producer {
         let row = adopt::adopted(&self.engine, &self.lane, row, existing);
         // Flags are only added to a message that the user may have put there.
         let missing = flags.difference(&existing.flags);
-        if !missing.is_empty() && self.engine.options.flags {
-            self.batch
-                .flags
-                .push(FlagWork::adding(&self.lane, row.clone(), missing));
+        if missing.is_empty() || !flags::can_set(&self.engine) {
+            return self.settled(row).await;
         }
-        self.settled(row).await
+        let work = FlagWork::adopted(&self.lane, row, &missing);
+        self.batch.flags.push(work);
+        self.flush_if_large().await
     }
 
     /// A row that needs no sending.
     async fn settled(&mut self, row: ItemRow) -> Result<()> {
         self.batch.rows.push(row);
-        if self.batch.rows.len() >= 1000 {
+        self.flush_if_large().await
+    }
+
+    async fn flush_if_large(&mut self) -> Result<()> {
+        if self.batch.rows.len() + self.batch.flags.len() >= 1000 {
             self.flush().await
         } else {
             Ok(())

@@ -88,33 +88,63 @@ async fn look(
             },
         }
     };
-    for existing in found {
-        let equal = open.iter().enumerate().filter_map(|(at, row)| {
-            let row = row
-                .as_ref()
-                .filter(|row| is_equal(engine, row, &existing))?;
-            Some((
-                row.flags != existing.flags,
-                row.received != existing.received,
-                at,
-            ))
-        });
-        // Identical copies are told apart by flags and date, as far as they differ.
-        let Some((_, _, at)) = equal.min() else {
-            continue;
-        };
-        if let Some(mut row) = open.get_mut(at).and_then(Option::take) {
-            row.state = ItemState::Copied;
-            row.code = None;
-            row.pass = engine.pass;
-            row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
-            row.target = Some((lane.target.no, existing.id.clone()));
+    // An earlier look gave some away that the ledger does not know yet: an identical message that
+    // is still open must not get the same one.
+    let given: HashSet<MessageId> = out
+        .iter()
+        .flatten()
+        .filter_map(|(row, _)| Some(row.target.as_ref()?.1.clone()))
+        .collect();
+    let mut found: Vec<Existing> = found
+        .into_iter()
+        .filter(|existing| !given.contains(&existing.id))
+        .collect();
+    // Identical copies are told apart by flags and date as far as these differ: what fits exactly
+    // is given first, so that it is not taken by one that fits less.
+    for fit in [Fit::Exact, Fit::SameFlags, Fit::FlagsBefore, Fit::Equal] {
+        found.retain(|existing| {
+            let fits = |row: &ItemRow| fit.allows(row, existing) && is_equal(engine, row, existing);
+            let at = open.iter().position(|row| row.as_ref().is_some_and(fits));
+            let Some((at, row)) = at.and_then(|at| Some((at, open.get_mut(at)?.take()?))) else {
+                return true;
+            };
             if let Some(place) = out.get_mut(at) {
-                *place = Some((row, Verdict::Found));
+                *place = Some((found_there(engine, lane, row, existing), Verdict::Found));
             }
-        }
+            false
+        });
     }
     Ok(true)
+}
+
+/// How well a message at the destination must fit a row that has the same content.
+#[derive(Clone, Copy)]
+enum Fit {
+    Exact,
+    SameFlags,
+    /// Of a move: the flags that it had in its old place, yet to be changed.
+    FlagsBefore,
+    Equal,
+}
+
+impl Fit {
+    fn allows(self, row: &ItemRow, existing: &Existing) -> bool {
+        match self {
+            Self::Exact => row.flags == existing.flags && row.received == existing.received,
+            Self::SameFlags => row.flags == existing.flags,
+            Self::FlagsBefore => row.accepted.as_ref() == Some(&existing.flags),
+            Self::Equal => true,
+        }
+    }
+}
+
+fn found_there(engine: &Engine, lane: &Lane, mut row: ItemRow, existing: &Existing) -> ItemRow {
+    row.state = ItemState::Copied;
+    row.code = None;
+    row.pass = engine.pass;
+    row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
+    row.target = Some((lane.target.no, existing.id.clone()));
+    row
 }
 
 /// Equal bytes; where the destination rebuilds messages, an equal header that says something.

@@ -154,7 +154,13 @@ async fn take(
             }
             (Change::Flags(_, flags), Some(stored)) => {
                 seen.insert(stored.number);
-                work.extend(FlagWork::of(lane, stored.row, &flags));
+                let mut row = stored.row;
+                if row.state.is_final() {
+                    work.extend(FlagWork::of(lane, row, &flags));
+                } else if engine.options.flags {
+                    row.flags = flags;
+                    records.push(Record::Item(Box::new(row)));
+                }
             }
             (Change::Removed(_), Some(stored)) if !stored.row.gone => {
                 engine.note(lane.row.no, |notes| notes.gone += 1);

@@ -19,7 +19,9 @@ fn scene() -> World {
         .configure(|can| can.batching = Batching::new(4, 1 << 20, true));
     let (source, destination) = (world.source.account(), world.destination.account());
     for n in 0..24 {
-        add(source, &["INBOX"], mail(&format!("m{}", n / 2), n / 2));
+        let flags: &[&str] = if n % 6 == 0 { &["\\Seen"] } else { &[] };
+        let mail = mail(&format!("m{}", n / 2), n / 2);
+        add(source, &["INBOX"], mail.with_flags(flags.iter().copied()));
     }
     for n in 0..10 {
         add(
@@ -93,6 +95,7 @@ async fn killed_at_every_commit_of_a_later_pass() {
         let source = world.source.account();
         let inbox = source.folder(&["INBOX"]).unwrap().id;
         let work = source.folder(&["Work"]).unwrap().id;
+        flag(source, "INBOX", 2, FlagOp::Add, &["\\Answered"]);
         source.move_messages(inbox, &[1, 2, 5], work).unwrap();
         source.move_messages(work, &[4], inbox).unwrap();
         flag(source, "INBOX", 7, FlagOp::Add, &["\\Flagged"]);

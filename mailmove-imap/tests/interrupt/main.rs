@@ -5,6 +5,13 @@
 //!
 //! All points: `MAILMOVE_INTERRUPT=all`. Otherwise every n-th, so many that it means something.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a panic is how a test fails, and the counts are its result"
+)]
+
 #[path = "../conformance/client.rs"]
 #[allow(dead_code, reason = "the conformance suite needs more of it")]
 mod client;

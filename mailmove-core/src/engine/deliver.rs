@@ -16,7 +16,7 @@ use super::{
     lane::{Lane, joined},
     produce::{Batch, Work},
     retry::Backoff,
-    settle::{self, Verdict},
+    settle::{self, Doubt, Verdict},
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record},
@@ -363,8 +363,10 @@ impl Sender {
         // What is not claimed yet by the batch before must not be taken for these.
         self.committed().await?;
         let rows: Vec<ItemRow> = unknown.iter().map(|work| work.row.clone()).collect();
-        let from = self.engine.now_ms();
-        let settled = settle::settle(&self.engine, lane, &intent.mark, rows, from).await?;
+        let mut doubt = Doubt::new(&intent.mark, self.engine.now_ms());
+        let id = |row: &ItemRow| row.target.as_ref().map(|(_, id)| id.clone());
+        doubt.given.extend(done.iter().filter_map(id));
+        let settled = settle::settle(&self.engine, lane, doubt, rows).await?;
         let mut again = Vec::new();
         for (mut work, (row, verdict)) in unknown.into_iter().zip(settled) {
             work.row = row;

@@ -9,7 +9,7 @@ use super::{
     Engine,
     flags::{self, FlagWork},
     lane::Lane,
-    settle::{self, Verdict},
+    settle::{self, Doubt, Verdict},
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, Scan, TargetNo},
@@ -337,7 +337,13 @@ async fn resume_one(engine: &Arc<Engine>, lanes: &[Lane], intent: Intent) -> Res
             });
         }
     }
-    let settled = settle::settle(engine, lane, &intent.mark, open, engine.now_ms()).await?;
+    let settled = settle::settle(
+        engine,
+        lane,
+        Doubt::new(&intent.mark, engine.now_ms()),
+        open,
+    )
+    .await?;
     let mut moved = Vec::new();
     for (row, verdict) in settled {
         if let (Verdict::Found, Some(old), Some((_, id))) =

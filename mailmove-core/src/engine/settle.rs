@@ -28,19 +28,38 @@ pub(super) enum Verdict {
     Unproven,
 }
 
-/// Settles messages that were, or may have been, sent to the lane's destination after `mark`.
-/// `doubt_since` is when the doubt began, in milliseconds since 1970.
+/// What is known of messages in doubt.
+#[derive(Debug)]
+pub(super) struct Doubt<'a> {
+    /// They were, or may have been, sent after it.
+    pub(super) mark: &'a Mark,
+    /// When the doubt began, in milliseconds since 1970.
+    pub(super) since: u64,
+    /// Messages at the destination that others have, which the ledger does not know yet.
+    pub(super) given: HashSet<MessageId>,
+}
+
+impl<'a> Doubt<'a> {
+    pub(super) fn new(mark: &'a Mark, since: u64) -> Self {
+        Self {
+            mark,
+            since,
+            given: HashSet::new(),
+        }
+    }
+}
+
+/// Settles messages that were, or may have been, sent to the lane's destination.
 pub(super) async fn settle(
     engine: &Engine,
     lane: &Lane,
-    mark: &Mark,
+    mut doubt: Doubt<'_>,
     rows: Vec<ItemRow>,
-    doubt_since: u64,
 ) -> Result<Vec<(ItemRow, Verdict)>> {
     let mut open: Vec<Option<ItemRow>> = rows.into_iter().map(Some).collect();
     let mut out: Vec<Option<(ItemRow, Verdict)>> = open.iter().map(|_| None).collect();
-    let until = doubt_since + u64::try_from(engine.to.settle.as_millis()).unwrap_or(0);
-    let mut proven = look(engine, lane, mark, &mut open, &mut out).await?;
+    let until = doubt.since + u64::try_from(engine.to.settle.as_millis()).unwrap_or(0);
+    let mut proven = look(engine, lane, &mut doubt, &mut open, &mut out).await?;
     let missing = open.iter().flatten().count() as u64;
     if missing > 0 && proven {
         let wait_ms = until.saturating_sub(engine.now_ms());
@@ -51,7 +70,7 @@ pub(super) async fn settle(
         });
         if wait_ms > 0 {
             engine.pause(Duration::from_millis(wait_ms)).await?;
-            proven = look(engine, lane, mark, &mut open, &mut out).await?;
+            proven = look(engine, lane, &mut doubt, &mut open, &mut out).await?;
         }
     }
     let verdict = if proven {
@@ -70,7 +89,7 @@ pub(super) async fn settle(
 async fn look(
     engine: &Engine,
     lane: &Lane,
-    mark: &Mark,
+    doubt: &mut Doubt<'_>,
     open: &mut [Option<ItemRow>],
     out: &mut [Option<(ItemRow, Verdict)>],
 ) -> Result<bool> {
@@ -78,7 +97,7 @@ async fn look(
     let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
     let found = loop {
         let rows: Vec<&ItemRow> = open.iter().flatten().collect();
-        match unclaimed_like(engine, lane, mark, &rows).await {
+        match unclaimed_like(engine, lane, doubt.mark, &rows).await {
             Ok(found) => break found,
             // Renumbered since: what was stored under the old numbers cannot be told any more.
             Err(error) if error.kind() == ErrorKind::Stale => return Ok(false),
@@ -88,16 +107,10 @@ async fn look(
             },
         }
     };
-    // An earlier look gave some away that the ledger does not know yet: an identical message that
-    // is still open must not get the same one.
-    let given: HashSet<MessageId> = out
-        .iter()
-        .flatten()
-        .filter_map(|(row, _)| Some(row.target.as_ref()?.1.clone()))
-        .collect();
+    // What a twin has must not be given to one that is still open.
     let mut found: Vec<Existing> = found
         .into_iter()
-        .filter(|existing| !given.contains(&existing.id))
+        .filter(|existing| !doubt.given.contains(&existing.id))
         .collect();
     // Identical copies are told apart by flags and date as far as these differ: what fits exactly
     // is given first, so that it is not taken by one that fits less.
@@ -108,6 +121,7 @@ async fn look(
             let Some((at, row)) = at.and_then(|at| Some((at, open.get_mut(at)?.take()?))) else {
                 return true;
             };
+            doubt.given.insert(existing.id.clone());
             if let Some(place) = out.get_mut(at) {
                 *place = Some((found_there(engine, lane, row, existing), Verdict::Found));
             }
@@ -226,7 +240,7 @@ pub(super) async fn open_intents(engine: &Arc<Engine>, lane: &Lane) -> Result<()
             .filter(|(_, known)| known.as_ref().is_none_or(|row| !row.state.is_final()))
             .map(|(row, _)| row)
             .collect();
-        let settled = settle(engine, lane, &intent.mark, open, engine.begun).await?;
+        let settled = settle(engine, lane, Doubt::new(&intent.mark, engine.begun), open).await?;
         let mut records = Vec::with_capacity(settled.len() + 1);
         for (mut row, verdict) in settled {
             if verdict != Verdict::Found {
@@ -275,7 +289,7 @@ pub(super) async fn unnamed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
     if earlier && mark.next.is_some() {
         mark.next = Some(1);
     }
-    let settled = settle(engine, lane, &mark, rows, engine.now_ms()).await?;
+    let settled = settle(engine, lane, Doubt::new(&mark, engine.now_ms()), rows).await?;
     let found = settled
         .into_iter()
         .filter(|(_, verdict)| *verdict == Verdict::Found);

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use mailmove_core::{ErrorKind, model::AlterationKind, report::Status};
+use mailmove_core::{
+    ErrorKind,
+    model::{AlterationKind, Batching},
+    report::Status,
+};
 use mailmove_testkit::memory::{AppendFault, Fault, Landing, Predicate};
 
 use crate::world::{NOW, World, add, mail, of, subjects};
@@ -204,4 +208,25 @@ async fn a_date_ahead_that_the_server_replaced_is_reported() {
     let report = world.run().await;
     let altered = &of(&report, "INBOX").altered;
     assert_eq!(altered.get(&AlterationKind::DateReplaced), Some(&1));
+}
+
+#[tokio::test]
+async fn what_was_just_stored_is_not_taken_for_its_twin_in_doubt() {
+    for landing in [Landing::Lost, Landing::Stored] {
+        for n in 0..6 {
+            let mut world = World::new();
+            world.destination = world
+                .destination
+                .configure(|can| can.batching = Batching::new(6, 1 << 20, false));
+            for n in 0..6 {
+                let twin = mail(&format!("m{}", n / 2), 0);
+                add(world.source.account(), &["INBOX"], twin);
+            }
+            world
+                .destination
+                .arm(Fault::Append(n, AppendFault::Unknown(landing)));
+            world.run().await;
+            world.assert_equal();
+        }
+    }
 }

@@ -13,7 +13,7 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan},
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result},
-    model::{Mark, MessageId},
+    model::{Alteration, AlterationKind, Mark, MessageId},
     observe::Event,
 };
 
@@ -88,33 +88,81 @@ async fn look(
             },
         }
     };
+    let mut strangers = Vec::new();
     for existing in found {
-        let equal = open.iter().enumerate().filter_map(|(at, row)| {
-            let row = row
-                .as_ref()
-                .filter(|row| is_equal(engine, row, &existing))?;
-            Some((
-                row.flags != existing.flags,
-                row.received != existing.received,
-                at,
-            ))
-        });
-        // Identical copies are told apart by flags and date, as far as they differ.
-        let Some((_, _, at)) = equal.min() else {
-            continue;
-        };
-        if let Some(mut row) = open.get_mut(at).and_then(Option::take) {
-            row.state = ItemState::Copied;
-            row.code = None;
-            row.pass = engine.pass;
-            row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
-            row.target = Some((lane.target.no, existing.id.clone()));
-            if let Some(place) = out.get_mut(at) {
-                *place = Some((row, Verdict::Found));
-            }
+        match nearest(open, &existing, |row| is_equal(engine, row, &existing)) {
+            Some(at) => take(engine, lane, at, &existing, None, open, out),
+            None => strangers.push(existing),
         }
     }
-    Ok(true)
+    let mut proven = true;
+    for existing in strangers {
+        let Some(at) = nearest(open, &existing, |row| is_alike(row, &existing)) else {
+            continue;
+        };
+        let row = open.get(at).and_then(Option::as_ref);
+        if row.is_some_and(is_sure) {
+            let detail = "the destination stored other bytes than it was given".to_owned();
+            let note = Alteration::new(AlterationKind::ContentRewritten, detail);
+            take(engine, lane, at, &existing, Some(note), open, out);
+        } else {
+            proven = false;
+        }
+    }
+    Ok(proven)
+}
+
+/// The open row that a message is taken for. Identical copies are told apart by flags and date, as
+/// far as they differ.
+fn nearest(
+    open: &[Option<ItemRow>],
+    existing: &Existing,
+    fits: impl Fn(&ItemRow) -> bool,
+) -> Option<usize> {
+    let fitting = open.iter().enumerate().filter_map(|(at, row)| {
+        let row = row.as_ref().filter(|row| fits(row))?;
+        Some((
+            row.flags != existing.flags,
+            row.received != existing.received,
+            at,
+        ))
+    });
+    fitting.min().map(|(_, _, at)| at)
+}
+
+fn take(
+    engine: &Engine,
+    lane: &Lane,
+    at: usize,
+    existing: &Existing,
+    note: Option<Alteration>,
+    open: &mut [Option<ItemRow>],
+    out: &mut [Option<(ItemRow, Verdict)>],
+) {
+    if let Some(mut row) = open.get_mut(at).and_then(Option::take) {
+        row.state = ItemState::Copied;
+        row.code = None;
+        row.pass = engine.pass;
+        row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
+        row.target = Some((lane.target.no, existing.id.clone()));
+        row.altered.extend(note);
+        if let Some(place) = out.get_mut(at) {
+            *place = Some((row, Verdict::Found));
+        }
+    }
+}
+
+/// Other bytes under an equal header: perhaps the row's message, changed as it was stored (Dovecot
+/// makes CR CR LF to CR LF, Cyrus writes X for 8-bit octets in headers).
+fn is_alike(row: &ItemRow, existing: &Existing) -> bool {
+    row.header
+        .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
+}
+
+/// An equal header, in a message that came in since the row's was sent, leaves no doubt: the server
+/// said that it stored this one, or the header names that one transmission.
+fn is_sure(row: &ItemRow) -> bool {
+    row.state == ItemState::Unnamed || row.header.is_some_and(|header| header.is_traced())
 }
 
 /// Equal bytes; where the destination rebuilds messages, an equal header that says something.
@@ -138,20 +186,31 @@ async fn unclaimed_like(
     let sizes: HashSet<u64> = rows.iter().map(|row| row.size).collect();
     let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_since(Some(mark.clone()));
     let mut pages = engine.destination.existing(probe);
-    let mut ids: Vec<MessageId> = Vec::new();
+    // Servers guess sizes, and change them: what does not fit is read if what fits is not enough.
+    let (mut fitting, mut others): (Vec<MessageId>, Vec<MessageId>) = (Vec::new(), Vec::new());
     while let Some(page) = pages.next().await {
         let page = page?;
         let all = page.iter().map(|existing| existing.id.clone()).collect();
         let claims = engine.ledger.claims(lane.target.no, all).await?;
         for (existing, claim) in page.into_iter().zip(claims) {
-            let fits = existing.size.is_none_or(|size| sizes.contains(&size));
-            // Servers that rebuild messages also change their sizes.
-            if claim.is_none() && (fits || !engine.keeps_bytes()) {
-                ids.push(existing.id);
+            if claim.is_none() {
+                match existing.size.is_none_or(|size| sizes.contains(&size)) {
+                    true => fitting.push(existing.id),
+                    false => others.push(existing.id),
+                }
             }
         }
     }
     drop(pages);
+    let mut found = contents(engine, lane, &fitting).await?;
+    let is_missing = |row: &&ItemRow| !found.iter().any(|one| is_equal(engine, row, one));
+    if rows.iter().any(is_missing) {
+        found.extend(contents(engine, lane, &others).await?);
+    }
+    Ok(found)
+}
+
+async fn contents(engine: &Engine, lane: &Lane, ids: &[MessageId]) -> Result<Vec<Existing>> {
     let mut found = Vec::new();
     for ids in ids.chunks(200) {
         let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids.to_vec());
@@ -163,23 +222,26 @@ async fn unclaimed_like(
     Ok(found)
 }
 
-/// Ids of unclaimed messages since `mark` that equal one of the rows.
+/// Ids of unclaimed messages since `mark` that equal one of the rows, and how many more there are
+/// that may have been one when they were sent.
 pub(super) async fn unclaimed_equals(
     engine: &Engine,
     lane: &Lane,
     mark: &Mark,
     rows: &[ItemRow],
-) -> Result<Vec<MessageId>> {
+) -> Result<(Vec<MessageId>, u64)> {
     let borrowed: Vec<&ItemRow> = rows.iter().collect();
     let found = unclaimed_like(engine, lane, mark, &borrowed).await?;
     let ours = |existing: &Existing| {
         existing.digest.is_some() && rows.iter().any(|row| row.digest == existing.digest)
     };
-    Ok(found
-        .into_iter()
-        .filter(ours)
-        .map(|existing| existing.id)
-        .collect())
+    let (equal, others): (Vec<Existing>, Vec<Existing>) = found.into_iter().partition(ours);
+    let alike = |existing: &&Existing| rows.iter().any(|row| is_alike(row, existing));
+    let alike = others.iter().filter(alike).count() as u64;
+    Ok((
+        equal.into_iter().map(|existing| existing.id).collect(),
+        alike,
+    ))
 }
 
 /// Settles the intents that an earlier run left open for this destination folder.

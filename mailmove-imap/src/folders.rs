@@ -3,15 +3,16 @@
 use std::collections::{HashMap, HashSet};
 
 use mailmove_core::{
-    error::Result,
-    model::{CompactText, Folder, FolderId, Mark, Role, Token},
+    error::{ErrorKind, Result},
+    model::{CompactText, Folder, FolderId, FolderPath, Mark, Role, Token},
 };
 
 use crate::{
+    distrust::Feature,
     error::{self, Doing},
     ids,
     naming::{self, Names},
-    session::{self, Session},
+    session::{self, Server, Session},
     wire::{
         Capabilities, ListEntry, ListReturn, MailboxStatus, Response, Status, StatusItem,
         StatusKind, Tag,
@@ -21,6 +22,8 @@ use crate::{
 /// STATUS commands sent ahead of their answers. Enough to hide any round trip; some servers take
 /// up only a few commands at a time and leave the rest in the socket.
 const AHEAD: usize = 64;
+/// The first of them.
+const FIRST_AHEAD: usize = 8;
 
 /// All folders with how names are built; learned at once, since each needs the other.
 #[derive(Clone, Debug)]
@@ -65,11 +68,7 @@ pub(crate) fn key(name: &[u8]) -> Box<[u8]> {
 
 /// What STATUS is asked for: all that this server can say about a folder without opening it.
 pub(crate) fn status_items(can: &Capabilities) -> Vec<StatusItem> {
-    let mut items = vec![
-        StatusItem::Messages,
-        StatusItem::UidNext,
-        StatusItem::UidValidity,
-    ];
+    let mut items = PLAIN.to_vec();
     if can.condstore() {
         items.push(StatusItem::HighestModSeq);
     }
@@ -80,6 +79,22 @@ pub(crate) fn status_items(can: &Capabilities) -> Vec<StatusItem> {
         items.push(StatusItem::MailboxId);
     }
     items
+}
+
+/// What every server knows (RFC 3501).
+const PLAIN: [StatusItem; 3] = [
+    StatusItem::Messages,
+    StatusItem::UidNext,
+    StatusItem::UidValidity,
+];
+
+/// As [`status_items`], or only what RFC 3501 knows where the server does not understand the rest.
+pub(crate) fn items(server: &Server) -> Vec<StatusItem> {
+    if server.distrust.has(Feature::StatusItems) {
+        PLAIN.into()
+    } else {
+        status_items(&server.capabilities)
+    }
 }
 
 /// Lists the account: in one round trip where LIST can bring it all, else in two.
@@ -97,13 +112,14 @@ pub(crate) async fn list(session: &mut Session) -> Result<Listing> {
             .foreign_prefixes()
             .map(|prefix| [prefix, b"*"].concat()),
     );
-    let extended = can.has("LIST-EXTENDED") || can.list_status();
+    let offered = can.has("LIST-EXTENDED") || can.list_status();
+    let extended = offered && !session.distrusts(Feature::ListReturn);
     let complete = extended && list_extended(session, can, &patterns, &mut found).await?;
     if !complete {
         found = Found::default();
         list_plain(session, &patterns, &mut found).await?;
     }
-    ask_statuses(session, can, &mut found).await?;
+    ask_statuses(session, &mut found).await?;
     let inbox = found
         .entries
         .iter()
@@ -124,7 +140,7 @@ async fn list_extended(
     found: &mut Found,
 ) -> Result<bool> {
     let status = if can.list_status() {
-        status_items(can)
+        items(&session.server)
     } else {
         Vec::new()
     };
@@ -148,6 +164,10 @@ async fn list_extended(
         tags.push(tag);
     }
     let statuses = finish(session, tags, found).await?;
+    if let Some(status) = statuses.first() {
+        heed(Doing::account("LIST"), status)?;
+        session.server.distrust.note(Feature::ListReturn, status);
+    }
     for entry in &found.entries {
         if entry.has("\\Subscribed") {
             found.subscribed.insert(key(&entry.name));
@@ -197,7 +217,7 @@ async fn finish(session: &mut Session, tags: Vec<Tag>, found: &mut Found) -> Res
 }
 
 /// STATUS for each folder that LIST said nothing about, pipelined.
-async fn ask_statuses(session: &mut Session, can: &Capabilities, found: &mut Found) -> Result<()> {
+async fn ask_statuses(session: &mut Session, found: &mut Found) -> Result<()> {
     let wanted = |entry: &&ListEntry| {
         entry.is_selectable() && !found.statuses.contains_key(&key(&entry.name))
     };
@@ -207,25 +227,59 @@ async fn ask_statuses(session: &mut Session, can: &Capabilities, found: &mut Fou
         .filter(wanted)
         .map(|entry| ids::folder_id(&entry.name))
         .collect();
-    let items = status_items(can);
-    for folders in missing.chunks(AHEAD) {
-        let mut tags = Vec::new();
-        for folder in folders {
-            let Ok(name) = session::mailbox(folder) else {
-                continue;
-            };
-            let tag = session.connection.tag();
-            let command = session.connection.encoder().status(tag, &name, &items);
-            session
-                .connection
-                .send(command.map_err(session::encode)?)
-                .await?;
-            tags.push(tag);
+    // Few at first: if what they ask for is not understood, that must not be said too often.
+    let mut ahead = FIRST_AHEAD;
+    let mut left = missing.as_slice();
+    while !left.is_empty() {
+        let (now, later) = left.split_at(left.len().min(ahead));
+        let understood = ask_some(session, now, found).await?;
+        if understood {
+            (left, ahead) = (later, AHEAD);
         }
-        // A refusal says something about one folder only; its numbers stay unknown.
-        finish(session, tags, found).await?;
     }
     Ok(())
+}
+
+/// Of a command whose refusal does not matter: that the server asks to slow down does.
+pub(crate) fn heed(doing: Doing, status: &Status) -> Result<()> {
+    if status.kind == StatusKind::Ok {
+        return Ok(());
+    }
+    let error = error::refused(doing, status);
+    match error.kind() {
+        ErrorKind::Throttled => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// False if the server does not understand what was asked, and is to be asked for less.
+async fn ask_some(session: &mut Session, folders: &[FolderId], found: &mut Found) -> Result<bool> {
+    let items = items(&session.server);
+    let more = items.len() > PLAIN.len();
+    let mut tags = Vec::new();
+    for folder in folders {
+        let Ok(name) = session::mailbox(folder) else {
+            continue;
+        };
+        let tag = session.connection.tag();
+        let command = session.connection.encoder().status(tag, &name, &items);
+        session
+            .connection
+            .send(command.map_err(session::encode)?)
+            .await?;
+        tags.push(tag);
+    }
+    for tag in tags {
+        let note = |response| found.note(response);
+        let status = session.connection.complete(tag, note).await?;
+        // At once: it may be the last that this connection says.
+        if more {
+            session.server.distrust.note(Feature::StatusItems, &status);
+        }
+        // Any other refusal says something about one folder only; its numbers stay unknown.
+        heed(Doing::folder("STATUS"), &status)?;
+    }
+    Ok(!more || !session.distrusts(Feature::StatusItems))
 }
 
 /// Dovecot has been seen to tell UIDVALIDITY 0 of a folder made a moment ago, and another number
@@ -239,25 +293,36 @@ fn is_numbered(status: &MailboxStatus) -> bool {
 /// # Errors
 /// If the folder is not there.
 pub(crate) async fn status(session: &mut Session, folder: &FolderId) -> Result<MailboxStatus> {
-    let name = session::mailbox(folder)?;
-    let items = status_items(session.can());
-    let tag = session.connection.tag();
-    let command = session.connection.encoder().status(tag, &name, &items);
-    let mut found = None;
-    let answer = session
-        .connection
-        .run(command.map_err(session::encode)?, |response| {
-            if let Response::MailboxStatus(status) = response {
-                found = Some(*status);
-            }
-        })
-        .await?;
+    let (mut answer, mut found) = status_once(session, folder).await?;
+    if answer.kind == StatusKind::Bad && !session.distrusts(Feature::StatusItems) {
+        session.server.distrust.note(Feature::StatusItems, &answer);
+        (answer, found) = status_once(session, folder).await?;
+    }
     let place = |error: mailmove_core::Error| error.with_context("folder", folder.as_str());
     match found {
         Some(status) if answer.kind == StatusKind::Ok && is_numbered(&status) => Ok(status),
         _ if answer.kind == StatusKind::Ok => examined(session, folder).await,
         _ => Err(place(error::refused(Doing::folder("STATUS"), &answer))),
     }
+}
+
+async fn status_once(
+    session: &mut Session,
+    folder: &FolderId,
+) -> Result<(Status, Option<MailboxStatus>)> {
+    let name = session::mailbox(folder)?;
+    let items = items(&session.server);
+    let tag = session.connection.tag();
+    let command = session.connection.encoder().status(tag, &name, &items);
+    let mut found = None;
+    let note = |response| {
+        if let Response::MailboxStatus(status) = response {
+            found = Some(*status);
+        }
+    };
+    let command = command.map_err(session::encode)?;
+    let answer = session.connection.run(command, note).await?;
+    Ok((answer, found))
 }
 
 /// What STATUS should have told, from opening the folder.
@@ -295,6 +360,16 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
             entry.name.clone(),
         )
     });
+    // Two names may decode to the same path: the one that is written as we would write it has it.
+    let is_regular = |entry: &ListEntry, path: &FolderPath| {
+        names.wire(path).is_some_and(|name| *name == *entry.name)
+    };
+    let regular: HashSet<FolderPath> = entries
+        .iter()
+        .map(|entry| (entry, names.path(&entry.name, entry.delimiter).0))
+        .filter(|(entry, path)| is_regular(entry, path))
+        .map(|(_, path)| path)
+        .collect();
     let mut seen = HashSet::new();
     let mut paths = HashSet::new();
     let mut folders = Vec::with_capacity(entries.len());
@@ -305,9 +380,10 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
         if path.names().is_empty() || entry.has("\\NonExistent") || !seen.insert(key.clone()) {
             continue;
         }
-        if !paths.insert(path.clone()) {
-            // Two names that decode to the same: the odd one is shown as it stands on the wire.
-            path = mailmove_core::model::FolderPath::new([ids::folder_id(&entry.name).as_str()]);
+        let taken = regular.contains(&path) && !is_regular(&entry, &path);
+        if taken || !paths.insert(path.clone()) {
+            // The odd one is shown as it stands on the wire.
+            path = FolderPath::new([ids::folder_id(&entry.name).as_str()]);
         }
         let id = ids::folder_id(&entry.name);
         let mut folder = Folder::new(id, path, "");

@@ -3,6 +3,7 @@
 mod config;
 mod connection;
 mod destination;
+mod distrust;
 mod error;
 mod folders;
 mod generate;

@@ -44,6 +44,16 @@ impl Names {
         }
     }
 
+    /// What stands between the levels of the user's own names.
+    pub(crate) fn separator(&self) -> Option<u8> {
+        self.separator
+    }
+
+    /// What stands before the user's own names.
+    pub(crate) fn prefix(&self) -> &[u8] {
+        &self.prefix
+    }
+
     /// Prefixes below which other people's folders are, to be listed apart.
     pub(crate) fn foreign_prefixes(&self) -> impl Iterator<Item = &[u8]> {
         self.foreign.iter().map(|(prefix, _)| prefix.as_slice())

@@ -19,8 +19,9 @@ use tokio::{
 
 use crate::{
     config::Access,
+    distrust::Distrust,
     error,
-    session::{Server, Session, Side},
+    session::{Before, Server, Session, Side},
 };
 
 /// A connection that rested longer is asked whether it still lives. Routers forget silent
@@ -40,6 +41,7 @@ pub(crate) struct Pool {
     slots: Arc<Semaphore>,
     released: Notify,
     state: Mutex<State>,
+    distrust: Arc<Distrust>,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +64,7 @@ impl Pool {
             slots: Arc::new(Semaphore::new(access.config.connections())),
             released: Notify::new(),
             state: Mutex::default(),
+            distrust: Arc::default(),
             access,
             side,
         })
@@ -192,7 +195,12 @@ impl Pool {
             state.tls = Some(Arc::clone(&tls));
             (tls, state.refused, state.server.clone())
         };
-        let opened = Session::open(&self.access, self.side, &tls, permit, refused, known).await;
+        let before = Before {
+            refused,
+            known,
+            distrust: Arc::clone(&self.distrust),
+        };
+        let opened = Session::open(&self.access, self.side, &tls, permit, before).await;
         let mut state = self.state();
         match opened {
             Ok(session) => {
@@ -210,9 +218,17 @@ impl Pool {
     }
 }
 
-/// Whether a failed login means that there are too many connections. Some servers just hang up.
+/// Whether a connection that could not be had means that there are too many, where others are open.
+/// Some servers say so; others hang up, before the greeting or after the login, have their firewall
+/// refuse the connection, or say that they cannot check passwords just now.
 fn is_full(error: &Error) -> bool {
-    error.kind() == ErrorKind::Capacity || matches!(error.code(), "imap/closed" | "imap/bye")
+    let kinds = [
+        ErrorKind::Capacity,
+        ErrorKind::Interrupted,
+        ErrorKind::Connect,
+        ErrorKind::Unavailable,
+    ];
+    kinds.contains(&error.kind()) || error.code() == "tls/closed"
 }
 
 fn shut() -> Error {

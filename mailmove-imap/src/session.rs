@@ -15,6 +15,7 @@ use rustls::ClientConfig;
 use crate::{
     config::{Access, Security},
     connection::{Connection, Dialled, dial, located, start_tls},
+    distrust::{Distrust, Feature},
     error::{self, Doing},
     ids,
     wire::{
@@ -30,6 +31,17 @@ pub(crate) struct Server {
     pub(crate) namespaces: Option<Namespaces>,
     /// The name it gives itself by ID.
     pub(crate) name: Option<String>,
+    /// What it offers in vain.
+    pub(crate) distrust: Arc<Distrust>,
+}
+
+/// What earlier connections found out.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Before {
+    /// The last login was refused: whoever gives the credentials is told so.
+    pub(crate) refused: bool,
+    pub(crate) known: Option<Arc<Server>>,
+    pub(crate) distrust: Arc<Distrust>,
 }
 
 /// Which side of a migration a session serves.
@@ -84,7 +96,7 @@ pub(crate) struct Session {
 }
 
 impl Session {
-    /// Connects, secures and logs in. `known`: what an earlier session found out. Cancel safe.
+    /// Connects, secures and logs in. Cancel safe.
     ///
     /// # Errors
     /// With a code that says what is wrong: host, port, certificate, user, password, capacity.
@@ -93,8 +105,7 @@ impl Session {
         side: Side,
         tls: &Arc<ClientConfig>,
         permit: ConnectionPermit,
-        refused: bool,
-        known: Option<Arc<Server>>,
+        earlier: Before,
     ) -> Result<Self> {
         let place = |error: Error| located(error, access);
         let Dialled {
@@ -105,7 +116,7 @@ impl Session {
             .await
             .map_err(place)?;
         if !preauth {
-            login(&mut connection, access, &before, refused)
+            login(&mut connection, access, &before, earlier.refused)
                 .await
                 .map_err(place)?;
         }
@@ -115,12 +126,15 @@ impl Session {
             selected: None,
             qresync: false,
         };
-        session.prepare(side, known).await.map_err(place)?;
+        session.prepare(side, earlier).await.map_err(place)?;
         Ok(session)
     }
 
     /// What comes after every login, in as few round trips as the server lets us.
-    async fn prepare(&mut self, side: Side, known: Option<Arc<Server>>) -> Result<()> {
+    async fn prepare(&mut self, side: Side, earlier: Before) -> Result<()> {
+        let Before {
+            known, distrust, ..
+        } = earlier;
         let capabilities = match self.connection.take_announced() {
             Some(announced) => announced,
             None => ask_capabilities(&mut self.connection).await?,
@@ -128,27 +142,30 @@ impl Session {
         self.connection.set_literals(capabilities.literal_mode());
         let mut tags = Vec::new();
         let mut server = known.as_deref().cloned().unwrap_or_default();
-        if capabilities.has("ID") {
+        if capabilities.has("ID") && !distrust.has(Feature::Id) {
             let tag = self.connection.tag();
             let fields = [("name", "mailmove"), ("version", env!("CARGO_PKG_VERSION"))];
             if let Ok(command) = self.connection.encoder().id(tag, &fields) {
                 self.connection.send(command).await?;
-                tags.push(tag);
+                tags.push((tag, Feature::Id));
             }
         }
-        if capabilities.has("NAMESPACE") && known.is_none() {
+        let spaces = capabilities.has("NAMESPACE") && !distrust.has(Feature::Namespace);
+        if spaces && known.is_none() {
             let tag = self.connection.tag();
             let command = self.connection.encoder().namespace(tag);
             self.connection.send(command).await?;
-            tags.push(tag);
+            tags.push((tag, Feature::Namespace));
         }
-        if side == Side::Source {
-            tags.extend(self.enable(&capabilities).await?);
+        if side == Side::Source && !distrust.has(Feature::Enable) {
+            let tag = self.enable(&capabilities).await?;
+            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
         }
-        for tag in tags {
+        for (tag, feature) in tags {
             // Each of these may be refused; what it would have brought is done without.
             let qresync = &mut self.qresync;
-            self.connection
+            let status = self
+                .connection
                 .complete(tag, |response| match response {
                     Response::Id(fields) => server.name = name(&fields),
                     Response::Namespace(spaces) => server.namespaces = Some(spaces),
@@ -156,7 +173,9 @@ impl Session {
                     _ => {}
                 })
                 .await?;
+            distrust.note(feature, &status);
         }
+        server.distrust = distrust;
         server.capabilities = self.connection.take_announced().unwrap_or(capabilities);
         self.server = Arc::new(server);
         Ok(())
@@ -184,6 +203,11 @@ impl Session {
     /// What the server can do.
     pub(crate) fn can(&self) -> &Capabilities {
         &self.server.capabilities
+    }
+
+    /// Whether the server offers this in vain.
+    pub(crate) fn distrusts(&self, feature: Feature) -> bool {
+        self.server.distrust.has(feature)
     }
 
     /// QRESYNC is on: removals are told as VANISHED.
@@ -333,7 +357,7 @@ impl Session {
         let id = opened
             .mailbox_id
             .as_deref()
-            .filter(|_| self.can().has("OBJECTID"));
+            .filter(|_| self.can().has("OBJECTID") && !self.distrusts(Feature::StatusItems));
         ids::identity(opened.validity, id, folder)
     }
 

@@ -87,6 +87,9 @@ async fn unclaimed(engine: &Engine, lane: &Lane, probe: Probe) -> Result<()> {
     Ok(())
 }
 
+/// Messages with the header, but not the size that is looked for, that are read for one message.
+const GUESSED_MOST: usize = 16;
+
 /// Finds unclaimed equals of source messages. Keeps what it gave away until the ledger knows.
 #[derive(Debug, Default)]
 pub(super) struct Adopter {
@@ -137,21 +140,28 @@ impl Adopter {
             });
         };
         let size = engine.keeps_bytes().then_some(row.size);
-        let mut candidates = engine
-            .ledger
-            .candidates(lane.target.no, header, size)
-            .await?;
-        candidates.retain(|candidate| !self.taken.contains(&candidate.id));
-        if candidates.is_empty() {
-            return Ok(Match::None);
-        }
+        let mut candidates = self.free(engine, lane, header, size).await?;
         let found = match content {
-            Some(content) => equal_content(engine, lane, row, candidates, content).await?,
+            Some(content) => match equal_content(engine, lane, row, candidates, content).await? {
+                None => {
+                    let others = self.other_sizes(engine, lane, header, size).await?;
+                    equal_content(engine, lane, row, others, content).await?
+                }
+                found => found,
+            },
             None if size.is_some()
                 && candidates.len() == 1
                 && self.is_enough(lane, row, header) =>
             {
                 candidates.pop()
+            }
+            None if candidates.is_empty()
+                && self
+                    .other_sizes(engine, lane, header, size)
+                    .await?
+                    .is_empty() =>
+            {
+                None
             }
             None => return Ok(Match::NeedsContent),
         };
@@ -162,6 +172,38 @@ impl Adopter {
             }
             None => Match::None,
         })
+    }
+
+    /// Unclaimed messages with that header, and of that size if one is given.
+    async fn free(
+        &self,
+        engine: &Engine,
+        lane: &Lane,
+        header: HeaderDigest,
+        size: Option<u64>,
+    ) -> Result<Vec<Existing>> {
+        let target = lane.target.no;
+        let mut found = engine.ledger.candidates(target, header, size).await?;
+        found.retain(|candidate| !self.taken.contains(&candidate.id));
+        Ok(found)
+    }
+
+    /// Those of another size than was looked for: either server may have guessed it. Only a few, and
+    /// none where the header tells nothing apart, since each has to be read.
+    async fn other_sizes(
+        &self,
+        engine: &Engine,
+        lane: &Lane,
+        header: HeaderDigest,
+        size: Option<u64>,
+    ) -> Result<Vec<Existing>> {
+        if size.is_none() || header.is_void() {
+            return Ok(Vec::new());
+        }
+        let mut found = self.free(engine, lane, header, None).await?;
+        found.retain(|candidate| candidate.size != size);
+        found.truncate(GUESSED_MOST);
+        Ok(found)
     }
 
     fn is_enough(&self, lane: &Lane, row: &ItemRow, header: HeaderDigest) -> bool {
@@ -181,7 +223,8 @@ fn key(row: &ItemRow) -> Option<u64> {
 
 impl Adopter {
     /// Like [`find`](Self::find) for a message whose content may not be at hand any more: equal
-    /// header and size decide, and of several equals any one does.
+    /// header and size decide, or the header alone if it names one transmission, and of several
+    /// equals any one does.
     pub(super) async fn find_by_header(
         &mut self,
         engine: &Engine,
@@ -192,11 +235,10 @@ impl Adopter {
             return Ok(Match::None);
         };
         let size = engine.keeps_bytes().then_some(row.size);
-        let mut candidates = engine
-            .ledger
-            .candidates(lane.target.no, header, size)
-            .await?;
-        candidates.retain(|candidate| !self.taken.contains(&candidate.id));
+        let mut candidates = self.free(engine, lane, header, size).await?;
+        if candidates.is_empty() && header.is_traced() {
+            candidates = self.other_sizes(engine, lane, header, size).await?;
+        }
         let free = nearest(candidates, row);
         Ok(match free {
             Some(existing) => {
@@ -215,6 +257,9 @@ async fn equal_content(
     candidates: Vec<Existing>,
     content: &Content,
 ) -> Result<Option<Existing>> {
+    if candidates.is_empty() {
+        return Ok(None);
+    }
     let ids = candidates
         .iter()
         .map(|candidate| candidate.id.clone())

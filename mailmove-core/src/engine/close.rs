@@ -1,6 +1,9 @@
 //! The end of a pass: sums, and what the next pass may rely on.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use super::{Engine, FolderNotes, lane::Lane};
 use crate::{
@@ -8,7 +11,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{Folder, FolderId},
     observe::Event,
-    report::{FolderReport, Problem, Report, Tally},
+    report::{Failure, FolderReport, Problem, Report, Tally},
 };
 
 /// Adds the lanes to the report, in the order of the source, and closes those that are complete.
@@ -40,8 +43,17 @@ pub(super) async fn close(
         }
         report.folders.push(folder);
     }
-    report.failures = std::mem::take(&mut engine.notes().failures);
+    report.failures = once_each(std::mem::take(&mut engine.notes().failures));
     Ok(())
+}
+
+/// A message may fail twice in a pass, if its folder is listed again: the last word counts.
+fn once_each(mut failures: Vec<Failure>) -> Vec<Failure> {
+    let mut seen = HashSet::new();
+    failures.reverse();
+    failures.retain(|one| seen.insert((one.folder.clone(), one.message.clone())));
+    failures.reverse();
+    failures
 }
 
 async fn folder_report(

@@ -569,9 +569,12 @@ pub(super) async fn audit(engine: &Engine, lane: &Lane) -> Result<()> {
     if resent.is_empty() {
         return Ok(());
     }
-    let surplus = settle::unclaimed_equals(engine, lane, &lane.mark()?, &resent).await?;
+    let (surplus, alike) = settle::unclaimed_equals(engine, lane, &lane.mark()?, &resent).await?;
     if surplus.is_empty() {
-        engine.note(lane.row.no, |notes| notes.perhaps_doubled = 0);
+        // What a server changed as it stored it is not proven ours, and stays.
+        engine.note(lane.row.no, |notes| {
+            notes.perhaps_doubled = notes.perhaps_doubled.min(alike);
+        });
         return Ok(());
     }
     // At most one copy of each was sent too often: what is beyond that is not proven ours.

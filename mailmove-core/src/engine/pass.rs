@@ -112,9 +112,26 @@ fn passes(error: &Error) -> bool {
     )
 }
 
-/// One look at both sides.
+/// One look at both sides, again after failures that pass.
 pub(super) async fn look(engine: &Engine) -> Result<(Vec<Folder>, Vec<Folder>)> {
-    futures_util::future::try_join(engine.source.folders(), engine.destination.folders()).await
+    let options = &engine.options;
+    let seed = u64::from(engine.pass);
+    let mut backoff = Backoff::new(options.attempts, options.longest_wait, seed);
+    loop {
+        let both = (engine.source.folders(), engine.destination.folders());
+        let error = match futures_util::future::try_join(both.0, both.1).await {
+            Ok(folders) => return Ok(folders),
+            Err(error) => error,
+        };
+        let wait = passes(&error).then(|| backoff.next(&error)).flatten();
+        let Some(wait) = wait else { return Err(error) };
+        engine.emit(Event::Retrying {
+            folder: None,
+            reason: error.chain(),
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
+        engine.pause(wait).await?;
+    }
 }
 
 type Ended = Vec<(Lane, Option<Error>)>;

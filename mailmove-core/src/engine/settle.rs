@@ -13,7 +13,7 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan},
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result},
-    model::{Mark, MessageId},
+    model::{Alteration, AlterationKind, Mark, MessageId},
     observe::Event,
 };
 
@@ -112,52 +112,93 @@ async fn look(
         .into_iter()
         .filter(|existing| !doubt.given.contains(&existing.id))
         .collect();
-    // Identical copies are told apart by flags and date as far as these differ: what fits exactly
-    // is given first, so that it is not taken by one that fits less.
-    for fit in [Fit::Exact, Fit::SameFlags, Fit::FlagsBefore, Fit::Equal] {
+    for fit in Fit::BEST_FIRST {
         found.retain(|existing| {
-            let fits = |row: &ItemRow| fit.allows(row, existing) && is_equal(engine, row, existing);
+            let fits = |row: &ItemRow| fit.allows(engine, row, existing);
             let at = open.iter().position(|row| row.as_ref().is_some_and(fits));
             let Some((at, row)) = at.and_then(|at| Some((at, open.get_mut(at)?.take()?))) else {
                 return true;
             };
             doubt.given.insert(existing.id.clone());
             if let Some(place) = out.get_mut(at) {
-                *place = Some((found_there(engine, lane, row, existing), Verdict::Found));
+                let row = found_there(engine, lane, row, existing, fit);
+                *place = Some((row, Verdict::Found));
             }
             false
         });
     }
-    Ok(true)
+    let perhaps = |existing: &Existing| open.iter().flatten().any(|row| is_alike(row, existing));
+    Ok(!found.iter().any(perhaps))
 }
 
-/// How well a message at the destination must fit a row that has the same content.
-#[derive(Clone, Copy)]
+/// How a message at the destination fits a row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
+    /// Equal content, flags and date.
     Exact,
+    /// Equal content and flags.
     SameFlags,
-    /// Of a move: the flags that it had in its old place, yet to be changed.
+    /// Of a move: equal content, and the flags that it had in its old place, yet to be changed.
     FlagsBefore,
+    /// Equal content.
     Equal,
+    /// Other bytes under an equal header that leaves no doubt.
+    Rewritten,
 }
 
 impl Fit {
-    fn allows(self, row: &ItemRow, existing: &Existing) -> bool {
-        match self {
+    /// Identical copies are told apart by flags and date as far as these differ: what fits exactly
+    /// is given first, so that it is not taken by one that fits less.
+    const BEST_FIRST: [Self; 5] = [
+        Self::Exact,
+        Self::SameFlags,
+        Self::FlagsBefore,
+        Self::Equal,
+        Self::Rewritten,
+    ];
+
+    fn allows(self, engine: &Engine, row: &ItemRow, existing: &Existing) -> bool {
+        let like = match self {
             Self::Exact => row.flags == existing.flags && row.received == existing.received,
             Self::SameFlags => row.flags == existing.flags,
             Self::FlagsBefore => row.accepted.as_ref() == Some(&existing.flags),
             Self::Equal => true,
-        }
+            Self::Rewritten => return is_alike(row, existing) && is_sure(row),
+        };
+        like && is_equal(engine, row, existing)
     }
 }
 
-fn found_there(engine: &Engine, lane: &Lane, mut row: ItemRow, existing: &Existing) -> ItemRow {
+/// Other bytes under an equal header: perhaps the row's message, changed as it was stored (Dovecot
+/// makes CR CR LF to CR LF, Cyrus writes X for 8-bit octets in headers).
+fn is_alike(row: &ItemRow, existing: &Existing) -> bool {
+    row.header
+        .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
+}
+
+/// An equal header, in a message that came in since the row's was sent, leaves no doubt: the server
+/// said that it stored this one, or the header names that one transmission.
+fn is_sure(row: &ItemRow) -> bool {
+    row.state == ItemState::Unnamed || row.header.is_some_and(|header| header.is_traced())
+}
+
+fn found_there(
+    engine: &Engine,
+    lane: &Lane,
+    mut row: ItemRow,
+    existing: &Existing,
+    fit: Fit,
+) -> ItemRow {
     row.state = ItemState::Copied;
     row.code = None;
     row.pass = engine.pass;
     row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
     row.target = Some((lane.target.no, existing.id.clone()));
+    if fit == Fit::Rewritten {
+        let detail = "the destination stored other bytes than it was given";
+        let note = Alteration::new(AlterationKind::ContentRewritten, detail);
+        row.altered.push(note);
+    }
     row
 }
 
@@ -182,20 +223,31 @@ async fn unclaimed_like(
     let sizes: HashSet<u64> = rows.iter().map(|row| row.size).collect();
     let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_since(Some(mark.clone()));
     let mut pages = engine.destination.existing(probe);
-    let mut ids: Vec<MessageId> = Vec::new();
+    // Servers guess sizes, and change them: what does not fit is read if what fits is not enough.
+    let (mut fitting, mut others): (Vec<MessageId>, Vec<MessageId>) = (Vec::new(), Vec::new());
     while let Some(page) = pages.next().await {
         let page = page?;
         let all = page.iter().map(|existing| existing.id.clone()).collect();
         let claims = engine.ledger.claims(lane.target.no, all).await?;
         for (existing, claim) in page.into_iter().zip(claims) {
-            let fits = existing.size.is_none_or(|size| sizes.contains(&size));
-            // Servers that rebuild messages also change their sizes.
-            if claim.is_none() && (fits || !engine.keeps_bytes()) {
-                ids.push(existing.id);
+            if claim.is_none() {
+                match existing.size.is_none_or(|size| sizes.contains(&size)) {
+                    true => fitting.push(existing.id),
+                    false => others.push(existing.id),
+                }
             }
         }
     }
     drop(pages);
+    let mut found = contents(engine, lane, &fitting).await?;
+    let is_missing = |row: &&ItemRow| !found.iter().any(|one| is_equal(engine, row, one));
+    if rows.iter().any(is_missing) {
+        found.extend(contents(engine, lane, &others).await?);
+    }
+    Ok(found)
+}
+
+async fn contents(engine: &Engine, lane: &Lane, ids: &[MessageId]) -> Result<Vec<Existing>> {
     let mut found = Vec::new();
     for ids in ids.chunks(200) {
         let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids.to_vec());
@@ -207,23 +259,26 @@ async fn unclaimed_like(
     Ok(found)
 }
 
-/// Ids of unclaimed messages since `mark` that equal one of the rows.
+/// Ids of unclaimed messages since `mark` that equal one of the rows, and how many more there are
+/// that may have been one when they were sent.
 pub(super) async fn unclaimed_equals(
     engine: &Engine,
     lane: &Lane,
     mark: &Mark,
     rows: &[ItemRow],
-) -> Result<Vec<MessageId>> {
+) -> Result<(Vec<MessageId>, u64)> {
     let borrowed: Vec<&ItemRow> = rows.iter().collect();
     let found = unclaimed_like(engine, lane, mark, &borrowed).await?;
     let ours = |existing: &Existing| {
         existing.digest.is_some() && rows.iter().any(|row| row.digest == existing.digest)
     };
-    Ok(found
-        .into_iter()
-        .filter(ours)
-        .map(|existing| existing.id)
-        .collect())
+    let (equal, others): (Vec<Existing>, Vec<Existing>) = found.into_iter().partition(ours);
+    let alike = |existing: &&Existing| rows.iter().any(|row| is_alike(row, existing));
+    let alike = others.iter().filter(alike).count() as u64;
+    Ok((
+        equal.into_iter().map(|existing| existing.id).collect(),
+        alike,
+    ))
 }
 
 /// Settles the intents that an earlier run left open for this destination folder.

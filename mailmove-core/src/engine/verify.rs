@@ -37,6 +37,7 @@ pub(crate) async fn verify(
         depth,
         seen: Seen::default(),
         folders: HashMap::new(),
+        guessed: Vec::new(),
         out: Verification {
             folders: Vec::new(),
             differences: Vec::new(),
@@ -67,6 +68,8 @@ struct Check {
     seen: Seen,
     // Where a source folder stands in the outcome.
     folders: HashMap<FolderNo, usize>,
+    // Announced with another size than expected: servers guess sizes, so only the content can tell.
+    guessed: Vec<(ItemRow, MessageId)>,
     out: Verification,
 }
 
@@ -108,6 +111,30 @@ impl Check {
                 }
             }
         }
+        drop(pages);
+        self.look_closer(target).await
+    }
+
+    /// Reads the messages whose announced size is another one than expected.
+    async fn look_closer(&mut self, target: &TargetRow) -> Result<()> {
+        let mut guessed: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.guessed)
+            .into_iter()
+            .map(|(row, id)| (id, row))
+            .collect();
+        let mut ids: Vec<MessageId> = guessed.keys().cloned().collect();
+        ids.sort();
+        for ids in ids.chunks(200) {
+            let probe = Probe::new(target.id.clone(), Depth::Content).with_ids(ids.to_vec());
+            let mut pages = self.engine.destination.existing(probe);
+            while let Some(page) = pages.next().await {
+                self.engine.check_stop()?;
+                for existing in page? {
+                    if let Some(row) = guessed.remove(&existing.id) {
+                        self.compare_content(&row, &existing);
+                    }
+                }
+            }
+        }
         Ok(())
     }
 
@@ -116,19 +143,11 @@ impl Check {
         if let Some(place) = self.folder(row.folder) {
             place.checked += 1;
         }
-        let keeps = self.engine.keeps_bytes();
-        if let Some(size) = existing.size.filter(|size| keeps && *size != row.size) {
-            let detail = format!("{} bytes expected, {size} found", row.size);
-            self.differs(row, there, "size", detail);
-        } else if let (Some(had), Some(has), true) = (row.digest, existing.digest, keeps)
-            && had != has
-        {
-            self.differs(
-                row,
-                there,
-                "content",
-                format!("{had} expected, {has} found"),
-            );
+        let other_size = existing.size.is_some_and(|size| size != row.size);
+        if other_size && self.depth < Depth::Content && self.engine.keeps_bytes() {
+            self.guessed.push((row.clone(), existing.id.clone()));
+        } else {
+            self.compare_content(row, existing);
         }
         let flags = row.accepted.as_ref().unwrap_or(&row.flags);
         if self.engine.options.flags && *flags != existing.flags {
@@ -144,6 +163,24 @@ impl Check {
                 row,
                 there,
                 "received",
+                format!("{had} expected, {has} found"),
+            );
+        }
+    }
+
+    fn compare_content(&mut self, row: &ItemRow, existing: &Existing) {
+        let there = Some(&existing.id);
+        let keeps = self.engine.keeps_bytes();
+        if let Some(size) = existing.size.filter(|size| keeps && *size != row.size) {
+            let detail = format!("{} bytes expected, {size} found", row.size);
+            self.differs(row, there, "size", detail);
+        } else if let (Some(had), Some(has), true) = (row.digest, existing.digest, keeps)
+            && had != has
+        {
+            self.differs(
+                row,
+                there,
+                "content",
                 format!("{had} expected, {has} found"),
             );
         }

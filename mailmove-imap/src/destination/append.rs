@@ -13,9 +13,10 @@ use mailmove_core::{
 
 use super::{
     Inner,
-    begin::{begin, gone},
+    begin::{begin, find, gone},
     is_atomic, is_other_epoch, not_stored,
     prepare::{Ready, Rules},
+    refused::{is_doubtful, late, offence},
     unknown,
 };
 use crate::{
@@ -78,6 +79,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         fence: &*fence,
         out,
         poisoned: false,
+        is_there: false,
         again: VecDeque::new(),
         refused: Vec::new(),
     };
@@ -98,6 +100,8 @@ struct Append<'a> {
     out: &'a Out,
     /// The server may be running mail as commands: whatever it still says proves nothing.
     poisoned: bool,
+    /// The folder was looked for after a refusal without any explanation, and is there.
+    is_there: bool,
     /// Refused for their keywords before anything of them was sent; to be sent without these.
     again: VecDeque<Ready>,
     /// What they were refused for; those that wait go without it too.
@@ -166,11 +170,17 @@ impl Append<'_> {
             match self.answer(tag, sent).await {
                 Err(error) => return self.report_all(messages, unknown, &error).await,
                 Ok((status, whole)) => {
-                    let asked = waiting.and_then(|index| messages.get(index));
-                    let suspects = asked.map(|one| offence(one, &status, at_once));
-                    let Some(suspects) = suspects.filter(|suspects| !suspects.is_empty()) else {
-                        return self.settle_batch(messages, &status, whole, at_once).await;
+                    let suspects = match waiting.and_then(|index| messages.get(index)) {
+                        Some(asked) => offence(asked, &status, at_once),
+                        // Which of them had the keyword, the server does not say.
+                        None if whole => {
+                            messages.iter().flat_map(|one| late(one, &status)).collect()
+                        }
+                        None => Vec::new(),
                     };
+                    if suspects.is_empty() {
+                        return self.settle_batch(messages, &status, whole, at_once).await;
+                    }
                     self.inner
                         .known
                         .refuse(&self.folder, suspects.iter().cloned());
@@ -285,7 +295,7 @@ impl Append<'_> {
                 self.report_all(messages, unknown, &error).await;
             }
             _ => {
-                let error = self.refusal(status);
+                let error = self.refusal(status).await;
                 let error = match error.scope() {
                     // One of them is at fault; only the engine can find out which.
                     Scope::Message if messages.len() > 1 => error.with_code("imap/batch-refused"),
@@ -306,7 +316,13 @@ impl Append<'_> {
         let Some(Code::AppendUid { validity, uids }) = &status.code else {
             return Vec::new();
         };
-        if is_other_epoch(self.mark, *validity) || uids.count() != count as u64 {
+        let odd = *validity == 0 || is_other_epoch(self.mark, *validity);
+        if odd || uids.count() != count as u64 {
+            return Vec::new();
+        }
+        // What was there before the mark is no new message.
+        let first = self.mark.next.unwrap_or(0);
+        if uids.iter().any(|uid| u64::from(uid) < first) {
             return Vec::new();
         }
         self.inner.known.confirm(&self.folder, *validity);
@@ -325,11 +341,19 @@ impl Append<'_> {
             .with_context("folder", self.folder.as_str())
     }
 
-    fn refusal(&self, status: &Status) -> Error {
+    async fn refusal(&mut self, status: &Status) -> Error {
         let error = error::refused(Doing::message("APPEND"), status);
         if error.kind() == ErrorKind::NotFound {
             // There was a folder when the mark was taken.
             return gone(self.inner, &self.folder, self.mark, None).with_source(error);
+        }
+        // Servers forget TRYCREATE. That the folder is gone must not cost one message after the other.
+        if error.code() == "imap/no" && !self.is_there {
+            let lease = &mut self.lease;
+            match find(self.inner, lease, &self.folder, self.mark).await {
+                Err(error) if error.scope() == Scope::Folder => return error,
+                found => self.is_there = found.is_ok(),
+            }
         }
         error.with_context("folder", self.folder.as_str())
     }
@@ -477,7 +501,7 @@ impl Append<'_> {
             }
             _ => {
                 let suspects = match one.whole {
-                    true => Vec::new(),
+                    true => late(&one.message, &status),
                     false => offence(&one.message, &status, one.at_once),
                 };
                 if !suspects.is_empty() {
@@ -490,7 +514,7 @@ impl Append<'_> {
                     self.again.push_back(message);
                     return Ok(());
                 }
-                let error = self.refusal(&status);
+                let error = self.refusal(&status).await;
                 if error.scope() > Scope::Message && stop.is_none() {
                     *stop = Some(error::again(&error));
                 }
@@ -542,32 +566,10 @@ struct Progress {
     waiting_for: Option<usize>,
 }
 
-/// The keywords that a message was refused for before its body was sent; none if it was for
-/// something else. After BAD that is sure only where no other body was sent unasked.
-fn offence(message: &Ready, status: &Status, at_once: bool) -> Vec<Keyword> {
-    let text = status.text.to_ascii_lowercase();
-    let named = ["keyword", "flag"].iter().any(|word| text.contains(word));
-    let about_flags = match status.kind {
-        StatusKind::No => named || matches!(status.code, Some(Code::Cannot | Code::Limit)),
-        StatusKind::Bad => !at_once,
-        _ => false,
-    };
-    if about_flags {
-        message.suspects()
-    } else {
-        Vec::new()
-    }
-}
-
 /// Why a message was not launched.
 enum Launch {
     /// Nothing of it was sent.
     NotBegun(Box<Ready>, Error),
     /// The connection failed while it was sent.
     Broken(Error),
-}
-
-/// A refusal that says nothing sure: the server may have stored the message and failed afterwards.
-fn is_doubtful(error: &Error) -> bool {
-    error.kind() == ErrorKind::Unavailable
 }

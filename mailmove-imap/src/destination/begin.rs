@@ -47,20 +47,32 @@ pub(super) async fn begin(
             return Err(gone(inner, folder, mark, Some(opened.validity)));
         }
     } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
-        let status = match folders::status(&mut lease, folder).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                return Err(gone(inner, folder, mark, None).with_source(error));
-            }
-            other => other?,
-        };
-        if status
-            .uid_validity
-            .is_some_and(|now| is_other_epoch(mark, now))
-        {
-            return Err(gone(inner, folder, mark, status.uid_validity));
-        }
+        find(inner, &mut lease, folder, mark).await?;
     }
     Ok((lease, name))
+}
+
+/// Makes sure that the folder of the mark is there.
+///
+/// # Errors
+/// [`ErrorKind::Stale`] if it is not.
+pub(super) async fn find(
+    inner: &Inner,
+    lease: &mut Lease,
+    folder: &FolderId,
+    mark: &Mark,
+) -> Result<()> {
+    let status = match folders::status(lease, folder).await {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            return Err(gone(inner, folder, mark, None).with_source(error));
+        }
+        other => other?,
+    };
+    let now = status.uid_validity;
+    if now.is_some_and(|now| is_other_epoch(mark, now)) {
+        return Err(gone(inner, folder, mark, now));
+    }
+    Ok(())
 }
 
 /// The folder of the mark is not there any more; `now`: the UIDVALIDITY of the one that is.

@@ -54,6 +54,9 @@ struct Wanted {
 struct Creating {
     lease: Lease,
     wanted: Vec<Wanted>,
+    separator: Option<u8>,
+    /// Folders that are there.
+    there: Vec<FolderPath>,
     /// Paths that cannot be written as names.
     impossible: Vec<(usize, Error)>,
 }
@@ -63,6 +66,7 @@ impl Creating {
         let mut lease = inner.pool.lease(None).await?;
         let Listing { folders, names } = folders::list(&mut lease).await?;
         inner.known.set_names(names.clone());
+        let there = folders.iter().map(|folder| folder.path.clone()).collect();
         let mut by_path: HashMap<FolderPath, Folder> = folders
             .into_iter()
             .map(|folder| (folder.path.clone(), folder))
@@ -104,6 +108,8 @@ impl Creating {
         Ok(Self {
             lease,
             wanted,
+            separator: names.separator(),
+            there,
             impossible,
         })
     }
@@ -152,10 +158,14 @@ impl Creating {
         }
         let mut refused = Vec::new();
         for ((index, role), status) in self.pipeline(commands, |_| {}).await? {
+            let exists = exists_already(&status);
+            let twin = self.twin(index).filter(|_| exists);
             let Some(one) = self.wanted.get_mut(index) else {
                 continue;
             };
-            if status.kind == StatusKind::Ok || exists_already(&status) {
+            if let Some(twin) = twin {
+                one.failed = Some(same_but_for_case(&one.spec.path, &twin));
+            } else if status.kind == StatusKind::Ok || exists {
                 one.failed = None;
                 one.folder = Some(fresh(one, role));
             } else {
@@ -172,6 +182,18 @@ impl Creating {
         Ok(refused)
     }
 
+    /// Another folder whose name is this one's but for the case, if there is or was made one: where
+    /// the server says that this one exists, it takes it for that.
+    fn twin(&self, index: usize) -> Option<FolderPath> {
+        let path = &self.wanted.get(index)?.spec.path;
+        let folded = path.to_string().to_lowercase();
+        let made = self.wanted.iter().filter(|other| other.folder.is_some());
+        let mut all = self.there.iter().chain(made.map(|other| &other.spec.path));
+        let is_twin =
+            |other: &&FolderPath| *other != path && other.to_string().to_lowercase() == folded;
+        all.find(is_twin).cloned()
+    }
+
     /// Parents of refused folders. Whether they were needed shows at the second try.
     async fn create_parents(&mut self, refused: &[usize]) -> Result<()> {
         let mut parents: Vec<(usize, MailboxName)> = Vec::new();
@@ -180,7 +202,7 @@ impl Creating {
                 continue;
             };
             let depth = one.spec.path.names().len();
-            let levels = parent_names(&one.name, depth);
+            let levels = parent_names(&one.name, depth, self.separator);
             for (level, name) in levels.into_iter().enumerate() {
                 let known = parents.iter().any(|(_, other)| *other == name);
                 if !known && !self.wanted.iter().any(|other| other.name == name) {
@@ -232,7 +254,7 @@ impl Creating {
                 .is_some_and(|folder| folder.mark.is_none())
         });
         let server = Arc::clone(&self.lease.server);
-        let items = folders::status_items(&server.capabilities);
+        let items = folders::items(&server);
         let mut commands = Vec::new();
         for index in wanted {
             let Some(one) = self.wanted.get(index) else {
@@ -364,6 +386,18 @@ fn refused_name(path: &FolderPath) -> Error {
     .with_remedy("Map the folder to another name.")
 }
 
+fn same_but_for_case(path: &FolderPath, twin: &FolderPath) -> Error {
+    Error::new(
+        ErrorKind::Conflict,
+        "the server takes names that differ only in case for the same folder",
+    )
+    .with_code("imap/folder-case")
+    .with_scope(Scope::Folder)
+    .with_context("folder", path.to_string())
+    .with_context("taken for", twin.to_string())
+    .with_remedy("Run again: it gets another name then. Or map the folder to a name of its own.")
+}
+
 /// The attribute for a new folder. Views cannot be made: the server fills them by itself.
 fn special_use(role: Role) -> Option<SpecialUse> {
     let attribute = role.special_use().filter(|_| !role.is_view())?;
@@ -385,20 +419,15 @@ fn fresh(one: &Wanted, role: Option<SpecialUse>) -> Folder {
 
 /// Names of all folders above this one, outermost first. Levels are counted from the end, so that a
 /// namespace's prefix is left alone.
-fn parent_names(name: &MailboxName, depth: usize) -> Vec<MailboxName> {
-    // The separator is what stands between names; modified UTF-7 holds none of the usual ones.
+fn parent_names(name: &MailboxName, depth: usize, separator: Option<u8>) -> Vec<MailboxName> {
     let bytes = name.as_bytes();
-    let Some(separator) = bytes
-        .iter()
-        .rev()
-        .find(|byte| matches!(byte, b'/' | b'.' | b'\\' | b'^'))
-    else {
+    let Some(separator) = separator else {
         return Vec::new();
     };
     let ends: Vec<usize> = bytes
         .iter()
         .enumerate()
-        .filter(|(_, byte)| *byte == separator)
+        .filter(|(_, byte)| **byte == separator)
         .map(|(at, _)| at)
         .collect();
     let first = ends.len().saturating_sub(depth.saturating_sub(1));
@@ -415,12 +444,13 @@ mod tests {
     #[test]
     fn parents_come_outermost_first_and_without_the_prefix() {
         let name = MailboxName::new(b"INBOX.a.b.c".as_slice()).unwrap();
-        let parents: Vec<String> = parent_names(&name, 3)
+        let parents: Vec<String> = parent_names(&name, 3, Some(b'.'))
             .iter()
             .map(|name| name.as_bytes().escape_ascii().to_string())
             .collect();
         assert_eq!(parents, ["INBOX.a", "INBOX.a.b"]);
-        assert!(parent_names(&MailboxName::new(b"top".as_slice()).unwrap(), 1).is_empty());
+        let top = MailboxName::new(b"top".as_slice()).unwrap();
+        assert!(parent_names(&top, 1, Some(b'.')).is_empty());
     }
 
     #[test]

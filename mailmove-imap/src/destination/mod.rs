@@ -7,6 +7,7 @@ mod known;
 mod look;
 mod names;
 mod prepare;
+mod refused;
 mod update;
 
 use std::{sync::Arc, time::Duration};
@@ -15,7 +16,7 @@ use async_trait::async_trait;
 use mailmove_core::{
     destination::{Batch, Destination, Existing, FlagChange, Outcome, Probe, Updater},
     edge::{CredentialProvider, Edges},
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
         Slot,
@@ -90,10 +91,9 @@ impl Inner {
                     separator = entry.delimiter;
                 }
             };
-            session
-                .connection
-                .run(command.map_err(session::encode)?, note)
-                .await?;
+            let command = command.map_err(session::encode)?;
+            let status = session.connection.run(command, note).await?;
+            folders::heed(error::Doing::account("LIST"), &status)?;
         }
         let names = Names::new(session.server.namespaces.as_ref(), separator);
         self.known.set_names(names.clone());
@@ -125,7 +125,11 @@ impl Inner {
         let naming = match self.known.naming() {
             Some(naming) => naming,
             None => {
-                let naming = names::ask(&mut lease, &names).await?;
+                let naming = match names::ask(&mut lease, &names).await {
+                    // Some servers hang up on whoever asks for what there cannot be.
+                    Err(error) if error.kind() == ErrorKind::Interrupted => names.naming(),
+                    asked => asked?,
+                };
                 self.known.set_naming(naming.clone());
                 naming
             }

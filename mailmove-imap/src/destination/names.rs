@@ -6,9 +6,11 @@ use mailmove_core::{
 };
 
 use crate::{
+    error::Doing,
+    folders,
     naming::Names,
     session::{self, Session},
-    wire::{Code, MailboxName, Status, StatusItem},
+    wire::{Code, MailboxName, Response, Status, StatusItem, StatusKind, Tag},
 };
 
 /// Characters that some servers refuse in names. Few: a server may count refusals and hang up.
@@ -25,12 +27,20 @@ const LONGEST: usize = 800;
 /// If the connection fails.
 pub(super) async fn ask(session: &mut Session, names: &Names) -> Result<Naming> {
     let mut naming = names.naming();
+    let swapped = match other_case(session, names).await? {
+        Some(name) => Some(status(session, &name).await?),
+        None => None,
+    };
     let mut asked = Vec::new();
     for candidate in CANDIDATES.chars().filter(|c| Some(*c) != naming.separator) {
         let path = FolderPath::new([format!("{candidate}mailmove{candidate}x")]);
         if let Some(status) = status_of(session, names, &path).await? {
             asked.push((candidate, status));
         }
+    }
+    if let Some(tag) = swapped {
+        let status = session.connection.complete(tag, |_| {}).await?;
+        naming.case_insensitive = status.kind == StatusKind::Ok;
     }
     let mut forbidden = String::new();
     for (candidate, tag) in asked {
@@ -52,25 +62,65 @@ pub(super) async fn ask(session: &mut Session, names: &Names) -> Result<Naming> 
     Ok(naming)
 }
 
-async fn status_of(
-    session: &mut Session,
-    names: &Names,
-    path: &FolderPath,
-) -> Result<Option<crate::wire::Tag>> {
+async fn status_of(session: &mut Session, names: &Names, path: &FolderPath) -> Result<Option<Tag>> {
     let name = names
         .wire(path)
         .and_then(|wire| MailboxName::new(wire).ok());
-    let Some(name) = name else { return Ok(None) };
+    match name {
+        Some(name) => status(session, &name).await.map(Some),
+        None => Ok(None),
+    }
+}
+
+async fn status(session: &mut Session, name: &MailboxName) -> Result<Tag> {
     let tag = session.connection.tag();
     let command = session
         .connection
         .encoder()
-        .status(tag, &name, &[StatusItem::Messages]);
+        .status(tag, name, &[StatusItem::Messages]);
     session
         .connection
         .send(command.map_err(session::encode)?)
         .await?;
-    Ok(Some(tag))
+    Ok(tag)
+}
+
+/// The name of a folder that is there, in the other case: a name of no folder, unless the server
+/// compares without case. `None` if there is no folder to ask about.
+async fn other_case(session: &mut Session, names: &Names) -> Result<Option<MailboxName>> {
+    let tag = session.connection.tag();
+    let pattern = [names.prefix(), b"%"].concat();
+    let command = session.connection.encoder().list(tag, b"", &pattern, None);
+    let mut found: Vec<Box<[u8]>> = Vec::new();
+    let note = |response| {
+        if let Response::List(entry) = response
+            && entry.is_selectable()
+        {
+            found.push(entry.name);
+        }
+    };
+    let command = command.map_err(session::encode)?;
+    let status = session.connection.run(command, note).await?;
+    folders::heed(Doing::account("LIST"), &status)?;
+    let prefix = names.prefix().len();
+    let swapped = found.iter().filter_map(|name| swap_case(name, prefix));
+    let mut free = swapped.filter(|name| !found.iter().any(|other| **other == **name));
+    Ok(free.find_map(|name| MailboxName::new(name).ok()))
+}
+
+/// `None` for the inbox, which is the same in any case, for what has no letters, and for modified
+/// UTF-7, whose letters are not the name's.
+fn swap_case(name: &[u8], prefix: usize) -> Option<Vec<u8>> {
+    let (head, own) = name.split_at_checked(prefix)?;
+    let letters = own.iter().any(u8::is_ascii_alphabetic);
+    if own.eq_ignore_ascii_case(b"INBOX") || !letters || own.contains(&b'&') || !own.is_ascii() {
+        return None;
+    }
+    let swap = |byte: &u8| match byte.is_ascii_uppercase() {
+        true => byte.to_ascii_lowercase(),
+        false => byte.to_ascii_uppercase(),
+    };
+    Some([head, &own.iter().map(swap).collect::<Vec<u8>>()].concat())
 }
 
 fn says_impossible(status: &Status) -> bool {

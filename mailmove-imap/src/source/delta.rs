@@ -15,6 +15,7 @@ use super::{
     told::{self, told},
 };
 use crate::{
+    distrust::Feature,
     error, ids,
     session::{self, Mode, Opened, Session},
     wire::{
@@ -224,12 +225,17 @@ async fn open(
         None if session.can().condstore() => SelectParams::Condstore,
         None => SelectParams::Plain,
     };
+    let (params, resynced) = match session.distrusts(Feature::SelectParams) {
+        true => (SelectParams::Plain, false),
+        false => (params, resynced),
+    };
     let plain = params == SelectParams::Plain;
     let folder = &request.folder;
     let note = |response| news.note(response);
     match session.open_folder(folder, Mode::Read, &params, note).await {
         // Announced, but not understood.
         Err(error) if error.code() == "imap/bad" && !plain => {
+            session.server.distrust.add(Feature::SelectParams);
             let opened = session
                 .open_folder(folder, Mode::Read, &SelectParams::Plain, |_| {})
                 .await?;
@@ -283,6 +289,9 @@ async fn ask(
         UidSet::range(1, since.next - 1).filter(|_| changed),
         UidSet::range(since.next, begun.end - 1).filter(|_| later),
     ];
+    if changed && session.distrusts(Feature::ChangedSince) {
+        return Ok(Told::TooLittle);
+    }
     let flags = FetchParams::changed_since(since.modseq.unwrap_or(1), false);
     let what: [(&[FetchItem], _); 2] = [
         (&[FetchItem::Uid, FetchItem::Flags], flags),
@@ -315,6 +324,9 @@ async fn ask(
             told::Told::Done(tag, status) => {
                 tags.retain(|open| *open != tag);
                 ok &= status.kind == StatusKind::Ok;
+                if changed {
+                    session.server.distrust.note(Feature::ChangedSince, &status);
+                }
             }
         }
     }

@@ -13,6 +13,7 @@ use mailmove_core::{
 
 use super::{
     collect::{Collector, Gathered},
+    substitute,
     suspects::{Broken, Suspects, given_up},
     told::{Told, told},
 };
@@ -49,6 +50,7 @@ pub(super) fn fetch(
             broken: Broken::default(),
             wanted: BTreeMap::new(),
             silent: Vec::new(),
+            apologies: BTreeMap::new(),
             refused: Vec::new(),
             out,
         };
@@ -66,6 +68,8 @@ struct Fetching {
     wanted: BTreeMap<u32, MessageId>,
     /// The server said OK, but nothing of these.
     silent: Vec<u32>,
+    /// Of these it sent what may be an apology in their place.
+    apologies: BTreeMap<u32, Content>,
     /// Those left when the server refused the whole command.
     refused: Vec<(Vec<u32>, Error)>,
     out: Out<(MessageId, Fetched)>,
@@ -191,7 +195,7 @@ impl Fetching {
                 self.blame(collector, &asking, error);
             })?;
             match told {
-                Told::Message(gathered) => self.message(gathered).await,
+                Told::Message(gathered) => self.message(gathered).await?,
                 Told::Unreadable { .. } => {}
                 // A listing that goes on later on this connection must not count on the numbers.
                 Told::Expunged(_) | Told::Vanished(_) => lease.forget_folder(),
@@ -220,15 +224,20 @@ impl Fetching {
         }
     }
 
-    async fn message(&mut self, gathered: Gathered) {
+    async fn message(&mut self, gathered: Gathered) -> Result<()> {
         // An empty one may be a message that the server cannot read: its size will tell.
         let content = gathered.content.filter(|content| content.size() > 0);
         if let (Some(uid), Some(content)) = (gathered.fetch.uid, content) {
             if self.broken.has(uid) {
                 self.suspects.clear(&self.folder, self.validity, uid);
             }
+            if self.wanted.contains_key(&uid) && substitute::is_suspect(&content).await? {
+                self.apologies.insert(uid, content);
+                return Ok(());
+            }
             self.answer(uid, Fetched::Content(content)).await;
         }
+        Ok(())
     }
 
     async fn answer(&mut self, uid: u32, fetched: Fetched) {
@@ -302,16 +311,29 @@ impl Fetching {
                 return Err(error::refused(Doing::folder("UID FETCH"), &status));
             }
         }
+        let name = lease.server.name.as_deref().unwrap_or_default();
+        let exchange = name.to_ascii_lowercase().contains("exchange");
         let mut asked = HashSet::new();
         for uid in silent.into_iter().filter(|uid| asked.insert(*uid)) {
+            let apology = self.apologies.remove(&uid);
             let fetched = match sizes.get(&uid) {
                 None => Fetched::Vanished,
+                Some(size) if apology.is_some() => judge(apology, *size, exchange),
                 Some(Some(0)) => Fetched::Content(Content::from_bytes("")),
                 Some(_) => Fetched::Failed(empty()),
             };
             self.answer(uid, fetched).await;
         }
         Ok(())
+    }
+}
+
+/// What reads like an apology is one, unless its size is just the message's and the server does not
+/// call itself Exchange.
+fn judge(content: Option<Content>, size: Option<u64>, exchange: bool) -> Fetched {
+    match content.filter(|content| size == Some(content.size()) && !exchange) {
+        Some(content) => Fetched::Content(content),
+        None => Fetched::Failed(substitute::substituted()),
     }
 }
 

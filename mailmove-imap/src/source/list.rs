@@ -24,6 +24,7 @@ use super::{
     count::Count,
     cursor::Place,
     delta::{self, Begun},
+    substitute,
     suspects::{Broken, Suspects},
     told::{Told, told},
     windows::Windows,
@@ -368,6 +369,12 @@ impl Listing {
         let mut listed = convert::listed(self.begun.validity, uid, &fetch);
         // Servers are known to send nothing for messages that they cannot read.
         listed.content = content.filter(|content| content.size() > 0 || fetch.size == Some(0));
+        // Whether it is the message or an apology for it, a fetch finds out.
+        if let Some(content) = &listed.content
+            && substitute::is_suspect(content).await?
+        {
+            listed.content = None;
+        }
         listed.header = header;
         if self.request.headers
             && let Some(content) = &listed.content

@@ -7,6 +7,7 @@ mod cursor;
 mod delta;
 mod fetch;
 mod list;
+mod substitute;
 mod suspects;
 mod told;
 mod windows;

@@ -1,0 +1,77 @@
+//! Text that a server sends in place of a message that it cannot convert.
+
+use mailmove_core::{
+    error::{Error, ErrorKind, Result, Retry},
+    model::Content,
+};
+
+/// Larger than any such text.
+const MOST: u64 = 16 << 10;
+
+/// Exchange, in all versions seen, in English whatever the language of the mailbox: the subject, and
+/// one of these in the text.
+const SUBJECT: &str =
+    "subject: retrieval using the imap4 protocol failed for the following message";
+const TEXT: [&str; 2] = [
+    "retrieve the following message",
+    "the message hasn't been deleted",
+];
+
+/// Whether it reads like such a text. A genuine message may too, e.g. one that another program once
+/// stored as it came.
+///
+/// # Errors
+/// If the content cannot be read.
+pub(super) async fn is_suspect(content: &Content) -> Result<bool> {
+    if content.size() > MOST {
+        return Ok(false);
+    }
+    let text = content.prefix(MOST as usize).await?;
+    Ok(reads_like_one(&text))
+}
+
+fn reads_like_one(text: &[u8]) -> bool {
+    // Long lines are folded.
+    let words: Vec<String> = String::from_utf8_lossy(text)
+        .to_ascii_lowercase()
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect();
+    let plain = words.join(" ");
+    plain.contains(SUBJECT) && TEXT.iter().any(|part| plain.contains(part))
+}
+
+/// Why such a message fails.
+pub(super) fn substituted() -> Error {
+    Error::new(
+        ErrorKind::Refused,
+        "the server cannot convert the message, and sends an explanation in its place",
+    )
+    .with_code("imap/substituted")
+    .with_retry(Retry::Never)
+    .with_remedy(
+        "Open the message in Outlook or webmail and save or forward it by hand, or copy this \
+         mailbox by EWS or Graph.",
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_servers_words_and_not_those_about_them() {
+        let exchange = b"From: Microsoft Exchange Server\r\nTo: ann@example.com\r\n\
+            Subject: Retrieval using the IMAP4 protocol failed for the following message:\r\n\
+            \t752\r\n\r\nThe server couldn't retrieve the following message:\r\n\r\n\
+            Subject: x\r\n\r\nThe message hasn't been deleted.\r\n";
+        assert!(reads_like_one(exchange));
+        let reply =
+            b"Subject: Retrieval using the IMAP4 protocol failed\r\n\r\nDo you know that?\r\n";
+        assert!(!reads_like_one(reply));
+        let quoted =
+            b"Subject: Re: what is this?\r\n\r\n> Retrieval using the IMAP4 protocol failed \
+            for the following message: 3\r\n";
+        assert!(!reads_like_one(quoted));
+    }
+}

@@ -10,10 +10,10 @@ use crate::{
     edge::Edges,
     engine,
     error::{Error, ErrorKind, Result},
-    model::JobId,
+    model::{FolderPath, JobId},
     observe::{Observer, Silent},
     options::Options,
-    report::{Plan, Report, Verification},
+    report::{Explanation, Plan, Report, Verification},
     source::Source,
 };
 
@@ -89,6 +89,20 @@ impl Migration {
     /// If a side cannot be reached or the store cannot be read.
     pub async fn verify(&self, depth: Depth) -> Result<Verification> {
         engine::verify(&self.inner, &self.store, &self.job(), depth).await
+    }
+
+    /// Tells what became of the messages of a source folder (of all folders, if `None`) that users
+    /// call `message`: by number (`17`), as in reports (`UID 17`), or by id. Asks the ledger alone;
+    /// neither side is connected. Cancel safe.
+    ///
+    /// # Errors
+    /// If the job is locked by a running pass, or the store cannot be read.
+    pub async fn explain(
+        &self,
+        folder: Option<&FolderPath>,
+        message: &str,
+    ) -> Result<Vec<Explanation>> {
+        engine::explain(&self.inner, &self.store, &self.job(), folder, message).await
     }
 }
 

@@ -5,8 +5,9 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::{
+    checkpoint::ItemState,
     error::{Error, ErrorKind},
-    model::{AlterationKind, FolderPath},
+    model::{Alteration, AlterationKind, FolderPath},
 };
 
 /// What a pass did.
@@ -339,6 +340,50 @@ pub struct Difference {
     pub what: &'static str,
     /// Expected and found, in words.
     pub detail: String,
+}
+
+/// What the ledger knows of one message.
+#[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
+pub struct Explanation {
+    /// Where it is, or was, at the source.
+    pub source: Place,
+    /// The message at the destination that it claims.
+    pub destination: Option<Place>,
+    /// What became of it.
+    pub state: ItemState,
+    /// Why: an error's code, or the rule that excludes it.
+    pub code: Option<String>,
+    /// The pass in which it got its state.
+    pub pass: u32,
+    /// Failed attempts so far.
+    pub attempts: u32,
+    /// It no longer exists at the source.
+    pub gone: bool,
+    /// It was sent again although its first append was never proven absent.
+    pub resent: bool,
+    /// Its size in bytes.
+    pub size: u64,
+    /// When the source received it.
+    pub received: Option<String>,
+    /// The source's flags that were last dealt with.
+    pub flags: String,
+    /// The destination's flags, where they differ.
+    pub accepted: Option<String>,
+    /// Digest of its content, once fetched.
+    pub digest: Option<String>,
+    /// What did not arrive as it left.
+    pub altered: Vec<Alteration>,
+}
+
+/// A message's place.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Place {
+    /// Its folder.
+    pub folder: FolderPath,
+    /// Its name there, as users know it.
+    pub message: String,
 }
 
 #[cfg(test)]

@@ -9,6 +9,7 @@ mod adopt;
 mod close;
 mod decide;
 mod deliver;
+mod explain;
 mod flags;
 mod health;
 mod lane;
@@ -46,6 +47,7 @@ use crate::{
     source::Source,
 };
 
+pub(crate) use explain::explain;
 pub(crate) use pass::run;
 pub(crate) use plan::plan;
 pub(crate) use verify::verify;

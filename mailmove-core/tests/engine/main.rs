@@ -8,6 +8,7 @@
 )]
 
 mod adoption;
+mod explain;
 mod interrupt;
 mod outcomes;
 mod passes;

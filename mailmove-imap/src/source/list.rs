@@ -1,5 +1,13 @@
 //! Lists a folder in windows of UIDs.
 //!
+//! Servers do not wait for ever for who does not read: Dovecot hangs up when nothing was taken from it
+//! for 5 minutes, and after 30 without a command. Only what brings contents along can stall so, since
+//! it reads no further than they are wanted: while the destination takes a batch in, or is waited
+//! for. Then the connection is lost, and no more: a listing goes on from its last page, what is left
+//! of a fetch is asked for again, and the message that was to come is asked for alone, once. Any other
+//! listing reads a window to its end before it hands out a page. Towards a destination that does not
+//! read the configured patience counts, and what was on its way is in doubt.
+//!
 //! A listing that brings contents along keeps its connection and sends commands ahead, so that the
 //! server never waits for us. Any other takes a whole window in, gives its connection back, and only
 //! then hands out pages: whoever reads them may fetch meanwhile, even where there is but one

@@ -232,10 +232,15 @@ async fn ask_statuses(session: &mut Session, found: &mut Found) -> Result<()> {
     let mut left = missing.as_slice();
     while !left.is_empty() {
         let (now, later) = left.split_at(left.len().min(ahead));
-        let understood = ask_some(session, now, found).await?;
-        if understood {
-            (left, ahead) = (later, AHEAD);
+        let bad = ask_some(session, now, &items(&session.server), found).await?;
+        if !bad.is_empty() && !session.distrusts(Feature::StatusItems) {
+            // If one of them is told when asked for less, it was not the name.
+            let still = ask_some(session, &bad, &PLAIN, found).await?;
+            if still.len() < bad.len() {
+                session.server.distrust.add(Feature::StatusItems);
+            }
         }
+        (left, ahead) = (later, AHEAD);
     }
     Ok(())
 }
@@ -252,34 +257,42 @@ pub(crate) fn heed(doing: Doing, status: &Status) -> Result<()> {
     }
 }
 
-/// False if the server does not understand what was asked, and is to be asked for less.
-async fn ask_some(session: &mut Session, folders: &[FolderId], found: &mut Found) -> Result<bool> {
-    let items = items(&session.server);
-    let more = items.len() > PLAIN.len();
-    let mut tags = Vec::new();
+/// Gives the folders for which the server does not understand what was asked.
+async fn ask_some(
+    session: &mut Session,
+    folders: &[FolderId],
+    items: &[StatusItem],
+    found: &mut Found,
+) -> Result<Vec<FolderId>> {
+    let mut sent = Vec::new();
     for folder in folders {
         let Ok(name) = session::mailbox(folder) else {
             continue;
         };
         let tag = session.connection.tag();
-        let command = session.connection.encoder().status(tag, &name, &items);
+        let command = session.connection.encoder().status(tag, &name, items);
         session
             .connection
             .send(command.map_err(session::encode)?)
             .await?;
-        tags.push(tag);
+        sent.push((tag, folder));
     }
-    for tag in tags {
+    let mut bad = Vec::new();
+    for (tag, folder) in sent {
         let note = |response| found.note(response);
-        let status = session.connection.complete(tag, note).await?;
-        // At once: it may be the last that this connection says.
-        if more {
-            session.server.distrust.note(Feature::StatusItems, &status);
+        let answer = session.connection.complete(tag, note).await;
+        if answer.is_err() && !bad.is_empty() && items.len() > PLAIN.len() {
+            // It hung up after those: the next connection asks for less.
+            session.server.distrust.add(Feature::StatusItems);
+        }
+        let status = answer?;
+        if status.kind == StatusKind::Bad {
+            bad.push(folder.clone());
         }
         // Any other refusal says something about one folder only; its numbers stay unknown.
         heed(Doing::folder("STATUS"), &status)?;
     }
-    Ok(!more || !session.distrusts(Feature::StatusItems))
+    Ok(bad)
 }
 
 /// Dovecot has been seen to tell UIDVALIDITY 0 of a folder made a moment ago, and another number
@@ -293,10 +306,13 @@ fn is_numbered(status: &MailboxStatus) -> bool {
 /// # Errors
 /// If the folder is not there.
 pub(crate) async fn status(session: &mut Session, folder: &FolderId) -> Result<MailboxStatus> {
-    let (mut answer, mut found) = status_once(session, folder).await?;
-    if answer.kind == StatusKind::Bad && !session.distrusts(Feature::StatusItems) {
-        session.server.distrust.note(Feature::StatusItems, &answer);
-        (answer, found) = status_once(session, folder).await?;
+    let items = items(&session.server);
+    let (mut answer, mut found) = status_once(session, folder, &items).await?;
+    if answer.kind == StatusKind::Bad && items.len() > PLAIN.len() {
+        (answer, found) = status_once(session, folder, &PLAIN).await?;
+        if answer.kind != StatusKind::Bad {
+            session.server.distrust.add(Feature::StatusItems);
+        }
     }
     let place = |error: mailmove_core::Error| error.with_context("folder", folder.as_str());
     match found {
@@ -309,11 +325,11 @@ pub(crate) async fn status(session: &mut Session, folder: &FolderId) -> Result<M
 async fn status_once(
     session: &mut Session,
     folder: &FolderId,
+    items: &[StatusItem],
 ) -> Result<(Status, Option<MailboxStatus>)> {
     let name = session::mailbox(folder)?;
-    let items = items(&session.server);
     let tag = session.connection.tag();
-    let command = session.connection.encoder().status(tag, &name, &items);
+    let command = session.connection.encoder().status(tag, &name, items);
     let mut found = None;
     let note = |response| {
         if let Response::MailboxStatus(status) = response {

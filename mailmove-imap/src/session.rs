@@ -340,25 +340,15 @@ impl Session {
         opened: &Opened,
         identity: &str,
     ) -> Result<()> {
-        let unknown = identity.starts_with("?=");
-        if unknown || self.identity(folder, opened).as_str() == identity {
+        // The id, and the name alone: STATUS may not have told the id that SELECT tells.
+        let offered = self.can().has("OBJECTID");
+        let id = opened.mailbox_id.as_deref().filter(|_| offered);
+        let known = |id| ids::identity(opened.validity, id, folder).as_str() == identity;
+        if identity.starts_with("?=") || known(id) || known(None) {
             Ok(())
         } else {
             Err(stale(folder))
         }
-    }
-
-    /// The identity of an opened folder, as [`Folder`](mailmove_core::model::Folder) has it.
-    pub(crate) fn identity(
-        &self,
-        folder: &FolderId,
-        opened: &Opened,
-    ) -> mailmove_core::model::CompactText {
-        let id = opened
-            .mailbox_id
-            .as_deref()
-            .filter(|_| self.can().has("OBJECTID") && !self.distrusts(Feature::StatusItems));
-        ids::identity(opened.validity, id, folder)
     }
 
     /// Before this session is used again: is it still there? What happened meanwhile in the open

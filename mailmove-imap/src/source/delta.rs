@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use mailmove_core::{
-    error::Result,
+    error::{Error, Result},
     model::Flags,
     source::{Change, Coverage, ListRequest},
 };
@@ -235,11 +235,15 @@ async fn open(
     match session.open_folder(folder, Mode::Read, &params, note).await {
         // Announced, but not understood.
         Err(error) if error.code() == "imap/bad" && !plain => {
-            session.server.distrust.add(Feature::SelectParams);
             let opened = session
                 .open_folder(folder, Mode::Read, &SelectParams::Plain, |_| {})
-                .await?;
-            Ok((opened, false))
+                .await;
+            // Unless it is the folder that the server does not understand.
+            let folders = |error: &Error| error.code() == "imap/bad";
+            if !opened.as_ref().is_err_and(folders) {
+                session.server.distrust.add(Feature::SelectParams);
+            }
+            Ok((opened?, false))
         }
         opened => Ok((opened?, resynced)),
     }

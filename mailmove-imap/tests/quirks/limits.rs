@@ -8,11 +8,11 @@ use std::{
     time::Duration,
 };
 
-use mailmove_core::edge::Clock as _;
+use mailmove_core::{edge::Clock as _, report::Status};
 use mailmove_imap_testserver::{Action, Server};
 
 use crate::{
-    twist::{Act, Twist},
+    twist::{Act, Twist, find},
     world::{Side, World, mails},
 };
 
@@ -115,6 +115,50 @@ async fn what_is_offered_in_vain_is_done_without() {
         assert_eq!(world.run().await.total().copied, 2);
         world.assert_equal();
     }
+}
+
+/// One folder's name is not understood: that says nothing about the others.
+#[tokio::test]
+async fn a_folder_that_is_not_understood_costs_no_other() {
+    let twist = Twist::commands(|command| match command.contains("\"c\"") {
+        true => Act::Answer("T BAD what?".to_owned()),
+        false => Act::Pass,
+    })
+    .and_responses(|response| match find(&response, b"* STATUS \"c\"") {
+        Some(_) => Vec::new(),
+        None => response,
+    });
+    let world = World::odd_source(twist).await;
+    fill(&world.from);
+    for copied in [50, 0] {
+        let report = world.try_run().await.unwrap();
+        assert_eq!(report.status(), Status::CompleteWithFailures);
+        assert_eq!(report.total().copied, copied);
+        let problems = report.folders.iter().filter(|one| one.problem.is_some());
+        let names: Vec<String> = problems.map(|one| one.source.to_string()).collect();
+        assert_eq!(names, ["c"]);
+    }
+    // The others are still known by what STATUS tells beyond RFC 3501: they are not opened again.
+    let before = world.from.server.counters().command("EXAMINE");
+    world.try_run().await.unwrap();
+    assert_eq!(world.from.server.counters().command("EXAMINE"), before);
+}
+
+/// Literals are offered to go at once, and then they may not.
+#[tokio::test]
+async fn literals_that_may_not_go_at_once_after_all() {
+    let twist =
+        Twist::commands(
+            |command| match command.starts_with("APPEND") && command.contains("+}") {
+                true => Act::Answer("T BAD wait for me".to_owned()),
+                false => Act::Pass,
+            },
+        );
+    let world = World::odd_destination(twist).await;
+    fill(&world.from);
+    assert_eq!(world.run().await.total().copied, 60);
+    world.assert_equal();
+    world.run_again().await;
 }
 
 #[tokio::test]

@@ -11,8 +11,8 @@
 //! | A message at which the server hangs up | `source/fetching::a_message_that_breaks_connections_costs_no_other` |
 //! | NO to APPEND without TRYCREATE, folder deleted meanwhile | `folders::a_folder_deleted_meanwhile_*`, `folders::a_refusal_without_reason_*` |
 //! | Connection limit as EOF before the greeting, at login, after it; as NO, as BYE | `limits::a_limit_of_connections_*`; it grows back: `connecting::a_place_that_was_refused_is_tried_again_later` |
-//! | BAD to what was offered, hanging up after a few | `limits::what_is_offered_in_vain_is_done_without`, `limits::a_server_that_hangs_up_on_odd_names_*`; `source/odd::parameters_that_are_offered_but_not_understood`, `destination/folders::a_server_that_refuses_its_own_extension_is_asked_plainly` |
-//! | BAD to APPEND | `destination/faults::bad_drops_the_connection_and_no_literal_goes_unasked_again` |
+//! | BAD to what was offered, hanging up after a few | `limits::what_is_offered_in_vain_is_done_without`, `limits::a_server_that_hangs_up_on_odd_names_*`, `limits::a_folder_that_is_not_understood_costs_no_other`; `source/odd::parameters_that_are_offered_but_not_understood`, `destination/folders::a_server_that_refuses_its_own_extension_is_asked_plainly` |
+//! | BAD to APPEND | `limits::literals_that_may_not_go_at_once_after_all`; `destination/faults::bad_drops_the_connection_and_no_literal_goes_unasked_again` |
 //! | Throttling in the text of NO, BAD, BYE | `limits::a_server_that_asks_to_slow_down_is_obeyed`; `source/odd::throttling_is_the_accounts_matter` |
 //! | Malformed response codes, wrong APPENDUID | `codes::an_id_that_makes_no_sense_is_looked_up`; `wire/tests/response::codes_that_make_no_sense_are_kept_as_text`, `destination/append::an_appenduid_of_another_epoch_names_no_message` |
 //! | ESEARCH and MODSEQ variants, no SEARCH line | `wire/tests/response`, `wire/tests/dialects`; the adapter never searches |

@@ -8,6 +8,7 @@ mod error;
 mod folders;
 mod generate;
 mod ids;
+mod login;
 mod naming;
 mod pool;
 mod session;
@@ -15,7 +16,7 @@ mod source;
 #[doc(hidden)]
 pub mod wire;
 
-pub use config::{ImapConfig, Security};
+pub use config::{ActAs, ImapConfig, Security};
 pub use destination::ImapDestination;
 pub use source::ImapSource;
 

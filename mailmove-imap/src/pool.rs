@@ -211,7 +211,7 @@ impl Pool {
             }
             Err(error) if state.open > 0 && is_full(&error) => Ok(None),
             Err(error) => {
-                state.refused |= error.code() == "imap/login";
+                state.refused |= matches!(error.code(), "imap/login" | error::TOKEN_REFUSED);
                 Err(error)
             }
         }

@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use mailmove_core::{
-    edge::{ConnectionPermit, Credential, CredentialRequest},
+    edge::ConnectionPermit,
     error::{Error, ErrorKind, Result},
     model::FolderId,
 };
@@ -18,6 +18,7 @@ use crate::{
     distrust::{Distrust, Feature},
     error::{self, Doing},
     ids,
+    login::login,
     wire::{
         Capabilities, Code, Command, Flags, MailboxName, Namespaces, Response, SelectParams,
         Status, StatusKind,
@@ -474,90 +475,6 @@ async fn ask_capabilities(connection: &mut Connection) -> Result<Capabilities> {
         Some(announced) => Ok(announced),
         None => Err(error::refused(Doing::account("CAPABILITY"), &status)),
     }
-}
-
-async fn login(
-    connection: &mut Connection,
-    access: &Access,
-    offered: &Capabilities,
-    refused: bool,
-) -> Result<()> {
-    let mut request = CredentialRequest::new(access.config.endpoint());
-    if refused {
-        request = request.after_refusal();
-    }
-    match access.credentials.credential(request).await? {
-        Credential::Password {
-            user,
-            password,
-            authorize_as,
-        } => {
-            let secret = password.expose();
-            let authorize_as = authorize_as.as_deref();
-            login_by_password(connection, offered, &user, secret, authorize_as).await
-        }
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            "IMAP with OAuth is not supported yet",
-        )
-        .with_code("imap/oauth")
-        .with_remedy("Use a password, e.g. an application password of the provider.")),
-    }
-}
-
-async fn login_by_password(
-    connection: &mut Connection,
-    offered: &Capabilities,
-    user: &str,
-    password: &str,
-    authorize_as: Option<&str>,
-) -> Result<()> {
-    let plain = offered.auth("PLAIN");
-    if authorize_as.is_some() && !plain {
-        return Err(Error::new(
-            ErrorKind::Auth,
-            "the server offers no way to open another user's mailbox",
-        )
-        .with_code("imap/no-plain")
-        .with_remedy("Log in as the mailbox's own user."));
-    }
-    if !plain && offered.login_disabled() {
-        return Err(error::login_disabled());
-    }
-    // Before login only these decide how a literal may go; a password may need one.
-    connection.set_literals(offered.literal_mode());
-    let (tag, encoder) = (connection.tag(), connection.encoder());
-    let command = if plain {
-        let initial = offered.has("SASL-IR");
-        encoder.authenticate_plain(
-            tag,
-            authorize_as.unwrap_or_default(),
-            user,
-            password,
-            initial,
-        )
-    } else {
-        encoder.login(tag, user, password)
-    };
-    let command = command.map_err(|cause| {
-        Error::new(
-            ErrorKind::Config,
-            "the user name or password cannot be sent by IMAP",
-        )
-        .with_code("imap/login-text")
-        .with_source(cause)
-    })?;
-    // Whatever was announced before is void after login.
-    connection.take_announced();
-    let status = connection.run(command, |_| {}).await?;
-    if status.kind == StatusKind::Ok {
-        return Ok(());
-    }
-    let pair = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        format!("{}\0{user}\0{password}", authorize_as.unwrap_or_default()),
-    );
-    Err(error::login_refused(&status, user, &[password, &pair]))
 }
 
 /// Who answers, for people.

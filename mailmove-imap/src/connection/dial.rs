@@ -55,7 +55,7 @@ pub(crate) async fn dial(
         .await
         .map_err(place)?;
     match greeting.kind {
-        StatusKind::Bye => Err(place(error::closed(Some(&greeting.text)))),
+        StatusKind::Bye => Err(place(error::closed(Some(&greeting)))),
         kind => Ok(Dialled {
             connection,
             preauth: kind == StatusKind::PreAuth,

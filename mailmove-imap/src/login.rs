@@ -35,16 +35,35 @@ pub(crate) async fn login(
         offered,
     };
     let first = login.ask(refused).await?;
-    let error = match login.with(&first).await {
+    let mut error = match login.with(&first).await {
         Err(error) if error.code() == error::TOKEN_REFUSED && !refused => error,
         done => return done,
     };
-    match login.renew(&first).await {
-        Ok(Some(second)) => login.with(&second).await,
-        // The provider has no other one; the server's words say more than its.
-        Ok(None) => Err(error),
+    // Another connection may have got a new one meanwhile.
+    let current = login.ask(false).await?;
+    if is_other(&first, &current) {
+        match login.with(&current).await {
+            Err(again) if again.code() == error::TOKEN_REFUSED => error = again,
+            done => return done,
+        }
+    }
+    match login.ask(true).await {
+        Ok(new) if is_other(&current, &new) => login.with(&new).await,
+        // The provider has no other one, and the server's words say more than its.
+        Ok(_) => Err(error),
         Err(own) if own.kind() == ErrorKind::Auth => Err(error.with_source(own)),
         Err(own) => Err(own),
+    }
+}
+
+/// Whether a credential is not the same token as before.
+fn is_other(old: &Credential, new: &Credential) -> bool {
+    match (old, new) {
+        (
+            Credential::BearerToken { token: old, .. },
+            Credential::BearerToken { token: new, .. },
+        ) => old.expose() != new.expose(),
+        _ => true,
     }
 }
 
@@ -70,22 +89,6 @@ impl Login<'_> {
             request = request.after_refusal();
         }
         self.access.credentials.credential(request).await
-    }
-
-    /// Another token than this one: the one that another connection got meanwhile, else a new one.
-    async fn renew(&self, old: &Credential) -> Result<Option<Credential>> {
-        let is_new = |new: &Credential| match (old, new) {
-            (
-                Credential::BearerToken { token: old, .. },
-                Credential::BearerToken { token: new, .. },
-            ) => old.expose() != new.expose(),
-            _ => true,
-        };
-        let current = self.ask(false).await?;
-        if is_new(&current) {
-            return Ok(Some(current));
-        }
-        Ok(Some(self.ask(true).await?).filter(is_new))
     }
 
     async fn with(&mut self, credential: &Credential) -> Result<()> {

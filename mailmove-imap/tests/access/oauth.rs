@@ -187,8 +187,8 @@ async fn a_run_goes_on_when_tokens_end_in_the_middle() {
     }
     to.faults().arm("APPEND", 2, Action::CloseUnanswered);
     let migration = Migration::builder(
-        source(config(&from, Security::Plain).with_connections(2), &left),
-        destination(config(&to, Security::Plain).with_connections(2), &right),
+        source(config(&from, Security::Plain).with_connections(1), &left),
+        destination(config(&to, Security::Plain).with_connections(1), &right),
     )
     .store(MemoryStore::new())
     .build()

@@ -112,6 +112,7 @@ impl Session {
         let Dialled {
             mut connection,
             preauth,
+            greeting: _,
         } = dial(access, tls, permit).await?;
         let before = secure(&mut connection, access, tls, preauth)
             .await

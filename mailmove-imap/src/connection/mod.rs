@@ -6,6 +6,7 @@
 
 mod dial;
 mod pump;
+mod suspect;
 mod transport;
 
 use std::{

@@ -7,6 +7,8 @@ use mailmove_core::{
     model::Endpoint,
 };
 
+use crate::quirks::Quirks;
+
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -85,6 +87,7 @@ pub struct ImapConfig {
     connections: usize,
     timeout: Duration,
     act_as: ActAs,
+    quirks: Option<Quirks>,
 }
 
 impl ImapConfig {
@@ -100,6 +103,7 @@ impl ImapConfig {
             connections: 4,
             timeout: Duration::from_secs(60),
             act_as: ActAs::default(),
+            quirks: None,
         }
     }
 
@@ -156,6 +160,14 @@ impl ImapConfig {
         self
     }
 
+    /// Sets what the server does otherwise than expected, instead of finding out by what it says of
+    /// itself. [`Quirks::none`] switches all tables off.
+    #[must_use]
+    pub fn with_quirks(mut self, quirks: Quirks) -> Self {
+        self.quirks = Some(quirks);
+        self
+    }
+
     /// The host, without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -196,6 +208,12 @@ impl ImapConfig {
     #[must_use]
     pub fn act_as(&self) -> ActAs {
         self.act_as
+    }
+
+    /// What the server does otherwise than expected, if that was set.
+    #[must_use]
+    pub fn quirks(&self) -> Option<&Quirks> {
+        self.quirks.as_ref()
     }
 
     /// Which mailbox this is. The port is part of it only where it is not the usual one.

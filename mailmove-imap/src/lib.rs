@@ -11,6 +11,7 @@ mod ids;
 mod login;
 mod naming;
 mod pool;
+mod quirks;
 mod session;
 mod source;
 #[doc(hidden)]
@@ -18,6 +19,7 @@ pub mod wire;
 
 pub use config::{ActAs, ImapConfig, Security};
 pub use destination::ImapDestination;
+pub use quirks::{KnownServer, Quirks};
 pub use source::ImapSource;
 
 /// The README's example must compile.

@@ -19,9 +19,10 @@ use crate::{
     error::{self, Doing},
     ids,
     login::login,
+    quirks::Quirks,
     wire::{
-        Capabilities, Code, Command, Flags, MailboxName, Namespaces, Response, SelectParams,
-        Status, StatusKind,
+        Capabilities, Code, Command, Flags, LiteralMode, MailboxName, Namespaces, Response,
+        SelectParams, Status, StatusKind,
     },
 };
 
@@ -34,6 +35,32 @@ pub(crate) struct Server {
     pub(crate) name: Option<String>,
     /// What it offers in vain.
     pub(crate) distrust: Arc<Distrust>,
+    /// What it does otherwise than expected.
+    pub(crate) quirks: Arc<Quirks>,
+}
+
+impl Server {
+    /// How literals may be sent.
+    pub(crate) fn literals(&self) -> LiteralMode {
+        self.quirks.literals(self.capabilities.literal_mode())
+    }
+
+    /// Who answers, for people.
+    pub(crate) fn system(&self) -> String {
+        match (&self.name, self.quirks.name.as_str()) {
+            (Some(name), _) => format!("IMAP ({name})"),
+            (None, "") => "IMAP".to_owned(),
+            (None, known) => format!("IMAP ({known})"),
+        }
+    }
+
+    /// What is done otherwise here, for people.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        match self.quirks.is_none() {
+            true => Vec::new(),
+            false => vec![format!("treated as {}: {}", self.quirks.name, self.quirks)],
+        }
+    }
 }
 
 /// What earlier connections found out.
@@ -112,7 +139,7 @@ impl Session {
         let Dialled {
             mut connection,
             preauth,
-            greeting: _,
+            greeting,
         } = dial(access, tls, permit).await?;
         let before = secure(&mut connection, access, tls, preauth)
             .await
@@ -128,12 +155,22 @@ impl Session {
             selected: None,
             qresync: false,
         };
-        session.prepare(side, earlier).await.map_err(place)?;
+        let quirks = access.config.quirks();
+        session
+            .prepare(side, earlier, &greeting, quirks)
+            .await
+            .map_err(place)?;
         Ok(session)
     }
 
     /// What comes after every login, in as few round trips as the server lets us.
-    async fn prepare(&mut self, side: Side, earlier: Before) -> Result<()> {
+    async fn prepare(
+        &mut self,
+        side: Side,
+        earlier: Before,
+        greeting: &str,
+        set: Option<&Quirks>,
+    ) -> Result<()> {
         let Before {
             known, distrust, ..
         } = earlier;
@@ -142,7 +179,7 @@ impl Session {
             None => ask_capabilities(&mut self.connection).await?,
         };
         self.connection.set_literals(capabilities.literal_mode());
-        let mut tags = Vec::new();
+        let (mut tags, mut id) = (Vec::new(), Vec::new());
         let mut server = known.as_deref().cloned().unwrap_or_default();
         if capabilities.has("ID") && !distrust.has(Feature::Id) {
             let tag = self.connection.tag();
@@ -169,7 +206,7 @@ impl Session {
             let status = self
                 .connection
                 .complete(tag, |response| match response {
-                    Response::Id(fields) => server.name = name(&fields),
+                    Response::Id(fields) => id = fields,
                     Response::Namespace(spaces) => server.namespaces = Some(spaces),
                     Response::Enabled(enabled) => *qresync |= enabled.has("QRESYNC"),
                     _ => {}
@@ -179,6 +216,15 @@ impl Session {
         }
         server.distrust = distrust;
         server.capabilities = self.connection.take_announced().unwrap_or(capabilities);
+        if known.is_none() {
+            server.name = name(&id);
+            let found = || Quirks::detect(greeting, &id, &server.capabilities);
+            server.quirks = Arc::new(set.cloned().unwrap_or_else(found));
+            for note in server.notes() {
+                tracing::info!(system = server.system(), "{note}");
+            }
+        }
+        self.connection.set_literals(server.literals());
         self.server = Arc::new(server);
         Ok(())
     }
@@ -310,6 +356,11 @@ impl Session {
         opened.view = VIEWS.fetch_add(1, Ordering::Relaxed);
         if mode == Mode::Read {
             opened.permanent = None;
+        }
+        if let Some(permanent) = &mut opened.permanent
+            && !self.server.quirks.new_keywords
+        {
+            permanent.forbid_creation();
         }
         self.selected = Some(Selected {
             folder: folder.clone(),

@@ -21,6 +21,9 @@ pub(crate) struct Config {
     pub(crate) advertised: Vec<String>,
     pub(crate) other_users: Vec<String>,
     pub(crate) shared: Vec<String>,
+    pub(crate) forgets_flagged: bool,
+    pub(crate) final_newline: bool,
+    pub(crate) max_body_line: Option<usize>,
     pub(crate) separator: char,
     pub(crate) prefix: String,
     pub(crate) greeting: String,
@@ -79,6 +82,9 @@ impl Builder {
             advertised: Vec::new(),
             other_users: Vec::new(),
             shared: Vec::new(),
+            forgets_flagged: false,
+            final_newline: false,
+            max_body_line: None,
             separator: '/',
             prefix: String::new(),
             greeting: "mailmove test server ready".to_owned(),
@@ -163,6 +169,24 @@ impl Builder {
     /// NAMESPACE says that what begins so is shared.
     pub fn shared(mut self, prefix: &str) -> Self {
         self.config.shared.push(prefix.to_owned());
+        self
+    }
+
+    /// APPEND loses `\\Flagged`, STORE keeps it (as Exchange's other programs see it).
+    pub fn forgets_flagged(mut self) -> Self {
+        self.config.forgets_flagged = true;
+        self
+    }
+
+    /// BAD to a message whose last line has no end (Yahoo).
+    pub fn needs_final_newline(mut self) -> Self {
+        self.config.final_newline = true;
+        self
+    }
+
+    /// BAD to a message with a longer line (Exchange).
+    pub fn max_body_line(mut self, bytes: usize) -> Self {
+        self.config.max_body_line = Some(bytes);
         self
     }
 

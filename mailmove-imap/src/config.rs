@@ -7,6 +7,8 @@ use mailmove_core::{
     model::Endpoint,
 };
 
+use crate::quirks::Quirks;
+
 /// How a connection is protected.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -28,6 +30,36 @@ impl Security {
         match self {
             Self::Tls => 993,
             Self::StartTls | Self::Plain => 143,
+        }
+    }
+}
+
+/// How a login says that one user (an administrator, a colleague) opens another's mailbox. Used
+/// where [`Credential::Password`](mailmove_core::edge::Credential::Password) has `authorize_as`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ActAs {
+    /// By the authorization identity of AUTHENTICATE PLAIN (RFC 4616): Dovecot, Cyrus, and whoever
+    /// keeps to the standard.
+    #[default]
+    Authzid,
+    /// By the login name `mailbox*admin`, with the separator that the server is set to (Dovecot's
+    /// master users: `*`).
+    Master(char),
+    /// By the login name `admin\mailbox`, the mailbox by its alias (Exchange). The administrator's
+    /// name may itself be `DOMAIN\admin`.
+    Exchange,
+    /// By PROXYAUTH after the administrator's own login (Netscape, iPlanet, Sun, Oracle).
+    ProxyAuth,
+}
+
+impl ActAs {
+    /// The login name that says both; none where it is said in another way.
+    pub(crate) fn login_name(self, admin: &str, mailbox: &str) -> Option<String> {
+        match self {
+            Self::Master(separator) => Some(format!("{mailbox}{separator}{admin}")),
+            Self::Exchange => Some(format!("{admin}\\{mailbox}")),
+            Self::Authzid | Self::ProxyAuth => None,
         }
     }
 }
@@ -54,6 +86,8 @@ pub struct ImapConfig {
     tls: TlsSettings,
     connections: usize,
     timeout: Duration,
+    act_as: ActAs,
+    quirks: Option<Quirks>,
 }
 
 impl ImapConfig {
@@ -68,6 +102,8 @@ impl ImapConfig {
             tls: TlsSettings::new(),
             connections: 4,
             timeout: Duration::from_secs(60),
+            act_as: ActAs::default(),
+            quirks: None,
         }
     }
 
@@ -117,6 +153,21 @@ impl ImapConfig {
         self
     }
 
+    /// Sets how a login says that one user opens another's mailbox.
+    #[must_use]
+    pub fn with_act_as(mut self, style: ActAs) -> Self {
+        self.act_as = style;
+        self
+    }
+
+    /// Sets what the server does otherwise than expected, instead of finding out by what it says of
+    /// itself. [`Quirks::none`] switches all tables off.
+    #[must_use]
+    pub fn with_quirks(mut self, quirks: Quirks) -> Self {
+        self.quirks = Some(quirks);
+        self
+    }
+
     /// The host, without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -151,6 +202,18 @@ impl ImapConfig {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// How a login says that one user opens another's mailbox.
+    #[must_use]
+    pub fn act_as(&self) -> ActAs {
+        self.act_as
+    }
+
+    /// What the server does otherwise than expected, if that was set.
+    #[must_use]
+    pub fn quirks(&self) -> Option<&Quirks> {
+        self.quirks.as_ref()
     }
 
     /// Which mailbox this is. The port is part of it only where it is not the usual one.

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use mailmove_core::{
     error::{ErrorKind, Result},
-    model::{CompactText, Folder, FolderId, FolderPath, Mark, Role, Token},
+    model::{CompactText, Folder, FolderId, FolderPath, Mark, Namespace, Role, Token},
 };
 
 use crate::{
@@ -113,7 +113,7 @@ pub(crate) async fn list(session: &mut Session) -> Result<Listing> {
             .map(|prefix| [prefix, b"*"].concat()),
     );
     let offered = can.has("LIST-EXTENDED") || can.list_status();
-    let extended = offered && !session.distrusts(Feature::ListReturn);
+    let extended = offered && server.quirks.list_return && !session.distrusts(Feature::ListReturn);
     let complete = extended && list_extended(session, can, &patterns, &mut found).await?;
     if !complete {
         found = Found::default();
@@ -370,9 +370,12 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
         subscribed,
     } = found;
     // Servers list in the order of their directories, which changes. Ours is the same each time.
+    // The user's own come first: where a shared folder is called the same, theirs keeps the name.
     entries.sort_by_key(|entry| {
+        let foreign = names.path(&entry.name, entry.delimiter).1 != Namespace::Personal;
         (
             !entry.name.eq_ignore_ascii_case(b"INBOX"),
+            foreign,
             entry.name.clone(),
         )
     });

@@ -8,15 +8,18 @@ mod error;
 mod folders;
 mod generate;
 mod ids;
+mod login;
 mod naming;
 mod pool;
+mod quirks;
 mod session;
 mod source;
 #[doc(hidden)]
 pub mod wire;
 
-pub use config::{ImapConfig, Security};
+pub use config::{ActAs, ImapConfig, Security};
 pub use destination::ImapDestination;
+pub use quirks::{KnownServer, Quirks};
 pub use source::ImapSource;
 
 /// The README's example must compile.

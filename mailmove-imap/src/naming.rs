@@ -14,6 +14,9 @@ pub(crate) struct Names {
     separator: Option<u8>,
     /// Prefixes of other users' and shared names, longest first.
     foreign: Vec<(Vec<u8>, Namespace)>,
+    /// Whose names are that begin with none of the prefixes, where that is not the user (Cyrus: shared
+    /// folders stand beside `INBOX.`).
+    rest: Option<Namespace>,
 }
 
 impl Names {
@@ -37,7 +40,16 @@ impl Names {
         let mut foreign = prefixes(&spaces.others, Namespace::OtherUsers);
         foreign.extend(prefixes(&spaces.shared, Namespace::Shared));
         foreign.sort_by_key(|(prefix, _)| std::cmp::Reverse(prefix.len()));
+        let is_root = |spaces: &[wire::Namespace]| spaces.iter().any(|one| one.prefix.is_empty());
+        let rest = [
+            (&spaces.shared, Namespace::Shared),
+            (&spaces.others, Namespace::OtherUsers),
+        ];
+        let rest = rest
+            .into_iter()
+            .find(|(foreign, _)| is_root(foreign) && !is_root(&spaces.personal));
         Self {
+            rest: rest.map(|(_, kind)| kind),
             prefix: own.map(|space| space.prefix.to_vec()).unwrap_or_default(),
             separator: own.and_then(|space| space.delimiter).or(inbox_separator),
             foreign,
@@ -54,9 +66,15 @@ impl Names {
         &self.prefix
     }
 
-    /// Prefixes below which other people's folders are, to be listed apart.
+    /// Prefixes below which other people's folders are, to be listed apart. What is no mail (UW's
+    /// newsgroups and FTP areas, of which there may be any number) is not.
     pub(crate) fn foreign_prefixes(&self) -> impl Iterator<Item = &[u8]> {
-        self.foreign.iter().map(|(prefix, _)| prefix.as_slice())
+        let prefixes = self.foreign.iter().map(|(prefix, _)| prefix.as_slice());
+        prefixes.filter(|prefix| {
+            !["#news", "#ftp"]
+                .iter()
+                .any(|no| starts(prefix, no.as_bytes()))
+        })
     }
 
     /// Where a listed mailbox is, and whose it is. Empty for the bare root of a namespace.
@@ -64,10 +82,9 @@ impl Names {
         if wire.eq_ignore_ascii_case(b"INBOX") {
             return (FolderPath::inbox(), Namespace::Personal);
         }
-        let foreign = self
-            .foreign
-            .iter()
-            .find(|(prefix, _)| wire.starts_with(trim_separator(prefix, delimiter)));
+        let foreign = self.foreign.iter().find(|(prefix, _)| {
+            wire.starts_with(prefix) || wire == trim_separator(prefix, delimiter)
+        });
         if let Some((_, kind)) = foreign {
             return (split(wire, delimiter), *kind);
         }
@@ -77,7 +94,10 @@ impl Names {
         });
         let path = match own {
             Some(head) => split(wire.get(head.len()..).unwrap_or_default(), delimiter),
-            None => split(wire, delimiter),
+            None => match self.rest {
+                Some(kind) => return (split(wire, delimiter), kind),
+                None => split(wire, delimiter),
+            },
         };
         if path.is_inbox() {
             // `INBOX.INBOX` is a folder, but not the inbox.
@@ -109,6 +129,16 @@ impl Names {
         (out.len() > self.prefix.len()).then_some(out)
     }
 
+    /// Names of the user's own that would begin as other people's do.
+    fn foreign_roots(&self) -> impl Iterator<Item = String> + '_ {
+        let below = self.foreign.iter().filter_map(|(prefix, _)| {
+            let head = prefix.get(..self.prefix.len())?;
+            head.eq_ignore_ascii_case(&self.prefix)
+                .then(|| prefix.get(head.len()..).unwrap_or_default())
+        });
+        below.filter_map(|prefix| split(prefix, self.separator).names().first().cloned())
+    }
+
     /// What names of new folders may be, as far as is sure on any server.
     pub(crate) fn naming(&self) -> Naming {
         let mut naming = Naming::default();
@@ -120,6 +150,7 @@ impl Names {
         let odd = control.chain("\u{7f}%*/".chars());
         naming.forbidden = odd.filter(|c| Some(*c) != naming.separator).collect();
         naming.reserved = [".", ".."].map(str::to_owned).into();
+        naming.reserved.extend(self.foreign_roots());
         naming.max_depth = if self.separator.is_some() { 16 } else { 1 };
         // A name is a file's name on many servers, and in Maildir++ a whole path is: 255 bytes.
         naming.max_name = LONGEST - 40;
@@ -131,6 +162,11 @@ impl Names {
 
 /// Longest path in bytes, with room for what servers put before and behind it.
 const LONGEST: usize = 240;
+
+fn starts(text: &[u8], with: &[u8]) -> bool {
+    text.get(..with.len())
+        .is_some_and(|head| head.eq_ignore_ascii_case(with))
+}
 
 fn trim_separator(prefix: &[u8], delimiter: Option<u8>) -> &[u8] {
     match (prefix.split_last(), delimiter) {
@@ -214,6 +250,57 @@ mod tests {
         let (path, whose) = courier().path(b"#shared.team", Some(b'.'));
         assert_eq!(path, FolderPath::new(["#shared", "team"]));
         assert_eq!(whose, Namespace::Shared);
+    }
+
+    #[test]
+    fn what_only_begins_like_a_foreign_prefix_is_the_users_own() {
+        let spaces = wire::Namespaces {
+            personal: vec![space(b"", b'/')],
+            others: vec![space(b"Other Users/", b'/'), space(b"~", b'/')],
+            shared: vec![space(b"Shared/", b'/'), space(b"#news.", b'.')],
+        };
+        let names = Names::new(Some(&spaces), None);
+        for (wire, whose) in [
+            (&b"SharedThings"[..], Namespace::Personal),
+            (b"SharedThings/a", Namespace::Personal),
+            (b"Shared", Namespace::Shared),
+            (b"Shared/a", Namespace::Shared),
+            (b"Other Users/bob", Namespace::OtherUsers),
+            (b"~bob/mail", Namespace::OtherUsers),
+        ] {
+            assert_eq!(
+                names.path(wire, Some(b'/')).1,
+                whose,
+                "{}",
+                wire.escape_ascii()
+            );
+        }
+        let listed: Vec<_> = names.foreign_prefixes().collect();
+        assert_eq!(listed, [&b"Other Users/"[..], b"Shared/", b"~"]);
+        // New folders of the user's own cannot go there.
+        let reserved = names.naming().reserved;
+        assert!(reserved.contains(&"Shared".to_owned()), "{reserved:?}");
+        assert!(reserved.contains(&"Other Users".to_owned()));
+        assert_eq!(courier().naming().reserved, [".", ".."]);
+    }
+
+    #[test]
+    fn shared_folders_beside_the_inbox_are_not_the_users_own() {
+        let spaces = wire::Namespaces {
+            personal: vec![space(b"INBOX.", b'.')],
+            others: vec![space(b"user.", b'.')],
+            shared: vec![space(b"", b'.')],
+        };
+        let names = Names::new(Some(&spaces), None);
+        for (wire, path, whose) in [
+            (&b"INBOX.team"[..], &["team"][..], Namespace::Personal),
+            (b"INBOX", &["INBOX"], Namespace::Personal),
+            (b"team", &["team"], Namespace::Shared),
+            (b"user.bob", &["user", "bob"], Namespace::OtherUsers),
+        ] {
+            let expected = FolderPath::new(path.iter().copied());
+            assert_eq!(names.path(wire, Some(b'.')), (expected, whose));
+        }
     }
 
     #[test]

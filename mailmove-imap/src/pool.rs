@@ -52,6 +52,8 @@ struct State {
     /// Places given up, and when the last one was given up or tried again.
     given_up: usize,
     changed: Option<Instant>,
+    /// Places that the server is known not to have, and that are yet to be given up for good.
+    excess: usize,
     /// The last login was refused: whoever gives the credentials is told so.
     refused: bool,
     server: Option<Arc<Server>>,
@@ -78,6 +80,14 @@ impl Pool {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// How many connections there may be, as far as is known.
+    pub(crate) fn connections(&self) -> usize {
+        let most = self.access.config.connections();
+        let known = self.state().server.clone();
+        let limit = known.and_then(|server| server.quirks.max_connections);
+        limit.map_or(most, |limit| most.min(limit.max(1)))
+    }
+
     /// What the server can do; logs in if nobody did yet. Cancel safe.
     pub(crate) async fn server(self: &Arc<Self>) -> Result<Arc<Server>> {
         let known = self.state().server.clone();
@@ -99,6 +109,10 @@ impl Pool {
                 .acquire_owned()
                 .await
                 .map_err(|_| shut())?;
+            if self.is_excess() {
+                slot.forget();
+                continue;
+            }
             let Some(session) = self.session(folder).await? else {
                 // The server takes no more connections than are open: make do with these.
                 slot.forget();
@@ -115,6 +129,14 @@ impl Pool {
                 _slot: slot,
             });
         }
+    }
+
+    /// Takes one of the places away that the server is known not to have.
+    fn is_excess(&self) -> bool {
+        let mut state = self.state();
+        let excess = state.excess > 0;
+        state.excess = state.excess.saturating_sub(1);
+        excess
     }
 
     /// Opens one of the given-up places again when it is time.
@@ -206,12 +228,17 @@ impl Pool {
             Ok(session) => {
                 state.open += 1;
                 state.refused = false;
+                if state.server.is_none() {
+                    let most = self.access.config.connections();
+                    let limit = session.server.quirks.max_connections.unwrap_or(most);
+                    state.excess = most.saturating_sub(limit.max(1));
+                }
                 state.server = Some(Arc::clone(&session.server));
                 Ok(Some(session))
             }
             Err(error) if state.open > 0 && is_full(&error) => Ok(None),
             Err(error) => {
-                state.refused |= error.code() == "imap/login";
+                state.refused |= matches!(error.code(), "imap/login" | error::TOKEN_REFUSED);
                 Err(error)
             }
         }

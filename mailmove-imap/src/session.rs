@@ -6,7 +6,7 @@ use std::sync::{
 };
 
 use mailmove_core::{
-    edge::{ConnectionPermit, Credential, CredentialRequest},
+    edge::ConnectionPermit,
     error::{Error, ErrorKind, Result},
     model::FolderId,
 };
@@ -18,9 +18,11 @@ use crate::{
     distrust::{Distrust, Feature},
     error::{self, Doing},
     ids,
+    login::login,
+    quirks::Quirks,
     wire::{
-        Capabilities, Code, Command, Flags, MailboxName, Namespaces, Response, SelectParams,
-        Status, StatusKind,
+        Capabilities, Code, Command, Flags, LiteralMode, MailboxName, Namespaces, Response,
+        SelectParams, Status, StatusKind,
     },
 };
 
@@ -33,6 +35,32 @@ pub(crate) struct Server {
     pub(crate) name: Option<String>,
     /// What it offers in vain.
     pub(crate) distrust: Arc<Distrust>,
+    /// What it does otherwise than expected.
+    pub(crate) quirks: Arc<Quirks>,
+}
+
+impl Server {
+    /// How literals may be sent.
+    pub(crate) fn literals(&self) -> LiteralMode {
+        self.quirks.literals(self.capabilities.literal_mode())
+    }
+
+    /// Who answers, for people.
+    pub(crate) fn system(&self) -> String {
+        match (&self.name, self.quirks.name.as_str()) {
+            (Some(name), _) => format!("IMAP ({name})"),
+            (None, "") => "IMAP".to_owned(),
+            (None, known) => format!("IMAP ({known})"),
+        }
+    }
+
+    /// What is done otherwise here, for people.
+    pub(crate) fn notes(&self) -> Vec<String> {
+        match self.quirks.is_none() {
+            true => Vec::new(),
+            false => vec![format!("treated as {}: {}", self.quirks.name, self.quirks)],
+        }
+    }
 }
 
 /// What earlier connections found out.
@@ -111,6 +139,7 @@ impl Session {
         let Dialled {
             mut connection,
             preauth,
+            greeting,
         } = dial(access, tls, permit).await?;
         let before = secure(&mut connection, access, tls, preauth)
             .await
@@ -126,12 +155,22 @@ impl Session {
             selected: None,
             qresync: false,
         };
-        session.prepare(side, earlier).await.map_err(place)?;
+        let quirks = access.config.quirks();
+        session
+            .prepare(side, earlier, &greeting, quirks)
+            .await
+            .map_err(place)?;
         Ok(session)
     }
 
     /// What comes after every login, in as few round trips as the server lets us.
-    async fn prepare(&mut self, side: Side, earlier: Before) -> Result<()> {
+    async fn prepare(
+        &mut self,
+        side: Side,
+        earlier: Before,
+        greeting: &str,
+        set: Option<&Quirks>,
+    ) -> Result<()> {
         let Before {
             known, distrust, ..
         } = earlier;
@@ -140,7 +179,7 @@ impl Session {
             None => ask_capabilities(&mut self.connection).await?,
         };
         self.connection.set_literals(capabilities.literal_mode());
-        let mut tags = Vec::new();
+        let (mut tags, mut id) = (Vec::new(), Vec::new());
         let mut server = known.as_deref().cloned().unwrap_or_default();
         if capabilities.has("ID") && !distrust.has(Feature::Id) {
             let tag = self.connection.tag();
@@ -167,7 +206,7 @@ impl Session {
             let status = self
                 .connection
                 .complete(tag, |response| match response {
-                    Response::Id(fields) => server.name = name(&fields),
+                    Response::Id(fields) => id = fields,
                     Response::Namespace(spaces) => server.namespaces = Some(spaces),
                     Response::Enabled(enabled) => *qresync |= enabled.has("QRESYNC"),
                     _ => {}
@@ -177,6 +216,15 @@ impl Session {
         }
         server.distrust = distrust;
         server.capabilities = self.connection.take_announced().unwrap_or(capabilities);
+        if known.is_none() {
+            server.name = name(&id);
+            let found = || Quirks::detect(greeting, &id, &server.capabilities);
+            server.quirks = Arc::new(set.cloned().unwrap_or_else(found));
+            for note in server.notes() {
+                tracing::info!(system = server.system(), "{note}");
+            }
+        }
+        self.connection.set_literals(server.literals());
         self.server = Arc::new(server);
         Ok(())
     }
@@ -308,6 +356,11 @@ impl Session {
         opened.view = VIEWS.fetch_add(1, Ordering::Relaxed);
         if mode == Mode::Read {
             opened.permanent = None;
+        }
+        if let Some(permanent) = &mut opened.permanent
+            && !self.server.quirks.new_keywords
+        {
+            permanent.forbid_creation();
         }
         self.selected = Some(Selected {
             folder: folder.clone(),
@@ -464,90 +517,6 @@ async fn ask_capabilities(connection: &mut Connection) -> Result<Capabilities> {
         Some(announced) => Ok(announced),
         None => Err(error::refused(Doing::account("CAPABILITY"), &status)),
     }
-}
-
-async fn login(
-    connection: &mut Connection,
-    access: &Access,
-    offered: &Capabilities,
-    refused: bool,
-) -> Result<()> {
-    let mut request = CredentialRequest::new(access.config.endpoint());
-    if refused {
-        request = request.after_refusal();
-    }
-    match access.credentials.credential(request).await? {
-        Credential::Password {
-            user,
-            password,
-            authorize_as,
-        } => {
-            let secret = password.expose();
-            let authorize_as = authorize_as.as_deref();
-            login_by_password(connection, offered, &user, secret, authorize_as).await
-        }
-        _ => Err(Error::new(
-            ErrorKind::Unsupported,
-            "IMAP with OAuth is not supported yet",
-        )
-        .with_code("imap/oauth")
-        .with_remedy("Use a password, e.g. an application password of the provider.")),
-    }
-}
-
-async fn login_by_password(
-    connection: &mut Connection,
-    offered: &Capabilities,
-    user: &str,
-    password: &str,
-    authorize_as: Option<&str>,
-) -> Result<()> {
-    let plain = offered.auth("PLAIN");
-    if authorize_as.is_some() && !plain {
-        return Err(Error::new(
-            ErrorKind::Auth,
-            "the server offers no way to open another user's mailbox",
-        )
-        .with_code("imap/no-plain")
-        .with_remedy("Log in as the mailbox's own user."));
-    }
-    if !plain && offered.login_disabled() {
-        return Err(error::login_disabled());
-    }
-    // Before login only these decide how a literal may go; a password may need one.
-    connection.set_literals(offered.literal_mode());
-    let (tag, encoder) = (connection.tag(), connection.encoder());
-    let command = if plain {
-        let initial = offered.has("SASL-IR");
-        encoder.authenticate_plain(
-            tag,
-            authorize_as.unwrap_or_default(),
-            user,
-            password,
-            initial,
-        )
-    } else {
-        encoder.login(tag, user, password)
-    };
-    let command = command.map_err(|cause| {
-        Error::new(
-            ErrorKind::Config,
-            "the user name or password cannot be sent by IMAP",
-        )
-        .with_code("imap/login-text")
-        .with_source(cause)
-    })?;
-    // Whatever was announced before is void after login.
-    connection.take_announced();
-    let status = connection.run(command, |_| {}).await?;
-    if status.kind == StatusKind::Ok {
-        return Ok(());
-    }
-    let pair = base64::Engine::encode(
-        &base64::engine::general_purpose::STANDARD,
-        format!("{}\0{user}\0{password}", authorize_as.unwrap_or_default()),
-    );
-    Err(error::login_refused(&status, user, &[password, &pair]))
 }
 
 /// Who answers, for people.

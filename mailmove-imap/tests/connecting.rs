@@ -199,7 +199,11 @@ async fn a_wrong_port_is_told_from_a_bad_server() {
         (error.kind(), error.code()),
         (ErrorKind::Tls, "tls/not-tls")
     );
-    assert!(error.remedy().unwrap().contains("STARTTLS"));
+    let remedy = error.remedy().unwrap();
+    assert!(
+        remedy.contains(&format!("imap://127.0.0.1:{port}")),
+        "{remedy}"
+    );
     // Plain where the server waits for TLS.
     let port = server.tls_address().port();
     for security in [Security::StartTls, Security::Plain] {
@@ -208,30 +212,92 @@ async fn a_wrong_port_is_told_from_a_bad_server() {
             .with_timeout(Duration::from_secs(2));
         let error = failure(&open(config)).await;
         assert_eq!(error.code(), "imap/expects-tls", "{error:?}");
-        assert!(error.remedy().unwrap().contains("imaps://"));
+        let remedy = error.remedy().unwrap();
+        assert!(
+            remedy.contains(&format!("imaps://127.0.0.1:{port}")),
+            "{remedy}"
+        );
     }
 }
 
 #[tokio::test]
 async fn what_is_no_imap_server_is_said() {
-    for words in [
-        &b"220 mail.example.com ESMTP\r\n"[..],
-        b"SSH-2.0-OpenSSH_9\r\n",
-        b"+OK POP3\r\n",
+    for (words, code) in [
+        (&b"220 mail.example.com ESMTP\r\n"[..], "imap/is-smtp"),
+        (b"SSH-2.0-OpenSSH_9\r\n", "imap/is-ssh"),
+        (b"+OK POP3\r\n", "imap/is-pop3"),
+        (b"HTTP/1.1 400 Bad Request\r\n\r\n", "imap/is-http"),
+        (b"220 FTP server\r\n", "imap/not-imap"),
+        (b"\"IMPLEMENTATION\" \"sieve\"\r\n", "imap/not-imap"),
     ] {
-        let error = failure(&at(fake(words).await, Security::Plain)).await;
-        assert_eq!(
-            (error.kind(), error.code()),
-            (ErrorKind::Protocol, "imap/not-imap")
-        );
-        assert_eq!(error.retry(), Retry::Never);
-        assert!(error.remedy().is_some());
+        for security in [Security::Plain, Security::StartTls] {
+            let error = failure(&at(fake(words).await, security)).await;
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Protocol, code));
+            assert_eq!(error.retry(), Retry::Never);
+            let remedy = error.remedy().unwrap();
+            assert!(remedy.contains("imaps://127.0.0.1 (port 993)"), "{remedy}");
+        }
+        // TLS was wanted: the same is said, but for what is unknown.
+        let error = failure(&at(fake(words).await, Security::Tls)).await;
+        let code = if code == "imap/not-imap" {
+            "tls/not-tls"
+        } else {
+            code
+        };
+        assert_eq!(error.code(), code, "{error:?}");
+        assert!(error.remedy().unwrap().contains("127.0.0.1"));
     }
     let error = failure(&at(fake(b"").await, Security::Plain)).await;
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Timeout, "imap/no-greeting")
     );
+}
+
+#[tokio::test]
+async fn a_web_server_is_known_by_what_it_answers() {
+    // Says nothing before it is asked, and answers nonsense with an error.
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let mut line = [0; 64];
+                if socket.read(&mut line).await.unwrap_or(0) > 0 {
+                    let _ = socket.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").await;
+                }
+                let _ = socket.read(&mut line).await;
+            });
+        }
+    });
+    for security in [Security::Plain, Security::StartTls, Security::Tls] {
+        let error = failure(&at(address, security)).await;
+        assert_eq!(error.code(), "imap/is-http", "{security:?} {error:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_hangs_up_without_a_word_may_have_too_many_connections() {
+    let server = server(|server| server.max_connections(0)).await;
+    for (security, code) in [
+        (Security::Plain, "imap/hung-up"),
+        (Security::StartTls, "imap/hung-up"),
+        (Security::Tls, "tls/closed"),
+    ] {
+        let error = failure(&open(config(&server, security))).await;
+        assert_eq!((error.code(), error.retry()), (code, Retry::Backoff));
+        let remedy = error.remedy().unwrap();
+        assert!(remedy.contains("other mail programs"), "{remedy}");
+    }
+}
+
+#[tokio::test]
+async fn a_slow_greeting_within_tls_is_waited_for() {
+    let server = server(|server| server).await;
+    let slow = Action::Delay(Duration::from_millis(350));
+    server.faults().arm_connection(1, slow);
+    let config = config(&server, Security::Tls).with_timeout(Duration::from_millis(600));
+    assert!(open(config).folders().await.is_ok());
 }
 
 #[tokio::test]
@@ -255,6 +321,8 @@ async fn starttls_cannot_be_talked_away() {
         (error.kind(), error.code()),
         (ErrorKind::Tls, "imap/no-starttls")
     );
+    let remedy = error.remedy().unwrap();
+    assert!(remedy.contains("imaps://127.0.0.1 (port 993)"), "{remedy}");
     // "You are logged in already."
     let preauth = server(|server| server.preauth(USER)).await;
     let error = failure(&open(config(&preauth, Security::StartTls))).await;
@@ -339,8 +407,14 @@ async fn a_greeting_of_good_bye_is_repeated() {
 
 #[tokio::test]
 async fn a_server_that_allows_fewer_connections_is_made_do_with() {
+    for security in [Security::Plain, Security::Tls] {
+        made_do(security).await;
+    }
+}
+
+async fn made_do(security: Security) {
     let server = server(|server| server.max_connections(2)).await;
-    let destination = Arc::new(open(config(&server, Security::Plain).with_connections(6)));
+    let destination = Arc::new(open(config(&server, security).with_connections(6)));
     destination.folders().await.unwrap();
     server.faults().arm("STATUS", 1, Action::Hold);
     let tasks: Vec<_> = (0..6)

@@ -5,17 +5,25 @@ use std::{fs, path::Path, sync::Arc};
 use mailmove_core::{
     Edges, Error, ErrorKind, Result,
     edge::{
-        Credential, Secret, StaticCredential,
+        Credential, CredentialProvider, Secret, StaticCredential,
         tls::{Fingerprint, TlsSettings},
     },
     model::Endpoint,
 };
-use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
+use mailmove_imap::{ActAs, ImapConfig, ImapDestination, ImapSource, Security};
 
 use crate::{
+    oauth::TokenCommand,
     secrets::Side,
-    url::{MailboxUrl, Protection},
+    url::{MailboxUrl, Protection, Style},
 };
+
+/// What a mailbox is opened with.
+#[derive(Clone, Debug)]
+pub(crate) enum Key {
+    Password(Secret),
+    Token(Arc<TokenCommand>),
+}
 
 /// A mailbox, and all that is needed to log in.
 #[derive(Clone, Debug)]
@@ -35,7 +43,13 @@ impl Mailbox {
             .with_user(url.authorize_as.as_ref().unwrap_or(&url.user).clone())
             .with_port(url.port)
             .with_security(security)
-            .with_tls(tls);
+            .with_tls(tls)
+            .with_act_as(match url.style {
+                Style::Master(sign) => ActAs::Master(sign),
+                Style::Exchange => ActAs::Exchange,
+                Style::ProxyAuth => ActAs::ProxyAuth,
+                Style::Authzid => ActAs::Authzid,
+            });
         if let Some(connections) = connections {
             config = config.with_connections(connections.into());
         }
@@ -47,28 +61,28 @@ impl Mailbox {
         self.config.endpoint()
     }
 
-    pub(crate) fn source(&self, password: Secret, edges: &Edges) -> ImapSource {
-        ImapSource::new(
-            self.config.clone(),
-            self.credential(password),
-            edges.clone(),
-        )
+    /// Whose mailbox it is.
+    pub(crate) fn user(&self) -> &str {
+        self.url.authorize_as.as_ref().unwrap_or(&self.url.user)
     }
 
-    pub(crate) fn destination(&self, password: Secret, edges: &Edges) -> ImapDestination {
-        ImapDestination::new(
-            self.config.clone(),
-            self.credential(password),
-            edges.clone(),
-        )
+    pub(crate) fn source(&self, key: Key, edges: &Edges) -> ImapSource {
+        ImapSource::new(self.config.clone(), self.credentials(key), edges.clone())
     }
 
-    fn credential(&self, password: Secret) -> Arc<StaticCredential> {
-        Arc::new(StaticCredential::new(Credential::Password {
-            user: self.url.user.clone(),
-            password,
-            authorize_as: self.url.authorize_as.clone(),
-        }))
+    pub(crate) fn destination(&self, key: Key, edges: &Edges) -> ImapDestination {
+        ImapDestination::new(self.config.clone(), self.credentials(key), edges.clone())
+    }
+
+    fn credentials(&self, key: Key) -> Arc<dyn CredentialProvider> {
+        match key {
+            Key::Password(password) => Arc::new(StaticCredential::new(Credential::Password {
+                user: self.url.user.clone(),
+                password,
+                authorize_as: self.url.authorize_as.clone(),
+            })),
+            Key::Token(command) => command,
+        }
     }
 }
 

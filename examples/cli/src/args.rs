@@ -33,6 +33,9 @@ URLs:
   imap://USER@HOST[:PORT]             STARTTLS, required (port 143)
   imap://USER@HOST[:PORT]?tls=off     no protection at all
   ...?as=OTHER                        log in as USER, open OTHER's mailbox
+  ...?as=OTHER&style=STYLE            how the login says so: authzid (usual), master (Dovecot:
+                                      OTHER*USER; another sign: master:SIGN), exchange
+                                      (USER\\OTHER), proxyauth (Sun, Oracle)
   USER may hold an @; other special characters are written as %XX.
 
 Folders are written as paths, e.g. Archive/2019. Patterns match whole paths: * stands for any
@@ -41,7 +44,11 @@ characters within a name, ? for one, ** for anything over levels; re:REGEX is a 
 Passwords, in this order:
   --from-password-file, --to-password-file   first line of a file
   MAILMOVE_FROM_PASSWORD, MAILMOVE_TO_PASSWORD
-  a prompt, if there is a terminal";
+  a prompt, if there is a terminal
+OAuth tokens instead of passwords:
+  --from-oauth-token-command, --to-oauth-token-command   a command that prints an access token.
+  It is split into words and run without a shell, unless it begins with sh:, and run again when
+  the server refuses the token; MAILMOVE_OAUTH_REFUSED is 1 then.";
 
 const MIGRATE_EXAMPLES: &str = "\
 Examples:
@@ -109,6 +116,22 @@ pub(crate) struct JobArgs {
     /// File whose first line is the destination's password
     #[arg(long, value_name = "FILE", help_heading = "Mailboxes")]
     pub(crate) to_password_file: Option<PathBuf>,
+    /// Command that prints an OAuth access token for the source
+    #[arg(
+        long,
+        value_name = "CMD",
+        help_heading = "Mailboxes",
+        conflicts_with = "from_password_file"
+    )]
+    pub(crate) from_oauth_token_command: Option<String>,
+    /// Command that prints an OAuth access token for the destination
+    #[arg(
+        long,
+        value_name = "CMD",
+        help_heading = "Mailboxes",
+        conflicts_with = "to_password_file"
+    )]
+    pub(crate) to_oauth_token_command: Option<String>,
 
     /// Also trust the certificates in this file (PEM)
     #[arg(long, value_name = "FILE", help_heading = "Connections")]
@@ -141,6 +164,10 @@ pub(crate) struct SelectArgs {
     /// Not this folder and those below it, or those that match a pattern (repeatable)
     #[arg(long, value_name = "FOLDER")]
     pub(crate) exclude: Vec<String>,
+    /// Also public and shared folders, and those of other users; a --folder that names one by its
+    /// first name takes it too
+    #[arg(long)]
+    pub(crate) shared: bool,
     /// Put a folder, and those below it, elsewhere (repeatable)
     #[arg(long, value_name = "FROM=TO")]
     pub(crate) map: Vec<String>,

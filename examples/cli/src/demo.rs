@@ -21,7 +21,7 @@ use mailmove_testkit::{
 use serde::Serialize;
 
 use crate::{
-    adapter::Mailbox,
+    adapter::{Key, Mailbox},
     args::DemoArgs,
     commands::{show_report, show_verification},
     exit::Exit,
@@ -29,8 +29,8 @@ use crate::{
     interrupt,
     job::edges,
     output::{self, count, number},
-    progress::{Progress, Style},
-    url::{MailboxUrl, Protection},
+    progress::{self, Progress},
+    url::{MailboxUrl, Protection, Style},
 };
 
 /// The same mail at every run.
@@ -69,14 +69,14 @@ struct Scene {
 impl Scene {
     async fn set(args: &DemoArgs) -> Result<Self, Failure> {
         let directory = directory()?;
-        let progress = Progress::new(Style::choose(args.json, args.quiet));
+        let progress = Progress::new(progress::Style::choose(args.json, args.quiet));
         let stop = Stop::new();
         interrupt::watch(stop.clone(), progress.clone(), "the demo ends");
         let source = Host::start("source", &directory).await?;
         let destination = Host::start("destination", &directory).await?;
         let store = SqliteStore::new(&directory);
         let edges = edges(&directory, None);
-        let password = || Secret::new(PASSWORD);
+        let password = || Key::Password(Secret::new(PASSWORD));
         let migration = Migration::builder(
             source.mailbox.source(password(), &edges),
             destination.mailbox.destination(password(), &edges),
@@ -256,6 +256,7 @@ impl Host {
             host: "127.0.0.1".to_owned(),
             port: server.tls_address().port(),
             authorize_as: None,
+            style: Style::default(),
         };
         let tls = TlsSettings::new().with_extra_ca_pem(server.ca_pem());
         let mailbox = Mailbox::new(url, tls, None);

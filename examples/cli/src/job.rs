@@ -14,10 +14,11 @@ use mailmove_core::{
 };
 
 use crate::{
-    adapter::{Mailbox, tls_settings},
+    adapter::{Key, Mailbox, tls_settings},
     args::{JobArgs, OutputArgs, SelectArgs, Switch},
     failure::Failure,
     interrupt,
+    oauth::TokenCommand,
     progress::{Progress, Style},
     secrets::{Side, Wallet},
     state,
@@ -53,10 +54,12 @@ impl Job {
         let from = mailbox(args, Side::Source)?;
         let to = mailbox(args, Side::Destination)?;
         let state = state_directory(output, &from, &to)?;
-        let wallet = Wallet::of_process();
-        let files = (&args.from_password_file, &args.to_password_file);
-        let from_password = wallet.password(Side::Source, &from.url.user, files.0.as_deref())?;
-        let to_password = wallet.password(Side::Destination, &to.url.user, files.1.as_deref())?;
+        let commands = (
+            token_command(args, Side::Source, &from)?,
+            token_command(args, Side::Destination, &to)?,
+        );
+        let from_key = key(args, Side::Source, &from, commands.0)?;
+        let to_key = key(args, Side::Destination, &to, commands.1)?;
         state::create(&state)?;
 
         let progress = Progress::new(Style::choose(output.json, output.quiet));
@@ -64,8 +67,8 @@ impl Job {
         interrupt::watch(stop.clone(), progress.clone(), INTERRUPTED);
         let edges = edges(&state, args.bandwidth);
         let store = SqliteStore::new(&state);
-        let source = Arc::new(from.source(from_password, &edges));
-        let destination = Arc::new(to.destination(to_password, &edges));
+        let source = Arc::new(from.source(from_key, &edges));
+        let destination = Arc::new(to.destination(to_key, &edges));
         let migration = Migration::builder(Arc::clone(&source), Arc::clone(&destination))
             .store(store.clone())
             .observer(progress.clone())
@@ -160,6 +163,34 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
     Ok(Mailbox::new(url, tls, args.connections))
 }
 
+fn token_command(args: &JobArgs, side: Side, mailbox: &Mailbox) -> Result<Option<TokenCommand>> {
+    let text = match side {
+        Side::Source => &args.from_oauth_token_command,
+        Side::Destination => &args.to_oauth_token_command,
+    };
+    let read = |text: &String| TokenCommand::new(side, mailbox.user(), text);
+    text.as_ref().map(read).transpose()
+}
+
+fn key(
+    args: &JobArgs,
+    side: Side,
+    mailbox: &Mailbox,
+    command: Option<TokenCommand>,
+) -> Result<Key> {
+    let file = match side {
+        Side::Source => &args.from_password_file,
+        Side::Destination => &args.to_password_file,
+    };
+    Ok(match command {
+        Some(command) => Key::Token(Arc::new(command)),
+        None => {
+            let wallet = Wallet::of_process();
+            Key::Password(wallet.password(side, &mailbox.url.user, file.as_deref())?)
+        }
+    })
+}
+
 fn state_directory(output: &OutputArgs, from: &Mailbox, to: &Mailbox) -> Result<PathBuf> {
     let variable = |name: &str| std::env::var_os(name);
     match &output.state {
@@ -186,6 +217,7 @@ fn options(select: &SelectArgs) -> Result<Options> {
         .map(|text| Place::parse(text))
         .collect::<Result<_>>()?;
     rules.root.clone_from(&select.into);
+    rules.foreign = select.shared;
     options.filter.since = select.since;
     options.filter.before = select.before;
     options.filter.max_size = select.max_size;

@@ -9,6 +9,7 @@ mod failure;
 mod interrupt;
 mod job;
 mod meter;
+mod oauth;
 mod output;
 mod progress;
 mod report;

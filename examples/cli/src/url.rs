@@ -18,6 +18,20 @@ pub(crate) enum Protection {
     Off,
 }
 
+/// How a login says that one user opens another's mailbox.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Style {
+    /// As the standard has it.
+    #[default]
+    Authzid,
+    /// `mailbox*admin`, with that sign between them.
+    Master(char),
+    /// `admin\mailbox`.
+    Exchange,
+    /// By a command of its own.
+    ProxyAuth,
+}
+
 /// A mailbox on a server. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MailboxUrl {
@@ -28,6 +42,7 @@ pub(crate) struct MailboxUrl {
     pub(crate) port: u16,
     /// Whose mailbox to open, if not the user's own.
     pub(crate) authorize_as: Option<String>,
+    pub(crate) style: Style,
 }
 
 const SHAPE: &str =
@@ -83,8 +98,17 @@ impl MailboxUrl {
         let (host, port) = split_host(host)
             .ok_or_else(|| bad("the host or port in the URL cannot be read".to_owned(),
                 "Write a host name in ASCII (xn--… for others), an IPv4 address, or an IPv6 address in brackets; then perhaps :port."))?;
-        let (protection, authorize_as) = read_query(query, implicit)
-            .map_err(|what| bad(what, "Options are ?tls=off (imap:// only) and ?as=USER."))?;
+        let Query {
+            protection,
+            authorize_as,
+            style,
+        } = read_query(query, implicit).map_err(|what| {
+            bad(
+                what,
+                "Options are ?tls=off (imap:// only), ?as=USER, and with it &style=authzid, \
+                 &style=master, &style=exchange or &style=proxyauth.",
+            )
+        })?;
         let port = port.unwrap_or(if implicit { 993 } else { 143 });
         Ok(Self {
             protection,
@@ -92,6 +116,7 @@ impl MailboxUrl {
             host,
             port,
             authorize_as,
+            style: style.unwrap_or_default(),
         })
     }
 
@@ -178,13 +203,19 @@ fn split_host(text: &str) -> Option<(String, Option<u16>)> {
     Some((host, port))
 }
 
-fn read_query(query: &str, implicit: bool) -> Result<(Protection, Option<String>), String> {
+struct Query {
+    protection: Protection,
+    authorize_as: Option<String>,
+    style: Option<Style>,
+}
+
+fn read_query(query: &str, implicit: bool) -> Result<Query, String> {
     let mut protection = if implicit {
         Protection::Tls
     } else {
         Protection::StartTls
     };
-    let mut authorize_as = None;
+    let (mut authorize_as, mut style) = (None, None);
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         match (name, value) {
@@ -197,10 +228,35 @@ fn read_query(query: &str, implicit: bool) -> Result<(Protection, Option<String>
                 let name = decode(value).filter(|name| is_name(name));
                 authorize_as = Some(name.ok_or("as= needs the name of a user")?);
             }
+            ("style", value) => {
+                let known = decode(value).as_deref().and_then(read_style);
+                style = Some(known.ok_or("unknown style= in the URL")?);
+            }
             (other, _) => return Err(format!("unknown option {:?} in the URL", short(other))),
         }
     }
-    Ok((protection, authorize_as))
+    if style.is_some() && authorize_as.is_none() {
+        return Err("style= needs as=, whose mailbox to open".to_owned());
+    }
+    Ok(Query {
+        protection,
+        authorize_as,
+        style,
+    })
+}
+
+fn read_style(text: &str) -> Option<Style> {
+    Some(match text {
+        "authzid" => Style::Authzid,
+        "master" => Style::Master('*'),
+        "exchange" => Style::Exchange,
+        "proxyauth" => Style::ProxyAuth,
+        other => {
+            let mut sign = other.strip_prefix("master:")?.chars();
+            let first = sign.next().filter(|c| !c.is_control())?;
+            sign.next().is_none().then_some(Style::Master(first))?
+        }
+    })
 }
 
 /// Undoes `%XX`; `None` if it is malformed or not UTF-8.
@@ -267,6 +323,31 @@ mod tests {
         ] {
             assert_eq!(parse(text).unwrap().to_string(), shown, "{text}");
         }
+    }
+
+    #[test]
+    fn styles_of_administrators_are_read() {
+        let style = |text: &str| parse(&format!("imaps://a@h?as=b{text}")).map(|url| url.style);
+        for (text, expected) in [
+            ("", Style::Authzid),
+            ("&style=authzid", Style::Authzid),
+            ("&style=master", Style::Master('*')),
+            ("&style=master:%25", Style::Master('%')),
+            ("&style=exchange", Style::Exchange),
+            ("&style=proxyauth", Style::ProxyAuth),
+        ] {
+            assert_eq!(style(text).unwrap(), expected, "{text}");
+        }
+        for bad in [
+            "&style=",
+            "&style=x",
+            "&style=master:",
+            "&style=master:ab",
+            "&style=master:%00",
+        ] {
+            assert_eq!(style(bad).unwrap_err().code(), "config/url", "{bad}");
+        }
+        assert!(parse("imaps://a@h?style=master").is_err());
     }
 
     #[test]

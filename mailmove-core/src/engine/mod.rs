@@ -101,6 +101,14 @@ impl Engine {
             source: from.system.clone(),
             destination: to.system.clone(),
         });
+        for (side, notes) in [("source", &from.notes), ("destination", &to.notes)] {
+            for note in notes {
+                migration.observer.on(&Event::Note {
+                    folder: None,
+                    text: format!("{side}: {note}"),
+                });
+            }
+        }
         let pass = read_number(&*ledger, "pass").await?;
         let last_batch = ledger
             .intents()

@@ -119,19 +119,23 @@ pub(super) async fn look(engine: &Engine) -> Result<(Vec<Folder>, Vec<Folder>)> 
     let mut backoff = Backoff::new(options.attempts, options.longest_wait, seed);
     loop {
         let both = (engine.source.folders(), engine.destination.folders());
-        let error = match futures_util::future::try_join(both.0, both.1).await {
+        match futures_util::future::try_join(both.0, both.1).await {
             Ok(folders) => return Ok(folders),
-            Err(error) => error,
-        };
-        let wait = passes(&error).then(|| backoff.next(&error)).flatten();
-        let Some(wait) = wait else { return Err(error) };
-        engine.emit(Event::Retrying {
-            folder: None,
-            reason: error.chain(),
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        });
-        engine.pause(wait).await?;
+            Err(error) => patience(engine, &mut backoff, error).await?,
+        }
     }
+}
+
+/// Waits before the next try; gives the error back if there is none.
+pub(super) async fn patience(engine: &Engine, backoff: &mut Backoff, error: Error) -> Result<()> {
+    let wait = passes(&error).then(|| backoff.next(&error)).flatten();
+    let Some(wait) = wait else { return Err(error) };
+    engine.emit(Event::Retrying {
+        folder: None,
+        reason: error.chain(),
+        wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+    });
+    engine.pause(wait).await
 }
 
 type Ended = Vec<(Lane, Option<Error>)>;

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane};
+use super::{Engine, lane::Lane, pass, retry::Backoff};
 use crate::{
     checkpoint::{FolderNo, FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
@@ -268,23 +268,38 @@ async fn ensure(
         }
     }
     let specs: Vec<FolderSpec> = missing.into_values().collect();
-    if specs.is_empty() {
-        return Ok(places);
+    let options = &engine.options;
+    let mut backoff = Backoff::new(options.attempts, options.longest_wait, engine.now_ms());
+    while !specs.is_empty() {
+        match make(engine, &specs).await {
+            Ok(made) => {
+                places.extend(made);
+                break;
+            }
+            Err(error) => pass::patience(engine, &mut backoff, error).await?,
+        }
     }
-    let mut made = engine.destination.ensure_folders(specs.clone());
+    Ok(places)
+}
+
+/// Asks for all of these once. After an error that reaches beyond a folder all are to be asked for
+/// again, since nobody knows how far the destination came.
+async fn make(
+    engine: &Engine,
+    specs: &[FolderSpec],
+) -> Result<HashMap<FolderPath, Result<Folder, Problem>>> {
+    let mut places = HashMap::new();
+    let mut made = engine.destination.ensure_folders(specs.to_vec());
     while let Some((slot, result)) = made.next().await {
         let Some(spec) = specs.get(slot.index()) else {
             continue;
         };
-        match result {
-            Ok(folder) => {
-                places.insert(spec.path.clone(), Ok(folder));
-            }
-            Err(error) if error.scope() <= Scope::Folder => {
-                places.insert(spec.path.clone(), Err(Problem::from(&error)));
-            }
+        let place = match result {
+            Ok(folder) => Ok(folder),
+            Err(error) if error.scope() <= Scope::Folder => Err(Problem::from(&error)),
             Err(error) => return Err(error),
-        }
+        };
+        places.insert(spec.path.clone(), place);
     }
     Ok(places)
 }

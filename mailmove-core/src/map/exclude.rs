@@ -25,13 +25,21 @@ pub(super) fn excluded(rules: &MapRules, source: &[Folder]) -> Vec<Option<String
 }
 
 fn ruled_out(rules: &MapRules, folder: &Folder) -> Option<String> {
+    let matching = |pattern: &&Pattern| pattern.matches(&folder.path);
+    let asked_for = rules.foreign || {
+        let named = |pattern: &Pattern| pattern.names_the_first() && pattern.matches(&folder.path);
+        rules.include.iter().any(named)
+            || rules
+                .places
+                .iter()
+                .any(|place| folder.path.starts_with(&place.from))
+    };
     match folder.namespace {
-        _ if rules.foreign => {}
+        _ if asked_for => {}
         Namespace::Personal => {}
         Namespace::OtherUsers => return Some("it belongs to another user".to_owned()),
         Namespace::Shared => return Some("it is shared".to_owned()),
     }
-    let matching = |pattern: &&Pattern| pattern.matches(&folder.path);
     if let Some(pattern) = rules.exclude.iter().find(matching) {
         return Some(format!("excluded by {}", pattern.text));
     }

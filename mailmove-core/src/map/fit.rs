@@ -99,7 +99,11 @@ impl<'a> Fitter<'a> {
         // Nothing above the limit can stay, and a hostile name may be of any length.
         let most = self.max_name.saturating_add(1);
         let replace = |c| if self.allows(c) { c } else { self.filler };
-        let out: String = name.chars().take(most).map(replace).collect();
+        let mut out: String = name.chars().take(most).map(replace).collect();
+        if self.naming.squeezes_blanks {
+            let mut before = None;
+            out.retain(|c| before.replace(c) != Some(' ') || c != ' ');
+        }
         let out = if self.naming.trims_blanks {
             out.trim().to_owned()
         } else {

@@ -42,7 +42,8 @@ pub struct MapRules {
     /// Put everything that has no explicit place below this folder at the destination, the inbox
     /// and folders with roles too.
     pub root: Option<FolderPath>,
-    /// Also take other users' and shared folders.
+    /// Also take other users' and shared folders. Without it those are taken whose first name an
+    /// [include](Self::include) pattern or a [place](Self::places) gives in letters.
     pub foreign: bool,
 }
 

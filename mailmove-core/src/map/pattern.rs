@@ -63,6 +63,13 @@ impl Pattern {
         }
     }
 
+    /// True if it says in letters where its folders begin, so that whoever wrote it meant these.
+    pub(super) fn names_the_first(&self) -> bool {
+        let text = self.text.trim_start_matches('/');
+        let first = text.split('/').next().unwrap_or_default();
+        !text.starts_with("re:") && !first.is_empty() && !first.contains(['*', '?'])
+    }
+
     /// True if it matches that folder.
     #[must_use]
     pub fn matches(&self, path: &FolderPath) -> bool {

@@ -50,6 +50,8 @@ impl fmt::Display for Endpoint {
 pub struct Capabilities {
     /// Who answers, for people: `IMAP (Dovecot)`.
     pub system: String,
+    /// What the user should know of this system, such as quirks that the adapter works around.
+    pub notes: Vec<String>,
     /// Folders that may be worked on at once.
     pub concurrency: usize,
     /// Item classes it can list or take.
@@ -90,6 +92,7 @@ impl Capabilities {
     pub fn new(system: impl Into<String>) -> Self {
         Self {
             system: system.into(),
+            notes: Vec::new(),
             concurrency: 1,
             classes: vec![ItemClass::Mail],
             forms: vec![Form::Mime],
@@ -153,6 +156,8 @@ pub struct Naming {
     pub case_insensitive: bool,
     /// Blanks at either end are refused, or lost.
     pub trims_blanks: bool,
+    /// Several blanks in a row are refused, or become one.
+    pub squeezes_blanks: bool,
     /// Top-level names that the server keeps for itself, compared without case.
     pub reserved: Vec<String>,
     /// Most levels.
@@ -172,6 +177,7 @@ impl Default for Naming {
             forbidden: String::new(),
             case_insensitive: false,
             trims_blanks: false,
+            squeezes_blanks: false,
             reserved: Vec::new(),
             max_depth: 32,
             max_name: 200,

@@ -83,6 +83,7 @@ fn a_naming() -> impl Strategy<Value = Naming> {
             naming.forbidden = forbidden.to_owned();
             naming.case_insensitive = case;
             naming.trims_blanks = trims;
+            naming.squeezes_blanks = trims;
             if reserves {
                 naming.reserved = vec!["Files".to_owned(), "a".to_owned()];
             }
@@ -134,6 +135,7 @@ fn fits(naming: &Naming, there: &[Folder], path: &FolderPath) -> bool {
         !name.is_empty()
             && (naming.length_of)(name) <= naming.max_name
             && (!naming.trims_blanks || name.trim() == name)
+            && (!naming.squeezes_blanks || !name.contains("  "))
             && !name.chars().any(|c| {
                 c.is_control() || naming.forbidden.contains(c) || naming.separator == Some(c)
             })

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use mailmove_core::{
     edge::{self, ConnectionPermit},
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result},
 };
 use rustls::{ClientConfig, pki_types::ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
-use super::{Connection, Incoming, Transport};
+use super::{Connection, Incoming, Transport, suspect};
 use crate::{
     config::{Access, Security},
     error,
@@ -27,6 +27,8 @@ pub(crate) struct Dialled {
     pub(crate) connection: Connection,
     /// The server takes us for logged in already.
     pub(crate) preauth: bool,
+    /// The greeting's text.
+    pub(crate) greeting: String,
 }
 
 /// Connects, makes the TLS handshake where that comes first, and reads the greeting. Cancel safe.
@@ -35,14 +37,22 @@ pub(crate) async fn dial(
     tls: &Arc<ClientConfig>,
     permit: ConnectionPermit,
 ) -> Result<Dialled> {
+    match greeted(access, tls, permit).await {
+        Ok(dialled) => Ok(dialled),
+        Err(error) => Err(located(suspect::explain(error, access).await, access)),
+    }
+}
+
+async fn greeted(
+    access: &Access,
+    tls: &Arc<ClientConfig>,
+    permit: ConnectionPermit,
+) -> Result<Dialled> {
     let config = &access.config;
     let host = config.host();
-    let place = |error: Error| located(error, access);
     let tcp = edge::connect(&access.edges, host, config.port(), config.timeout()).await?;
     let transport = match config.security() {
-        Security::Tls => handshake(tcp, host, tls, config.timeout())
-            .await
-            .map_err(place)?,
+        Security::Tls => handshake(tcp, host, tls, config.timeout()).await?,
         Security::StartTls | Security::Plain => Transport::Plain(tcp),
     };
     let mut connection = Connection::new(
@@ -51,14 +61,13 @@ pub(crate) async fn dial(
         access.edges.bandwidth.clone(),
         permit,
     );
-    let greeting = greeting(&mut connection, config.timeout())
-        .await
-        .map_err(place)?;
+    let greeting = greeting(&mut connection, config.timeout()).await?;
     match greeting.kind {
-        StatusKind::Bye => Err(place(error::closed(Some(&greeting.text)))),
+        StatusKind::Bye => Err(error::closed(Some(&greeting))),
         kind => Ok(Dialled {
             connection,
             preauth: kind == StatusKind::PreAuth,
+            greeting: greeting.text,
         }),
     }
 }
@@ -100,6 +109,9 @@ async fn greeting(connection: &mut Connection, patience: Duration) -> Result<Sta
         Err(silent) if silent.kind() == ErrorKind::Timeout => {
             probe(connection, silent, patience.saturating_sub(early)).await?
         }
+        Err(gone) if gone.kind() == ErrorKind::Interrupted && connection.input.is_empty() => {
+            return Err(suspect::hung_up(gone));
+        }
         other => other?,
     };
     connection.set_patience(patience);
@@ -110,45 +122,26 @@ async fn greeting(connection: &mut Connection, patience: Duration) -> Result<Sta
 }
 
 /// No greeting yet. A server that waits for TLS says so when it gets something that is none: with
-/// an alert record, or by closing. One that is only slow ignores empty lines.
+/// an alert record, or by closing. A web server says who it is. One that is only slow ignores empty
+/// lines, and the wait goes on.
 async fn probe(connection: &mut Connection, silent: Error, rest: Duration) -> Result<Incoming> {
-    if connection.is_tls() || rest.is_zero() {
-        return Err(suspect_port(silent, connection));
+    let nobody = |error: Error| error.with_code("imap/no-greeting");
+    if rest.is_zero() {
+        return Err(nobody(silent));
     }
     connection.dead = false;
     connection.set_patience(rest);
-    connection
-        .write(Bytes::from_static(b"\r\n\r\n\r\n\r\n"))
-        .await?;
+    connection.write(Bytes::from_static(suspect::NUDGE)).await?;
     match connection.next().await {
         Ok(incoming) => Ok(incoming),
+        Err(error) if error.code() == "imap/not-imap" => Err(error),
+        Err(error) if connection.is_tls() => Err(nobody(error)),
         // The first octet of a TLS alert record.
-        Err(_) if connection.input.first() == Some(&0x15) => Err(expects_tls()),
+        Err(_) if connection.input.first() == Some(&0x15) => Err(suspect::expects_tls()),
         Err(error) if error.kind() == ErrorKind::Interrupted => {
-            Err(expects_tls().with_source(error))
+            Err(suspect::expects_tls().with_source(error))
         }
-        Err(error) => Err(suspect_port(error, connection)),
-    }
-}
-
-fn expects_tls() -> Error {
-    Error::new(
-        ErrorKind::Connect,
-        "the server expects TLS from the start on this port",
-    )
-    .with_code("imap/expects-tls")
-    .with_retry(Retry::Never)
-    .with_remedy("Use imaps:// for this port, or port 143 for STARTTLS.")
-}
-
-fn suspect_port(error: Error, connection: &Connection) -> Error {
-    let error = error.with_code("imap/no-greeting");
-    if connection.is_tls() {
-        error.with_remedy("Check host and port: what answers there does not speak IMAP.")
-    } else {
-        error.with_remedy(
-            "Check host and port. A port that wants TLS from the start needs imaps://.",
-        )
+        Err(error) => Err(nobody(error)),
     }
 }
 
@@ -161,21 +154,15 @@ pub(crate) async fn start_tls(
     offered: &Capabilities,
 ) -> Result<()> {
     if !offered.has("STARTTLS") {
-        return Err(
-            Error::new(ErrorKind::Tls, "the server does not offer STARTTLS")
-                .with_code("imap/no-starttls")
-                .with_remedy(
-                    "Use imaps:// (port 993). Only if the way to the server is safe: ?tls=off.",
-                ),
-        );
+        let error = Error::new(ErrorKind::Tls, "the server does not offer STARTTLS");
+        return Err(suspect::explain(error.with_code("imap/no-starttls"), access).await);
     }
     let tag = connection.tag();
     let command = connection.encoder().starttls(tag);
     let status = connection.run(command, |_| {}).await?;
     if status.kind != StatusKind::Ok {
-        return Err(error::refused(error::Doing::account("STARTTLS"), &status)
-            .with_code("imap/no-starttls")
-            .with_remedy("Use imaps:// (port 993)."));
+        let error = error::refused(error::Doing::account("STARTTLS"), &status);
+        return Err(suspect::explain(error.with_code("imap/no-starttls"), access).await);
     }
     let smuggled =
         !connection.input.is_empty() || !connection.held.is_empty() || !connection.framer.is_idle();

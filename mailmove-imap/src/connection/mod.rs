@@ -6,6 +6,7 @@
 
 mod dial;
 mod pump;
+mod suspect;
 mod transport;
 
 use std::{
@@ -51,8 +52,8 @@ pub(crate) enum Incoming {
     Done(Tag, Status),
     /// Anything else but bodies.
     Untagged(Response),
-    /// The server waits for a literal or an authentication step.
-    Continue,
+    /// The server waits for a literal or an authentication step, and perhaps says why.
+    Continue(Box<str>),
     /// A body begins; its UID may come only after it, in the FETCH that ends it.
     BodyStart(BodyStart),
     /// Its next octets.
@@ -84,7 +85,7 @@ pub(crate) struct Connection {
     literals: LiteralMode,
     /// What the server announced unasked or asked, until somebody takes it.
     announced: Option<Capabilities>,
-    bye: Option<String>,
+    bye: Option<Status>,
     dead: bool,
     patience: Duration,
     stalled: Pin<Box<Sleep>>,
@@ -270,7 +271,7 @@ impl Connection {
         let mut before = VecDeque::new();
         let sent = loop {
             match self.next().await? {
-                Incoming::Continue => break Sent::Whole,
+                Incoming::Continue(_) => break Sent::Whole,
                 Incoming::Done(done, status) => {
                     let cut = done == tag;
                     before.push_back(Incoming::Done(done, status));
@@ -321,7 +322,7 @@ impl Connection {
                 return Ok(incoming);
             }
             if self.dead {
-                return Err(error::closed(self.bye.as_deref()));
+                return Err(error::closed(self.bye.as_ref()));
             }
             self.step(&mut Bytes::new()).await?;
         }
@@ -438,9 +439,9 @@ impl Connection {
                 self.note_capabilities(&status);
                 Ok(Some(Incoming::Done(tag, status)))
             }
-            Response::Continue(_) => Ok(Some(Incoming::Continue)),
+            Response::Continue(text) => Ok(Some(Incoming::Continue(text))),
             Response::Status(status) if status.kind == StatusKind::Bye && self.greeted() => {
-                self.bye = Some(status.text);
+                self.bye = Some(status);
                 Ok(None)
             }
             Response::Status(status) => {

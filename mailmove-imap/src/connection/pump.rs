@@ -32,7 +32,7 @@ impl Connection {
     /// One step of I/O in both directions: writes from the buffer, then from `direct`, and reads.
     pub(super) async fn step(&mut self, direct: &mut Bytes) -> Result<()> {
         if self.dead {
-            return Err(error::closed(self.bye.as_deref()));
+            return Err(error::closed(self.bye.as_ref()));
         }
         self.rearm();
         let moved = std::future::poll_fn(|context| self.poll_step(context, direct)).await;
@@ -139,7 +139,7 @@ impl Connection {
         self.dead = true;
         match cause {
             Some(cause) if self.bye.is_none() => error::io(cause),
-            _ => error::closed(self.bye.as_deref()),
+            _ => error::closed(self.bye.as_ref()),
         }
     }
 

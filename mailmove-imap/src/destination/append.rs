@@ -14,7 +14,7 @@ use mailmove_core::{
 use super::{
     Inner,
     begin::{begin, find, gone},
-    is_atomic, is_other_epoch, not_stored,
+    flagged, is_atomic, is_other_epoch, largest, not_stored,
     prepare::{Ready, Rules},
     refused::{is_doubtful, late, offence},
     unknown,
@@ -60,16 +60,12 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
         refused: inner.known.refused(&folder),
-        largest: lease.can().append_limit(),
+        largest: largest(&lease.server),
         synchronising: inner.known.waits_for_leave(),
+        flagged_after: lease.server.quirks.flagged_after_append,
     };
-    let mut ready = Vec::with_capacity(slots);
-    for (index, item) in items.into_iter().enumerate() {
-        match rules.prepare(Slot::new(index), item) {
-            Ok(message) => ready.push(message),
-            Err(outcome) => out.send(outcome).await,
-        }
-    }
+    let quirks = Arc::clone(&lease.server.quirks);
+    let ready = rules.prepare_all(&quirks, items, out).await;
     let mut append = Append {
         inner,
         lease,
@@ -82,12 +78,22 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         is_there: false,
         again: VecDeque::new(),
         refused: Vec::new(),
+        flagged: Vec::new(),
     };
     if is_atomic(&append.lease.server) {
         append.together(ready).await;
     } else {
         append.one_by_one(ready).await;
     }
+    let Append {
+        lease,
+        folder,
+        flagged,
+        ..
+    } = append;
+    // Its place may be the only one.
+    drop(lease);
+    flagged::raise(inner, &folder, flagged, out).await;
 }
 
 struct Append<'a> {
@@ -106,6 +112,8 @@ struct Append<'a> {
     again: VecDeque<Ready>,
     /// What they were refused for; those that wait go without it too.
     refused: Vec<Keyword>,
+    /// Stored, but for `\Flagged`.
+    flagged: Vec<(Ready, Option<MessageId>)>,
 }
 
 /// A single APPEND that is under way.
@@ -131,6 +139,17 @@ impl Append<'_> {
     ) {
         for message in messages {
             self.report(message.slot, outcome(error)).await;
+        }
+    }
+
+    async fn stored(&mut self, message: Ready, id: Option<MessageId>) {
+        let keywords = message.keywords().iter().cloned();
+        self.inner.known.accept(&self.folder, keywords);
+        if message.flagged {
+            self.flagged.push((message, id));
+        } else {
+            self.report(message.slot, Outcome::Stored(message.receipt(id)))
+                .await;
         }
     }
 
@@ -278,12 +297,7 @@ impl Append<'_> {
             StatusKind::Ok if whole => {
                 let ids = self.ids(status, messages.len());
                 for (index, message) in messages.into_iter().enumerate() {
-                    self.inner
-                        .known
-                        .accept(&self.folder, message.keywords().iter().cloned());
-                    let id = ids.get(index).cloned();
-                    self.report(message.slot, Outcome::Stored(message.receipt(id)))
-                        .await;
+                    self.stored(message, ids.get(index).cloned()).await;
                 }
             }
             StatusKind::Ok => {
@@ -484,11 +498,7 @@ impl Append<'_> {
         match status.kind {
             StatusKind::Ok if one.whole => {
                 let id = self.ids(&status, 1).pop();
-                self.inner
-                    .known
-                    .accept(&self.folder, one.message.keywords().iter().cloned());
-                self.report(slot, Outcome::Stored(one.message.receipt(id)))
-                    .await;
+                self.stored(one.message, id).await;
             }
             StatusKind::Ok => {
                 let error = error::unexpected("the server confirmed a message before it had it");
@@ -514,7 +524,10 @@ impl Append<'_> {
                     self.again.push_back(message);
                     return Ok(());
                 }
-                let error = self.refusal(&status).await;
+                let mut error = self.refusal(&status).await;
+                if let Some(why) = one.message.odd {
+                    error = error.with_context("likely", why);
+                }
                 if error.scope() > Scope::Message && stop.is_none() {
                     *stop = Some(error::again(&error));
                 }

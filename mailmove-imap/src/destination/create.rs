@@ -170,6 +170,10 @@ impl Creating {
                 one.folder = Some(fresh(one, role));
             } else {
                 let error = error::refused(Doing::folder("CREATE"), &status);
+                if error.kind() == ErrorKind::Throttled {
+                    // It is not about the name, and a second try at once would make it worse.
+                    return Err(error);
+                }
                 let error = match error.kind() {
                     // There was nothing to be found; it is the name that is not taken.
                     ErrorKind::NotFound => refused_name(&one.spec.path),

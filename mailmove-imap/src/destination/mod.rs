@@ -3,6 +3,7 @@
 mod append;
 mod begin;
 mod create;
+mod flagged;
 mod known;
 mod look;
 mod names;
@@ -125,36 +126,45 @@ impl Inner {
         let naming = match self.known.naming() {
             Some(naming) => naming,
             None => {
-                let naming = match names::ask(&mut lease, &names).await {
+                let quirks = Arc::clone(&lease.server.quirks);
+                let asked = match quirks.counts_refusals {
+                    true => Ok(names.naming()),
+                    false => names::ask(&mut lease, &names).await,
+                };
+                let mut naming = match asked {
                     // Some servers hang up on whoever asks for what there cannot be.
                     Err(error) if error.kind() == ErrorKind::Interrupted => names.naming(),
                     asked => asked?,
                 };
+                quirks.limit(&mut naming);
                 self.known.set_naming(naming.clone());
                 naming
             }
         };
         let mut out = describe(&lease.server, naming);
-        out.concurrency = self.pool.access().config.connections();
+        out.concurrency = self.pool.connections();
         Ok(out)
     }
 }
 
 /// Appends go as one command per batch.
 fn is_atomic(server: &Server) -> bool {
-    let can = &server.capabilities;
-    can.has("MULTIAPPEND") && can.literal_mode() == LiteralMode::Any
+    server.capabilities.has("MULTIAPPEND") && server.literals() == LiteralMode::Any
+}
+
+/// Largest message that is sent.
+fn largest(server: &Server) -> Option<u64> {
+    let told = server.capabilities.append_limit();
+    told.into_iter().chain(server.quirks.max_message).min()
 }
 
 fn describe(server: &Server, naming: Naming) -> Capabilities {
     let can = &server.capabilities;
-    let mut out = Capabilities::new(match &server.name {
-        Some(name) => format!("IMAP ({name})"),
-        None => "IMAP".to_owned(),
-    });
+    let mut out = Capabilities::new(server.system());
+    out.notes = server.notes();
     out.keeps_bytes = true;
     out.keeps_received = true;
-    out.keeps_keywords = true;
+    out.keeps_keywords = server.quirks.new_keywords;
     out.returns_ids = can.has("UIDPLUS");
     out.change_tokens = can.condstore();
     out.sets_flags = true;
@@ -162,7 +172,7 @@ fn describe(server: &Server, naming: Naming) -> Capabilities {
     out.moves = can.has("UIDPLUS");
     out.removes = can.has("UIDPLUS");
     out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, is_atomic(server));
-    out.max_message = can.append_limit();
+    out.max_message = largest(server);
     out.naming = naming;
     out.settle = SETTLE;
     out

@@ -7,7 +7,7 @@ use std::collections::HashSet;
 
 use mailmove_core::{
     destination::{Outcome, Outgoing, Receipt},
-    error::{Error, ErrorKind},
+    error::{Error, ErrorKind, Result},
     model::{
         Alteration, AlterationKind, Content, Flags, Form, ItemClass, Keyword, MessageId, Slot,
         SystemFlag,
@@ -15,7 +15,8 @@ use mailmove_core::{
 };
 
 use crate::{
-    error,
+    error, generate,
+    quirks::{Form as Shape, Quirks},
     wire::{self, AppendMessage, FlagSet, InternalDate},
 };
 
@@ -33,6 +34,10 @@ pub(super) struct Ready {
     new: Vec<Keyword>,
     /// It would wait for leave without them too.
     synchronising: bool,
+    /// `\Flagged` is to be set once it is stored.
+    pub(super) flagged: bool,
+    /// Why the server will probably refuse it.
+    pub(super) odd: Option<&'static str>,
     altered: Vec<Alteration>,
 }
 
@@ -46,6 +51,8 @@ pub(super) struct Rules<'a> {
     pub(super) largest: Option<u64>,
     /// Wait for the server's leave before each literal.
     pub(super) synchronising: bool,
+    /// `\Flagged` is set after the message was stored.
+    pub(super) flagged_after: bool,
 }
 
 /// Whether PERMANENTFLAGS must be known before this can be sent.
@@ -54,6 +61,31 @@ pub(super) fn needs_permanent(items: &[Outgoing]) -> bool {
 }
 
 impl Rules<'_> {
+    /// Checks and converts all messages of a batch; reports those that can't be sent at all.
+    pub(super) async fn prepare_all(
+        &mut self,
+        quirks: &Quirks,
+        items: Vec<Outgoing>,
+        out: &generate::Out<(Slot, Outcome)>,
+    ) -> Vec<Ready> {
+        let mut ready = Vec::with_capacity(items.len());
+        for (index, item) in items.into_iter().enumerate() {
+            let (slot, content) = (Slot::new(index), item.content.clone());
+            let prepared = match objection(quirks, &content).await {
+                Ok(why) => self.prepare(slot, item).map(|message| (message, why)),
+                Err(error) => Err((slot, Outcome::NotStored(error))),
+            };
+            match prepared {
+                Ok((mut message, why)) => {
+                    why.into_iter().for_each(|why| message.be_careful(why));
+                    ready.push(message);
+                }
+                Err(outcome) => out.send(outcome).await,
+            }
+        }
+        ready
+    }
+
     /// Checks and converts a message; the outcome if it can't be sent at all.
     pub(super) fn prepare(&mut self, slot: Slot, item: Outgoing) -> Result<Ready, (Slot, Outcome)> {
         if let Some(error) = self.unsendable(&item) {
@@ -70,8 +102,9 @@ impl Rules<'_> {
             .cloned()
             .collect();
         self.accepted.extend(new.iter().cloned());
+        let flagged = self.flagged_after && flags.contains(SystemFlag::Flagged);
         let mut message = AppendMessage::new(item.content.size())
-            .with_flags(wire_flags(&flags))
+            .with_flags(sent_flags(&flags, flagged))
             .with_synchronizing(!new.is_empty() || self.synchronising);
         match date(&item) {
             Ok(date) => message = message.with_date(date),
@@ -87,6 +120,8 @@ impl Rules<'_> {
             reduced: !dropped.is_empty(),
             new,
             synchronising: self.synchronising,
+            flagged,
+            odd: None,
             altered,
         })
     }
@@ -155,11 +190,14 @@ fn note_dropped(dropped: &Flags, altered: &mut Vec<Alteration>) {
     }
 }
 
-/// Flags as commands take them.
-pub(super) fn wire_flags(flags: &Flags) -> FlagSet {
+/// The flags that go with a message.
+fn sent_flags(flags: &Flags, without_flagged: bool) -> FlagSet {
     let mut set = FlagSet::new();
     for flag in flags.system() {
-        if let Some(flag) = wire::SystemFlag::from_wire(flag.as_str().as_bytes()) {
+        let held_back = without_flagged && flag == SystemFlag::Flagged;
+        if let Some(flag) = wire::SystemFlag::from_wire(flag.as_str().as_bytes())
+            && !held_back
+        {
             set.insert(flag);
         }
     }
@@ -169,6 +207,11 @@ pub(super) fn wire_flags(flags: &Flags) -> FlagSet {
         }
     }
     set
+}
+
+/// Flags as commands take them.
+pub(super) fn wire_flags(flags: &Flags) -> FlagSet {
+    sent_flags(flags, false)
 }
 
 /// Flags as a server sent them. What can be no flag elsewhere is left out.
@@ -232,6 +275,13 @@ impl Ready {
         }
     }
 
+    /// Sends it alone with the server's leave: it will probably be refused, for this reason.
+    pub(super) fn be_careful(&mut self, why: &'static str) {
+        self.odd = Some(why);
+        self.synchronising = true;
+        self.message.synchronizing = true;
+    }
+
     /// Leaves these keywords out.
     pub(super) fn leave_out(&mut self, keywords: &[Keyword]) {
         let mut dropped = Flags::new();
@@ -240,17 +290,33 @@ impl Ready {
                 dropped.insert_keyword(keyword.clone());
             }
         }
-        if dropped.is_empty() {
-            return;
+        if !dropped.is_empty() {
+            self.lose(&dropped);
         }
-        note_dropped(&dropped, &mut self.altered);
-        self.flags = self.flags.difference(&dropped);
+    }
+
+    /// Does without these flags, and says so.
+    pub(super) fn lose(&mut self, dropped: &Flags) {
+        note_dropped(dropped, &mut self.altered);
+        self.flags = self.flags.difference(dropped);
         self.reduced = true;
         self.new
             .retain(|keyword| !dropped.contains_keyword(keyword));
-        self.message.flags = wire_flags(&self.flags);
+        self.message.flags = sent_flags(&self.flags, self.flagged);
         self.message.synchronizing = self.synchronising || !self.new.is_empty();
     }
+}
+
+/// Why the server will probably refuse a message of that form.
+async fn objection(quirks: &Quirks, content: &Content) -> Result<Option<&'static str>> {
+    if !quirks.cares_for_form() {
+        return Ok(None);
+    }
+    let (mut form, mut reader) = (Shape::default(), content.reader());
+    while let Some(piece) = reader.next().await? {
+        form.read(&piece);
+    }
+    Ok(quirks.objects_to(form))
 }
 
 /// Longest keyword that every server seen takes (Dovecot's limit).
@@ -269,6 +335,7 @@ mod tests {
             refused: HashSet::from([Keyword::new("bad").unwrap()]),
             largest: Some(10),
             synchronising: false,
+            flagged_after: false,
         }
     }
 

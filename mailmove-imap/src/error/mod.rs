@@ -3,12 +3,16 @@
 //! Every code here is part of the public interface: `imap/…` for what the protocol says, `tls/…`
 //! for certificates and handshakes.
 
+mod hosted;
+mod login;
 mod tls;
 
 use std::{io, time::Duration};
 
 use mailmove_core::error::{Error, ErrorKind, Retry, Scope};
 
+use hosted::throttled;
+pub(crate) use login::{TOKEN_REFUSED, login_disabled, login_failed, login_refused, token_refused};
 pub(crate) use tls::handshake;
 
 use crate::wire::{Code, Status, StatusKind, WireError};
@@ -70,6 +74,7 @@ pub(crate) fn refused(doing: Doing, status: &Status) -> Error {
     let lower = status.text.to_ascii_lowercase();
     let mut error = throttled(status, &lower)
         .or_else(|| by_code(doing, status))
+        .or_else(|| hosted::by_text(doing, status, &lower))
         .or_else(|| by_text(&lower))
         .unwrap_or_else(|| plain(doing, status));
     error = error.with_context("command", doing.command);
@@ -94,46 +99,6 @@ fn said(status: &Status) -> String {
 /// Codes without arguments: their names are the variants' names.
 fn simple(code: &Code) -> bool {
     !format!("{code:?}").contains(['(', '{'])
-}
-
-/// "Slow down" in the words of several servers.
-fn throttled(status: &Status, lower: &str) -> Option<Error> {
-    let code = match &status.code {
-        Some(Code::Other(code)) => code.to_ascii_uppercase(),
-        _ => String::new(),
-    };
-    let words = [
-        "throttled",
-        "rate limit",
-        "too many commands",
-        "bandwidth limit",
-        "bandwidthlimits",
-    ];
-    if code != "THROTTLED" && !words.iter().any(|word| lower.contains(word)) {
-        return None;
-    }
-    let error = Error::new(ErrorKind::Throttled, "the server asks to slow down")
-        .with_code("imap/throttled")
-        .with_remedy("Use fewer connections or a bandwidth limit.");
-    Some(match backoff(lower) {
-        Some(wait) => error.with_retry(Retry::After(wait)),
-        None => error,
-    })
-}
-
-/// `Suggested Backoff Time: 299499 milliseconds` (Exchange Online).
-fn backoff(lower: &str) -> Option<Duration> {
-    let rest = lower.split_once("backoff time:")?.1.trim_start();
-    let digits = rest.split(|c: char| !c.is_ascii_digit()).next()?;
-    let number: u64 = digits.parse().ok()?;
-    let unit = rest.get(digits.len()..)?.trim_start();
-    // An hour is the longest that any server was seen to ask for; more is a misprint.
-    let wait = if unit.starts_with("sec") {
-        Duration::from_secs(number)
-    } else {
-        Duration::from_millis(number)
-    };
-    Some(wait.min(Duration::from_secs(3600)))
 }
 
 fn by_code(doing: Doing, status: &Status) -> Option<Error> {
@@ -300,62 +265,6 @@ pub(crate) fn too_many() -> Error {
         .with_remedy("Use fewer connections, or close other mail programs.")
 }
 
-pub(crate) fn login_failed() -> Error {
-    Error::new(
-        ErrorKind::Auth,
-        "the server refused the user name or password",
-    )
-    .with_code("imap/login")
-    .with_remedy(
-        "Check both by logging in to webmail. Some providers want an application password here.",
-    )
-}
-
-pub(crate) fn login_disabled() -> Error {
-    Error::new(
-        ErrorKind::Auth,
-        "the server takes no password on this connection",
-    )
-    .with_code("imap/login-disabled")
-    .with_remedy("Use TLS: port 993, or STARTTLS.")
-}
-
-/// An answer to a login that was NO or BAD; `secret` is cut out of what the server repeats.
-pub(crate) fn login_refused(status: &Status, user: &str, secrets: &[&str]) -> Error {
-    let lower = status.text.to_ascii_lowercase();
-    let error = if TOO_MANY.iter().any(|words| lower.contains(words)) {
-        too_many()
-    } else {
-        throttled(status, &lower).unwrap_or_else(|| match &status.code {
-            Some(Code::Unavailable | Code::ServerBug | Code::InUse | Code::Limit) => Error::new(
-                ErrorKind::Unavailable,
-                "the server cannot check passwords just now",
-            )
-            .with_code("imap/unavailable"),
-            Some(Code::PrivacyRequired) => login_disabled(),
-            Some(Code::ContactAdmin) => {
-                login_failed().with_remedy("The server says that only its administrator can help.")
-            }
-            Some(Code::Expired) => {
-                login_failed().with_remedy("The password expired: change it first.")
-            }
-            Some(Code::AuthorizationFailed) => login_failed()
-                .with_remedy("The password is right, but this user may not open that mailbox."),
-            _ => login_failed(),
-        })
-    };
-    let mut text = said(status);
-    for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
-        text = text.replace(secret, "…");
-    }
-    let error = error.with_context("user", user);
-    if text.is_empty() {
-        error
-    } else {
-        error.with_context("answer", text)
-    }
-}
-
 /// The server's stream cannot be followed.
 pub(crate) fn wire(error: WireError) -> Error {
     match error {
@@ -381,28 +290,36 @@ pub(crate) fn unexpected(message: &'static str) -> Error {
 }
 
 /// The server said good-bye or just went; `bye` is what it said.
-pub(crate) fn closed(bye: Option<&str>) -> Error {
-    let Some(text) = bye else {
+pub(crate) fn closed(bye: Option<&Status>) -> Error {
+    let Some(status) = bye else {
         return Error::new(ErrorKind::Interrupted, "the server closed the connection")
             .with_code("imap/closed");
     };
-    let lower = text.to_ascii_lowercase();
-    let status = Status {
-        kind: StatusKind::Bye,
-        code: None,
-        text: text.to_owned(),
-    };
+    let lower = status.text.to_ascii_lowercase();
     let error = if TOO_MANY.iter().any(|words| lower.contains(words)) {
         too_many()
     } else {
-        throttled(&status, &lower).unwrap_or_else(|| {
-            Error::new(ErrorKind::Interrupted, "the server ended the connection")
-                .with_code("imap/bye")
-        })
+        throttled(status, &lower)
+            .or_else(|| passing(status))
+            .or_else(|| hosted::bye(&lower))
+            .unwrap_or_else(|| {
+                Error::new(ErrorKind::Interrupted, "the server ended the connection")
+                    .with_code("imap/bye")
+            })
     };
-    match printable(text) {
+    match said(status) {
         text if text.is_empty() => error,
         text => error.with_context("answer", text),
+    }
+}
+
+/// Codes that explain a good-bye.
+fn passing(status: &Status) -> Option<Error> {
+    match status.code {
+        Some(Code::Unavailable | Code::ServerBug | Code::InUse | Code::Limit) => {
+            by_code(Doing::account("BYE"), status).map(|error| error.with_scope(Scope::Account))
+        }
+        _ => None,
     }
 }
 
@@ -511,12 +428,6 @@ mod tests {
         let error = refused(Doing::account("LIST"), &status);
         assert_eq!(error.kind(), ErrorKind::Throttled);
         assert_eq!(error.retry(), Retry::After(Duration::from_millis(1500)));
-        assert_eq!(closed(Some(text)).kind(), ErrorKind::Throttled);
-        assert_eq!(backoff("backoff time: x"), None);
-        assert_eq!(
-            backoff("backoff time: 99999999999 ms"),
-            Some(Duration::from_secs(3600))
-        );
     }
 
     #[test]
@@ -534,8 +445,11 @@ mod tests {
 
     #[test]
     fn too_many_connections_is_capacity() {
-        let bye = "[ALERT] Too many simultaneous connections. (Failure)";
-        assert_eq!(closed(Some(bye)).kind(), ErrorKind::Capacity);
+        let bye = no(
+            Some(Code::Alert),
+            "Too many simultaneous connections. (Failure)",
+        );
+        assert_eq!(closed(Some(&bye)).kind(), ErrorKind::Capacity);
         let status = no(
             None,
             "Maximum number of connections from user+IP exceeded (mail_max_userip_connections=10)",

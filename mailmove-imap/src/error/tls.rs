@@ -28,7 +28,10 @@ pub(crate) fn handshake(error: io::Error) -> Error {
         {
             tls("tls/closed", "the server closed the connection during the TLS handshake")
                 .with_retry(Retry::Backoff)
-                .with_remedy("Check the port: TLS is usually on 993, STARTTLS on 143.")
+                .with_remedy(
+                    "Check the port: TLS is usually on 993, STARTTLS on 143. Servers that have too \
+                     many connections do this too: close other mail programs, or use fewer.",
+                )
         }
         _ => tls("tls/handshake", "the TLS handshake failed"),
     };
@@ -41,7 +44,6 @@ fn tls(code: &'static str, message: &'static str) -> Error {
 
 fn not_tls() -> Error {
     tls("tls/not-tls", "the server answers without TLS on this port")
-        .with_remedy("Use port 993 for TLS, or imap:// for STARTTLS on this port.")
 }
 
 fn certificate(reason: &rustls::CertificateError) -> Error {

@@ -68,13 +68,10 @@ impl Source for ImapSource {
 
     async fn capabilities(&self) -> Result<Capabilities> {
         let server = self.pool.server().await?;
-        let system = match &server.name {
-            Some(name) => format!("IMAP ({name})"),
-            None => "IMAP".to_owned(),
-        };
         let condstore = server.capabilities.condstore();
-        let mut capabilities = Capabilities::new(system);
-        capabilities.concurrency = self.pool.access().config.connections();
+        let mut capabilities = Capabilities::new(server.system());
+        capabilities.notes = server.notes();
+        capabilities.concurrency = self.pool.connections();
         capabilities.keeps_bytes = true;
         capabilities.keeps_received = true;
         capabilities.keeps_keywords = true;

@@ -56,7 +56,7 @@ pub(super) async fn told(
                 return Ok(Told::Vanished(gone.uids));
             }
             Incoming::Done(tag, status) => return Ok(Told::Done(tag, status)),
-            Incoming::Untagged(_) | Incoming::Continue => {}
+            Incoming::Untagged(_) | Incoming::Continue(_) => {}
         }
     }
 }

@@ -93,6 +93,16 @@ impl Encoder {
         Ok(b.end())
     }
 
+    /// PROXYAUTH: an administrator who is logged in becomes `user` (Netscape's and Sun's servers).
+    ///
+    /// # Errors
+    /// If the text holds NUL.
+    pub fn proxyauth(self, tag: Tag, user: &str) -> Encoded {
+        let mut b = self.start(tag, "PROXYAUTH ");
+        b.string(user.as_bytes(), false)?;
+        Ok(b.end())
+    }
+
     /// AUTHENTICATE PLAIN (RFC 4616). `authzid` is whom to act for, empty for the user itself. `initial`: the server has SASL-IR.
     ///
     /// # Errors

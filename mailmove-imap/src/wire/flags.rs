@@ -98,6 +98,11 @@ impl Flags {
         self.bits & MAY_CREATE != 0
     }
 
+    /// Takes `\*` out: only what is named may be set.
+    pub fn forbid_creation(&mut self) {
+        self.bits &= !MAY_CREATE;
+    }
+
     /// Everything that is no system flag, in the server's order and bytes: keywords, unknown `\X` flags, and oddities
     /// such as Latin-1 or blanks (from a quoted flag).
     pub fn others(&self) -> impl ExactSizeIterator<Item = &[u8]> {

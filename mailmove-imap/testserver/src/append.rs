@@ -159,7 +159,26 @@ impl Session {
         Ok(self.io.read_exact(size).await?)
     }
 
-    async fn finish_append(&mut self, request: Request, fault: Option<&Action>) -> Outcome {
+    /// Refusals of the kind that some services answer with BAD.
+    fn check_forms(&self, messages: &[NewMessage]) -> Result<(), Stop> {
+        let config = &self.shared.config;
+        for message in messages {
+            if config.final_newline && !message.body.ends_with(b"\n") {
+                return Err(Stop::bad(
+                    "[CLIENTBUG] Additional arguments found after last expected argument",
+                ));
+            }
+            let mut lines = message.body.split(|byte| *byte == b'\n');
+            if let Some(most) = config.max_body_line
+                && lines.any(|line| line.len() > most)
+            {
+                return Err(Stop::bad("Command Argument Error. 11"));
+            }
+        }
+        Ok(())
+    }
+
+    async fn finish_append(&mut self, mut request: Request, fault: Option<&Action>) -> Outcome {
         let account = self.account()?;
         match fault {
             Some(Action::No(text)) => return Err(Stop::No(text.clone())),
@@ -169,6 +188,14 @@ impl Session {
                 return Err(Stop::Gone);
             }
             _ => {}
+        }
+        self.check_forms(&request.messages)?;
+        if self.shared.config.forgets_flagged {
+            for message in &mut request.messages {
+                message
+                    .flags
+                    .retain(|flag| !flag.eq_ignore_ascii_case("\\Flagged"));
+            }
         }
         // The folder may have gone while the message was on its way.
         let id = self.target(&account, &request.wire)?;

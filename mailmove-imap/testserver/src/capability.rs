@@ -54,11 +54,15 @@ pub enum Capability {
     StartTls,
     /// RFC 4616 over AUTHENTICATE.
     AuthPlain,
+    /// Google's and Microsoft's mechanism for OAuth tokens. Off at first.
+    AuthXoauth2,
+    /// RFC 7628: OAuth tokens. Off at first.
+    AuthOauthBearer,
 }
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 27] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -84,6 +88,8 @@ impl Capability {
         Self::AppendLimit,
         Self::StartTls,
         Self::AuthPlain,
+        Self::AuthXoauth2,
+        Self::AuthOauthBearer,
     ];
 
     /// How CAPABILITY spells it (APPENDLIMIT also carries its number).
@@ -115,6 +121,8 @@ impl Capability {
             Self::AppendLimit => "APPENDLIMIT",
             Self::StartTls => "STARTTLS",
             Self::AuthPlain => "AUTH=PLAIN",
+            Self::AuthXoauth2 => "AUTH=XOAUTH2",
+            Self::AuthOauthBearer => "AUTH=OAUTHBEARER",
         }
     }
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use mailmove_testkit::mailbox::Store;
 
-use crate::{Capability, Server, StartError};
+use crate::{Capability, Server, StartError, Tokens};
 
 /// Everything that is fixed when the server starts.
 #[derive(Debug, Clone)]
@@ -13,6 +13,17 @@ pub(crate) struct Config {
     pub(crate) capabilities: BTreeSet<Capability>,
     pub(crate) passwords: BTreeMap<String, String>,
     pub(crate) admins: BTreeMap<String, String>,
+    pub(crate) tokens: Tokens,
+    pub(crate) master_separator: Option<char>,
+    pub(crate) exchange_logins: bool,
+    pub(crate) proxyauth: bool,
+    pub(crate) id: Vec<(String, String)>,
+    pub(crate) advertised: Vec<String>,
+    pub(crate) other_users: Vec<String>,
+    pub(crate) shared: Vec<String>,
+    pub(crate) forgets_flagged: bool,
+    pub(crate) final_newline: bool,
+    pub(crate) max_body_line: Option<usize>,
     pub(crate) separator: char,
     pub(crate) prefix: String,
     pub(crate) greeting: String,
@@ -52,11 +63,28 @@ pub struct Builder {
 impl Builder {
     pub(crate) fn new(store: Store) -> Self {
         let mut capabilities: BTreeSet<_> = Capability::ALL.into_iter().collect();
-        capabilities.remove(&Capability::LiteralMinus);
+        for off in [
+            Capability::LiteralMinus,
+            Capability::AuthXoauth2,
+            Capability::AuthOauthBearer,
+        ] {
+            capabilities.remove(&off);
+        }
         let config = Config {
             capabilities,
             passwords: BTreeMap::new(),
             admins: BTreeMap::new(),
+            tokens: Tokens::default(),
+            master_separator: None,
+            exchange_logins: false,
+            proxyauth: false,
+            id: vec![("name".to_owned(), "mailmove test server".to_owned())],
+            advertised: Vec::new(),
+            other_users: Vec::new(),
+            shared: Vec::new(),
+            forgets_flagged: false,
+            final_newline: false,
+            max_body_line: None,
             separator: '/',
             prefix: String::new(),
             greeting: "mailmove test server ready".to_owned(),
@@ -89,6 +117,76 @@ impl Builder {
         self.config
             .admins
             .insert(name.to_owned(), password.to_owned());
+        self
+    }
+
+    /// Takes these OAuth tokens, by XOAUTH2 and OAUTHBEARER.
+    pub fn tokens(mut self, tokens: &Tokens) -> Self {
+        self.config.tokens = tokens.clone();
+        self.with(Capability::AuthXoauth2)
+            .with(Capability::AuthOauthBearer)
+    }
+
+    /// An [`admin`](Self::admin) may also log in as `mailbox*admin`, with this separator (Dovecot).
+    pub fn master_logins(mut self, separator: char) -> Self {
+        self.config.master_separator = Some(separator);
+        self
+    }
+
+    /// An [`admin`](Self::admin) may also log in as `admin\\mailbox` or `DOMAIN\\admin\\mailbox`
+    /// (Exchange).
+    pub fn exchange_logins(mut self) -> Self {
+        self.config.exchange_logins = true;
+        self
+    }
+
+    /// An [`admin`](Self::admin) may log in, and then become a user by PROXYAUTH (Sun).
+    pub fn proxyauth(mut self) -> Self {
+        self.config.proxyauth = true;
+        self
+    }
+
+    /// What ID answers.
+    pub fn id_reply(mut self, fields: &[(&str, &str)]) -> Self {
+        let owned = |(name, value): &(&str, &str)| ((*name).to_owned(), (*value).to_owned());
+        self.config.id = fields.iter().map(owned).collect();
+        self
+    }
+
+    /// Names something in CAPABILITY that the server doesn't know.
+    pub fn advertise(mut self, name: &str) -> Self {
+        self.config.advertised.push(name.to_owned());
+        self
+    }
+
+    /// NAMESPACE says that what begins so belongs to other users. The folders themselves are the
+    /// account's own.
+    pub fn other_users(mut self, prefix: &str) -> Self {
+        self.config.other_users.push(prefix.to_owned());
+        self
+    }
+
+    /// NAMESPACE says that what begins so is shared.
+    pub fn shared(mut self, prefix: &str) -> Self {
+        self.config.shared.push(prefix.to_owned());
+        self
+    }
+
+    /// APPEND loses `\\Flagged`, STORE keeps it (as Exchange's other programs see it).
+    pub fn forgets_flagged(mut self) -> Self {
+        self.config.forgets_flagged = true;
+        self
+    }
+
+    /// BAD to a message whose last line has no end (Yahoo).
+    pub fn needs_final_newline(mut self) -> Self {
+        self.config.final_newline = true;
+        self
+    }
+
+    /// BAD to a message with a longer line (Exchange).
+    pub fn max_body_line(mut self, bytes: usize) -> Self {
+        self.config.max_body_line = Some(bytes);
         self
     }
 

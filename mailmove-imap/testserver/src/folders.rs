@@ -25,11 +25,18 @@ impl Session {
             return Err(Stop::bad("unknown command"));
         }
         let config = &self.shared.config;
-        let (prefix, separator) = (names::on_wire(&config.prefix), config.separator.to_string());
-        self.io.line(&format!(
-            "* NAMESPACE (({prefix} {})) NIL NIL",
-            quoted(&separator)
-        ));
+        let separator = quoted(&config.separator.to_string());
+        let list = |prefixes: &[String]| {
+            let one = |prefix: &String| format!("({} {separator})", names::on_wire(prefix));
+            match prefixes.iter().map(one).collect::<String>() {
+                none if none.is_empty() => "NIL".to_owned(),
+                all => format!("({all})"),
+            }
+        };
+        let own = list(std::slice::from_ref(&config.prefix));
+        let (others, shared) = (list(&config.other_users), list(&config.shared));
+        self.io
+            .line(&format!("* NAMESPACE {own} {others} {shared}"));
         Ok(String::new())
     }
 

@@ -48,6 +48,7 @@ mod session;
 mod store;
 mod structure;
 mod tls;
+mod tokens;
 mod view;
 
 pub use capability::Capability;
@@ -55,3 +56,4 @@ pub use config::Builder;
 pub use counters::Counters;
 pub use faults::{Action, Faults};
 pub use server::{Server, StartError};
+pub use tokens::Tokens;

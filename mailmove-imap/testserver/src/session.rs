@@ -17,6 +17,8 @@ pub(crate) struct Session {
     pub(crate) shared: Arc<Shared>,
     pub(crate) tls: bool,
     pub(crate) account: Option<Account>,
+    /// An administrator is logged in who has yet to say whose mailbox it is.
+    pub(crate) may_proxy: bool,
     pub(crate) selected: Option<Selected>,
     pub(crate) condstore: bool,
     pub(crate) qresync: bool,
@@ -40,6 +42,7 @@ impl Session {
             shared,
             tls,
             account: None,
+            may_proxy: false,
             selected: None,
             condstore: false,
             qresync: false,
@@ -292,7 +295,7 @@ impl Session {
         }
         match name {
             "CAPABILITY" | "NOOP" | "LOGOUT" | "ID" | "ENABLE" | "STARTTLS" | "LOGIN"
-            | "AUTHENTICATE" => self.any_state(name, &mut p).await,
+            | "PROXYAUTH" | "AUTHENTICATE" => self.any_state(name, &mut p).await,
             "NAMESPACE" | "LIST" | "LSUB" | "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "DELETE"
             | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE" => {
                 self.account()?;
@@ -316,6 +319,7 @@ impl Session {
             "STARTTLS" => self.start_tls(p),
             "LOGIN" => self.login(p),
             "AUTHENTICATE" => self.authenticate(p).await,
+            "PROXYAUTH" => self.proxyauth(p),
             "LOGOUT" => {
                 p.end()?;
                 self.selected = None;

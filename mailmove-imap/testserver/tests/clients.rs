@@ -10,7 +10,7 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
-use mailmove_imap_testserver::{Capability, Server};
+use mailmove_imap_testserver::{Capability, Server, Tokens};
 use mailmove_testkit::mailbox::{Account, FolderSnapshot, InternalDate, NewMessage, Snapshot};
 use support::{external, server};
 use tokio::process::Command;
@@ -76,7 +76,8 @@ async fn python_imaplib() {
     let Some(python) = external("MAILMOVE_TEST_PYTHON", Some("python3"), "python") else {
         return;
     };
-    let (server, account) = server(|b| b).await;
+    let tokens = Tokens::default();
+    let (server, account) = server(|b| b.tokens(&tokens)).await;
     fill(&account, 20);
     let directory = tempfile::tempdir().unwrap();
     let ca = directory.path().join("ca.pem");
@@ -86,6 +87,7 @@ async fn python_imaplib() {
     command.arg(script).arg(&ca);
     command.arg(server.plain_address().port().to_string());
     command.arg(server.tls_address().port().to_string());
+    command.arg(tokens.issue_for_logins("u", 2));
     let output = run(command, "imaplib").await;
     assert!(output.contains("all checks passed"), "{output}");
     // What the script did, seen through the back door.

@@ -1,12 +1,12 @@
 """Python's own IMAP client against the test server.
 
-Arguments: CA file, plain port, TLS port. Says "all checks passed" at the end.
+Arguments: CA file, plain port, TLS port, OAuth token for two logins. Says "all checks passed" at the end.
 """
 import imaplib
 import ssl
 import sys
 
-ca, plain, tls = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+ca, plain, tls, token = sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4]
 context = ssl.create_default_context(cafile=ca)
 
 
@@ -73,4 +73,31 @@ except imaplib.IMAP4.error:
     pass
 ok(mail.login("u", "p"))
 mail.logout()
+# OAuth tokens: both mechanisms, and a refusal after a challenge that says why.
+xoauth2 = "user=u\1auth=Bearer %s\1\1" % token
+bearer = "n,a=u,\1host=localhost\1port=%d\1auth=Bearer %s\1\1" % (tls, token)
+for mechanism, message, answer in [
+    ("XOAUTH2", xoauth2, b""),
+    ("OAUTHBEARER", bearer, b"\1"),
+]:
+    mail = imaplib.IMAP4_SSL("127.0.0.1", tls, ssl_context=context)
+    check("AUTH=" + mechanism in mail.capabilities, mail.capabilities)
+    ok(mail.authenticate(mechanism, lambda _: message.encode()))
+    check(int(ok(mail.select("INBOX"))[0]) == 20, "count by token")
+    mail.logout()
+    mail = imaplib.IMAP4_SSL("127.0.0.1", tls, ssl_context=context)
+    asked = []
+
+    def refused(challenge):
+        asked.append(challenge)
+        bad = message.replace(token, "bad").encode()
+        return bad if len(asked) == 1 else answer
+
+    try:
+        mail.authenticate(mechanism, refused)
+        raise SystemExit("failed: bad token accepted")
+    except imaplib.IMAP4.error as error:
+        check("AUTHENTICATIONFAILED" in str(error), error)
+    check(len(asked) == 2 and b"invalid_token" in asked[1], asked)
+    mail.logout()
 print("all checks passed")

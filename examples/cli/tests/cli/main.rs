@@ -11,4 +11,6 @@ mod input;
 #[cfg(unix)]
 mod interrupt;
 mod migrate;
+#[cfg(unix)]
+mod oauth;
 mod support;

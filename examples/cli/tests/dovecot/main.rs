@@ -11,6 +11,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod admins;
 #[allow(
     dead_code,
     reason = "shared with the conformance suite, which needs all of it"

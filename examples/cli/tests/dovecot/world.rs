@@ -15,6 +15,8 @@ use tempfile::TempDir;
 use crate::client::{Client, quoted};
 
 pub(crate) const PASSWORD: &str = "pw";
+/// With it anybody may act as anybody.
+pub(crate) const MASTER_PASSWORD: &str = "masterpw";
 
 /// One Dovecot.
 #[derive(Clone)]
@@ -250,7 +252,12 @@ impl Job {
 
     /// Runs it to its end: exit code, last line of output, standard error.
     pub(crate) fn run(&self, what: &str) -> (Option<i32>, Value, String) {
-        let output = self.command(what).output().unwrap();
+        Self::finish(self.command(what))
+    }
+
+    /// The same of a command that was changed.
+    pub(crate) fn finish(mut command: Command) -> (Option<i32>, Value, String) {
+        let output = command.output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
         let last = stdout
             .lines()

@@ -222,7 +222,7 @@ impl MemoryMailbox {
         self.server.account.configure(|limits| {
             let naming = &can.naming;
             limits.case_insensitive_names = naming.case_insensitive;
-            limits.refuse_excess_blanks = naming.trims_blanks;
+            limits.refuse_excess_blanks = naming.trims_blanks || naming.squeezes_blanks;
             limits.reserved_names.clone_from(&naming.reserved);
             limits.max_depth = Some(naming.separator.map_or(1, |_| naming.max_depth));
             limits.max_component_length = Some(naming.max_name);

@@ -249,7 +249,7 @@ async fn mbsync_downwards_without_uidplus() {
         let without = [Capability::UidPlus, Capability::LiteralPlus];
         without
             .into_iter()
-            .fold(b, |b, one| b.without(one))
+            .fold(b, mailmove_imap_testserver::Builder::without)
             .user("v", "p")
     })
     .await;

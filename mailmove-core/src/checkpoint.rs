@@ -10,8 +10,8 @@ use crate::{
     error::Result,
     identity::HeaderDigest,
     model::{
-        Alteration, ContentDigest, Cursor, Flags, FolderId, FolderPath, JobId, Mark, MessageId,
-        Role, Timestamp, Token,
+        Alteration, ContentDigest, ContentId, Cursor, Flags, FolderId, FolderPath, JobId, Mark,
+        MessageId, Role, Timestamp, Token,
     },
     source::BoxStream,
 };
@@ -80,6 +80,10 @@ pub trait Ledger: Debug + Send + Sync + 'static {
     /// Rows in the order they were first recorded, in pages of at most a few thousand. What is
     /// committed while the scan runs may or may not be seen.
     fn scan(&self, scan: Scan) -> BoxStream<Result<Vec<Stored>>>;
+
+    /// The rows that show each of these contents, gone ones included, in the order they were first
+    /// recorded; the contents in the order asked.
+    async fn sharing(&self, contents: Vec<ContentId>) -> Result<Vec<Vec<Stored>>>;
 
     /// Who claims these destination messages, in the order asked.
     async fn claims(
@@ -270,6 +274,8 @@ pub struct ItemRow {
     pub digest: Option<ContentDigest>,
     /// Digest of its header, once computed.
     pub header: Option<HeaderDigest>,
+    /// Its content's name, if the source has such.
+    pub content_id: Option<ContentId>,
     /// The destination message that it claims.
     pub target: Option<(TargetNo, MessageId)>,
     /// The pass in which it got its state.
@@ -299,6 +305,7 @@ impl ItemRow {
             accepted: None,
             digest: None,
             header: None,
+            content_id: None,
             target: None,
             pass: 0,
             attempts: 0,
@@ -407,6 +414,9 @@ pub struct Intent {
     /// For a move at the destination: the folder the messages come from. Their ids there are in
     /// `items[..].target`.
     pub moved_from: Option<TargetNo>,
+    /// They are copied at the destination from messages there, not sent. Kept until their flags
+    /// are those of `items`, too.
+    pub copied: bool,
     /// The messages, as rows with digest, size, flags and date.
     pub items: Vec<ItemRow>,
 }
@@ -421,6 +431,7 @@ impl Intent {
             mark,
             settled_at: 0,
             moved_from: None,
+            copied: false,
             items,
         }
     }

@@ -5,7 +5,7 @@ use std::{fmt::Debug, sync::Arc};
 use async_trait::async_trait;
 
 use crate::{
-    error::{Error, Result},
+    error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
     model::{
         Alteration, Capabilities, Content, ContentDigest, Endpoint, Flags, Folder, FolderId,
@@ -71,8 +71,8 @@ pub trait Destination: Debug + Send + Sync + 'static {
 }
 
 /// Changes messages that exist. What it may do is said by
-/// [`sets_flags`](Capabilities::sets_flags), [`moves`](Capabilities::moves) and
-/// [`removes`](Capabilities::removes).
+/// [`sets_flags`](Capabilities::sets_flags), [`moves`](Capabilities::moves),
+/// [`removes`](Capabilities::removes) and [`copies`](Capabilities::copies).
 pub trait Updater: Debug + Send + Sync {
     /// Adds and removes flags. Stored: the server showed the message with its new flags. A message
     /// that is gone is `NotStored` with [`NotFound`](crate::error::ErrorKind::NotFound).
@@ -93,6 +93,28 @@ pub trait Updater: Debug + Send + Sync {
 
     /// Removes these messages for good, and nothing beside them.
     fn remove(&self, folder: &FolderId, ids: Vec<MessageId>) -> BoxStream<(MessageId, Outcome)>;
+
+    /// Copies messages, with flags and received date, into a folder of the same mailbox, perhaps
+    /// their own. Each id comes back once, with the *new* id in the receipt where the server names
+    /// it, and with the flags that the original was seen to have. What is gone is `NotStored` with
+    /// [`NotFound`](crate::error::ErrorKind::NotFound): OK to a copy of nothing is no proof.
+    /// Without [`copies`](Capabilities::copies): `NotStored` for all.
+    fn duplicate(
+        &self,
+        from: &FolderId,
+        ids: Vec<MessageId>,
+        to: &FolderId,
+    ) -> BoxStream<(MessageId, Outcome)> {
+        let _ = (from, to);
+        let refuse = |id| {
+            let error = Error::new(
+                ErrorKind::Unsupported,
+                "this destination copies no messages",
+            );
+            (id, Outcome::NotStored(error))
+        };
+        Box::pin(futures_util::stream::iter(ids.into_iter().map(refuse)))
+    }
 }
 
 /// Says whether this process still owns the job; asked right before an append's first byte.

@@ -70,12 +70,22 @@ pub struct Capabilities {
     pub change_tokens: bool,
     /// `list` with a cursor names just what changed, instead of listing everything.
     pub deltas: bool,
+    /// Listings name the content of each message ([`Listed::content_id`](super::Listed::content_id)).
+    pub content_ids: bool,
     /// There is an updater that can set flags.
     pub sets_flags: bool,
     /// There is an updater that can move messages, and says their new ids.
     pub moves: bool,
     /// There is an updater that can remove single messages, and nothing beside them.
     pub removes: bool,
+    /// There is an updater that can copy messages from folder to folder.
+    pub copies: bool,
+    /// It may fold identical messages of a folder into one, even after it confirmed both.
+    pub merges: bool,
+    /// Bytes of messages a day that the provider lets out, where it is known to count them.
+    pub daily_down: Option<u64>,
+    /// The same for bytes of messages that it takes in.
+    pub daily_up: Option<u64>,
     /// How appends are grouped.
     pub batching: Batching,
     /// Largest message it takes, if it says.
@@ -102,9 +112,14 @@ impl Capabilities {
             returns_ids: false,
             change_tokens: false,
             deltas: false,
+            content_ids: false,
             sets_flags: false,
             moves: false,
             removes: false,
+            copies: false,
+            merges: false,
+            daily_down: None,
+            daily_up: None,
             batching: Batching::default(),
             max_message: None,
             naming: Naming::default(),

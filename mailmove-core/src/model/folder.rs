@@ -201,6 +201,13 @@ pub struct Folder {
     pub selectable: bool,
     /// True if the user subscribed to it.
     pub subscribed: bool,
+    /// True for a name that the server puts above folders of its own (Gmail's `[Gmail]`): what is
+    /// below it is mapped as if it stood in its place.
+    pub transparent: bool,
+    /// True for the folder with all messages ([`Role::All`]) if its listing says where else each
+    /// of them is shown ([`Listed::also_in`](super::Listed::also_in)): then it is no mere view, and
+    /// keeps the messages that no other folder has.
+    pub knows_others: bool,
     /// Equal identities are the same folder in the same state of numbering: IMAP's MAILBOXID or
     /// path, with UIDVALIDITY. Message ids of two identities have nothing to do with each other.
     pub identity: CompactText,
@@ -227,6 +234,8 @@ impl Folder {
             namespace: Namespace::Personal,
             selectable: true,
             subscribed: false,
+            transparent: false,
+            knows_others: false,
             identity: CompactText::new(identity),
             messages: None,
             bytes: None,

@@ -60,6 +60,11 @@ id_type! {
     MessageId
 }
 id_type! {
+    /// Names a content for good: messages of a mailbox with equal ids have equal bytes and were
+    /// received at the same time, whatever folder shows them. Opaque, and of this mailbox alone.
+    ContentId
+}
+id_type! {
     /// Where a listing may continue. Opaque, versioned by the adapter.
     Cursor
 }

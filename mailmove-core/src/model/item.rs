@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Content, Flags, FolderId, MessageId, Timestamp};
+use super::{Content, ContentId, Flags, FolderId, MessageId, Timestamp};
 use crate::identity::HeaderDigest;
 
 /// What an item is.
@@ -45,6 +45,9 @@ pub struct Listed {
     pub id: MessageId,
     /// Other folders of the source that show the same message (Gmail labels).
     pub also_in: Vec<FolderId>,
+    /// Its content's name, if the source has such: the engine fetches a content once, and lets the
+    /// destination copy it into the other folders.
+    pub content_id: Option<ContentId>,
     /// What it is.
     pub class: ItemClass,
     /// Its flags; what cannot be a flag elsewhere is left out and noted in `notes`.
@@ -68,6 +71,7 @@ impl Listed {
         Self {
             id,
             also_in: Vec::new(),
+            content_id: None,
             class: ItemClass::Mail,
             flags: Flags::new(),
             received: None,

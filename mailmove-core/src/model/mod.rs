@@ -13,6 +13,6 @@ pub(crate) use content::Body;
 pub use content::{Content, ContentDigest, ContentReader};
 pub use flags::{Flags, InvalidKeyword, Keyword, SystemFlag};
 pub use folder::{Folder, FolderPath, FolderSpec, KeptFlags, Namespace, Role};
-pub use ids::{CompactText, Cursor, FolderId, JobId, Mark, MessageId, Slot, Token};
+pub use ids::{CompactText, ContentId, Cursor, FolderId, JobId, Mark, MessageId, Slot, Token};
 pub use item::{Alteration, AlterationKind, Form, ItemClass, Listed};
 pub use time::Timestamp;

@@ -18,7 +18,7 @@ use crate::{
     destination::Existing,
     error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
-    model::{JobId, MessageId},
+    model::{ContentId, JobId, MessageId},
     source::BoxStream,
 };
 
@@ -233,6 +233,11 @@ impl Ledger for MemoryLedger {
                 Some((Ok(page), (handle, scan, after)))
             },
         ))
+    }
+
+    async fn sharing(&self, contents: Vec<ContentId>) -> Result<Vec<Vec<Stored>>> {
+        let tables = self.0.tables();
+        Ok(contents.iter().map(|id| tables.sharing(id)).collect())
     }
 
     async fn claims(

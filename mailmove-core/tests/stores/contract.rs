@@ -2,10 +2,10 @@
 
 use mailmove_core::{
     ErrorKind, Scope,
-    checkpoint::{FolderNo, FolderState, ItemState, Record, Scan, TargetNo},
+    checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan, Stored, TargetNo},
     model::{
-        Alteration, AlterationKind, ContentDigest, Cursor, Flags, JobId, Mark, Role, Timestamp,
-        Token,
+        Alteration, AlterationKind, ContentDigest, ContentId, Cursor, Flags, JobId, Mark, Role,
+        Timestamp, Token,
     },
     store::{MemoryStore, When},
 };
@@ -42,6 +42,7 @@ trials![
     scans_filter_and_keep_order,
     scans_go_over_many_pages,
     counts_add_up,
+    rows_are_found_by_content,
     unclaimed_messages_are_offered_until_claimed,
     released_claims_leave_pending_rows,
     intents_close,
@@ -74,6 +75,7 @@ async fn every_field_reads_back(place: Place) {
     full.accepted = Some(Flags::parse(""));
     full.digest = Some(ContentDigest::of(b"x"));
     full.header = Some(header(3));
+    full.content_id = Some(ContentId::new("g:1"));
     full.pass = 4;
     full.attempts = 2;
     full.gone = true;
@@ -86,7 +88,11 @@ async fn every_field_reads_back(place: Place) {
     records.push(Record::Folder(folder.clone()));
     records.push(Record::Target(target.clone()));
     records.push(item(full.clone()));
-    records.push(intent(3, vec![full]));
+    let Record::Intent(mut copying) = intent(3, vec![full]) else {
+        unreachable!()
+    };
+    copying.copied = true;
+    records.push(Record::Intent(copying));
     records.push(Record::Meta("a".into(), "1".into()));
     records.push(Record::Meta("a".into(), "2".into()));
     ledger.commit(records).await.unwrap();
@@ -102,7 +108,9 @@ async fn every_field_reads_back(place: Place) {
     // The zone is no part of equality.
     let zone = found.row.received.map(Timestamp::offset_minutes);
     assert_eq!(zone, Some(-90));
-    assert_eq!(ledger.intents().await.unwrap()[0].items, vec![stored]);
+    let intents = ledger.intents().await.unwrap();
+    assert_eq!(intents[0].items, vec![stored]);
+    assert!(intents[0].copied);
     for state in [
         FolderState::Failed("c".into()),
         FolderState::Gone,
@@ -348,6 +356,40 @@ async fn counts_add_up(place: Place) {
         .map(|count| (count.state, count.pass, count.gone))
         .collect();
     assert!(keys.is_sorted() && keys.len() > 8);
+}
+
+async fn rows_are_found_by_content(place: Place) {
+    let ledger = place.open().await;
+    let with = |mut row: ItemRow, content: &str| {
+        row.content_id = Some(ContentId::new(content));
+        item(row)
+    };
+    let mut records = places();
+    records.push(with(copied(1, 1, 1, 1), "a"));
+    records.push(with(row(0, 1), "b"));
+    records.push(with(row(0, 2), "a"));
+    records.push(item(row(0, 3)));
+    ledger.commit(records).await.unwrap();
+    let asked = || ["a", "none", "b"].map(ContentId::new).to_vec();
+    let found = ledger.sharing(asked()).await.unwrap();
+    let numbers = |found: &[Vec<Stored>]| -> Vec<Vec<u64>> {
+        let of = |rows: &Vec<Stored>| rows.iter().map(|stored| stored.number).collect();
+        found.iter().map(of).collect()
+    };
+    assert_eq!(numbers(&found), [vec![0, 2], vec![], vec![1]]);
+    assert_eq!(found[0][0].row.target, Some((TargetNo(1), id(1))));
+    // A commit that fails takes its changes of it back.
+    let fails = vec![
+        with(row(0, 2), "b"),
+        with(row(0, 9), "a"),
+        item(copied(0, 3, 1, 1)),
+    ];
+    ledger.commit(fails).await.unwrap_err();
+    let found = ledger.sharing(asked()).await.unwrap();
+    assert_eq!(numbers(&found), [vec![0, 2], vec![], vec![1]]);
+    ledger.commit(vec![with(row(0, 2), "b")]).await.unwrap();
+    let found = ledger.sharing(asked()).await.unwrap();
+    assert_eq!(numbers(&found), [vec![0], vec![], vec![1, 2]]);
 }
 
 async fn unclaimed_messages_are_offered_until_claimed(place: Place) {

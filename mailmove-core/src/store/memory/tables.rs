@@ -1,7 +1,7 @@
 //! The tables of one ledger in memory. A commit keeps an undo log, so that one that fails in the
 //! middle leaves nothing behind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::super::conflict;
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     destination::Existing,
     error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
-    model::MessageId,
+    model::{ContentId, MessageId},
 };
 
 #[derive(Debug, Default)]
@@ -26,6 +26,7 @@ pub(super) struct Tables {
     by_folder: HashMap<FolderNo, Vec<usize>>,
     numbers: HashMap<(FolderNo, MessageId), usize>,
     claims: HashMap<(TargetNo, MessageId), usize>,
+    contents: HashMap<ContentId, BTreeSet<usize>>,
     /// In the order they were recorded.
     unclaimed: BTreeMap<(TargetNo, u64), Existing>,
     unclaimed_ids: HashMap<(TargetNo, MessageId), u64>,
@@ -169,12 +170,30 @@ impl Tables {
             {
                 self.claims.remove(claim);
             }
+            if old.content_id != place.content_id {
+                let now = place.content_id.clone();
+                self.forget_content(old.content_id.as_ref(), number);
+                self.note_content(now, number);
+            }
             return Some(old);
         }
+        self.note_content(row.content_id.clone(), number);
         self.numbers.insert((row.folder, row.id.clone()), number);
         self.by_folder.entry(row.folder).or_default().push(number);
         self.rows.push(row);
         None
+    }
+
+    fn note_content(&mut self, id: Option<ContentId>, number: usize) {
+        if let Some(id) = id {
+            self.contents.entry(id).or_default().insert(number);
+        }
+    }
+
+    fn forget_content(&mut self, id: Option<&ContentId>, number: usize) {
+        if let Some(numbers) = id.and_then(|id| self.contents.get_mut(id)) {
+            numbers.remove(&number);
+        }
     }
 
     fn add_unclaimed(&mut self, target: TargetNo, mut existing: Existing, undo: &mut Vec<Undo>) {
@@ -237,6 +256,7 @@ impl Tables {
             if let Some(claim) = &row.target {
                 self.claims.remove(claim);
             }
+            self.forget_content(row.content_id.as_ref(), self.rows.len());
             self.numbers.remove(&(row.folder, row.id));
         }
     }
@@ -259,6 +279,12 @@ impl Tables {
     pub(super) fn item(&self, folder: FolderNo, id: MessageId) -> Option<Stored> {
         let number = *self.numbers.get(&(folder, id))?;
         Some(Stored::new(number as u64, self.rows.get(number)?.clone()))
+    }
+
+    pub(super) fn sharing(&self, id: &ContentId) -> Vec<Stored> {
+        let numbers = self.contents.get(id).into_iter().flatten();
+        let rows = numbers.filter_map(|n| Some(Stored::new(*n as u64, self.rows.get(*n)?.clone())));
+        rows.collect()
     }
 
     pub(super) fn claim(&self, target: TargetNo, id: MessageId) -> Option<(FolderNo, MessageId)> {

@@ -13,10 +13,12 @@ use super::error::{file_error, foreign, newer, store_error};
 use crate::error::Result;
 
 /// The format that this version writes, kept in `user_version`.
-const VERSION: i64 = 1;
+const VERSION: i64 = 2;
 /// "mvlg", kept in `application_id`: tells a ledger from any other database.
 const APPLICATION: i64 = 0x6d76_6c67;
 const SCHEMA: &str = include_str!("schema.sql");
+/// What makes a ledger of an older format one of the next, from format 1 on.
+const STEPS: [&str; 1] = [include_str!("from-1.sql")];
 
 /// Makes the directory, if need be, for this user alone.
 pub(super) fn make_directory(path: &Path) -> Result<()> {
@@ -81,6 +83,9 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
         (_, APPLICATION, version) if version > VERSION => {
             return Err(newer(path, version, VERSION));
         }
+        (_, APPLICATION, version) if version > 0 => {
+            upgrade(&mut connection, version).map_err(failed)?;
+        }
         _ => return Err(foreign(path)),
     }
     Ok(connection)
@@ -102,6 +107,18 @@ fn create(connection: &mut Connection) -> rusqlite::Result<()> {
     let transaction = connection.transaction()?;
     transaction.execute_batch(SCHEMA)?;
     transaction.pragma_update(None, "application_id", APPLICATION)?;
+    transaction.pragma_update(None, "user_version", VERSION)?;
+    transaction.commit()
+}
+
+/// Brings a ledger of an older format up to date: all of it, or nothing.
+fn upgrade(connection: &mut Connection, from: i64) -> rusqlite::Result<()> {
+    let transaction = connection.transaction()?;
+    for (version, step) in (1..).zip(STEPS) {
+        if version >= from {
+            transaction.execute_batch(step)?;
+        }
+    }
     transaction.pragma_update(None, "user_version", VERSION)?;
     transaction.commit()
 }

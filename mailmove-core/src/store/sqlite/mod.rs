@@ -22,7 +22,7 @@ use crate::{
     destination::Existing,
     error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
-    model::{JobId, MessageId},
+    model::{ContentId, JobId, MessageId},
     source::BoxStream,
 };
 
@@ -225,6 +225,11 @@ impl Ledger for SqliteLedger {
             let next = (page.len() == PAGE).then_some((files, scan, Some(last)));
             Some((Ok(page), next))
         }))
+    }
+
+    async fn sharing(&self, contents: Vec<ContentId>) -> Result<Vec<Vec<Stored>>> {
+        let read = move |file: &Connection| read::sharing(file, &contents);
+        self.0.read(read).await
     }
 
     async fn claims(

@@ -14,7 +14,7 @@ use crate::{
     },
     destination::Existing,
     identity::HeaderDigest,
-    model::MessageId,
+    model::{ContentId, MessageId},
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -68,6 +68,14 @@ pub(super) fn items(
                 .optional()
         })
         .collect()
+}
+
+pub(super) fn sharing(connection: &Connection, contents: &[ContentId]) -> Result<Vec<Vec<Stored>>> {
+    let transaction = connection.unchecked_transaction()?;
+    let sql = format!("SELECT {ITEM} FROM item WHERE content_id = ? ORDER BY number");
+    let mut statement = transaction.prepare_cached(&sql)?;
+    let mut rows = |id: &ContentId| statement.query_map([id.as_str()], rows::item)?.collect();
+    contents.iter().map(&mut rows).collect()
 }
 
 pub(super) fn claims(

@@ -12,7 +12,7 @@ use crate::{
     },
     destination::Existing,
     identity::HeaderDigest,
-    model::{ContentDigest, Cursor, Flags, FolderId, MessageId, Timestamp, Token},
+    model::{ContentDigest, ContentId, Cursor, Flags, FolderId, MessageId, Timestamp, Token},
 };
 
 type Result<T> = rusqlite::Result<T>;
@@ -155,7 +155,7 @@ pub(super) fn target(row: &Row<'_>) -> Result<TargetRow> {
     Ok(out)
 }
 
-pub(super) const INTENT: &str = "batch, target, mark, settled_at, moved_from, items";
+pub(super) const INTENT: &str = "batch, target, mark, settled_at, moved_from, items, copied";
 
 pub(super) fn intent(row: &Row<'_>) -> Result<Intent> {
     let target = TargetNo(row.get(1)?);
@@ -163,11 +163,13 @@ pub(super) fn intent(row: &Row<'_>) -> Result<Intent> {
     let mut out = Intent::new(number(row, 0)?, target, from_json(row, 2)?, items);
     out.settled_at = number(row, 3)?;
     out.moved_from = row.get::<_, Option<u32>>(4)?.map(TargetNo);
+    out.copied = row.get(6)?;
     Ok(out)
 }
 
 pub(super) const ITEM: &str = "number, folder, id, state, code, size, received, zone, flags, \
-     accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered";
+     accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
+     content_id";
 
 pub(super) fn item(row: &Row<'_>) -> Result<Stored> {
     let mut out = ItemRow::new(FolderNo(row.get(1)?), MessageId::new(text(row, 2)?));
@@ -189,6 +191,7 @@ pub(super) fn item(row: &Row<'_>) -> Result<Stored> {
     out.gone = row.get(16)?;
     out.resent = row.get(17)?;
     out.altered = maybe_json(row, 18)?.unwrap_or_default();
+    out.content_id = maybe_text(row, 19)?.map(ContentId::new);
     Ok(Stored::new(number(row, 0)?, out))
 }
 

@@ -57,6 +57,7 @@ CREATE TABLE item (
     gone      INTEGER NOT NULL,
     resent    INTEGER NOT NULL,
     altered   TEXT,
+    content_id TEXT,
     UNIQUE (folder, id)
 ) STRICT;
 -- Within a folder by number: an index ends with the row number.
@@ -66,14 +67,18 @@ CREATE INDEX item_open ON item (folder) WHERE state IN ('pending', 'failed', 'un
 CREATE UNIQUE INDEX item_claim ON item (target, target_id) WHERE target IS NOT NULL;
 CREATE INDEX item_target ON item (target) WHERE target IS NOT NULL;
 
--- Appends and moves whose outcome is not recorded yet. items: rows as JSON.
+-- The messages that show the same content.
+CREATE INDEX item_content ON item (content_id) WHERE content_id IS NOT NULL;
+
+-- Appends, copies and moves whose outcome is not recorded yet. items: rows as JSON.
 CREATE TABLE intent (
     batch      INTEGER PRIMARY KEY,
     target     INTEGER NOT NULL,
     mark       TEXT NOT NULL,
     settled_at INTEGER NOT NULL,
     moved_from INTEGER,
-    items      TEXT NOT NULL
+    items      TEXT NOT NULL,
+    copied     INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 
 -- Destination messages that no source message claims. number: the order they were recorded in.

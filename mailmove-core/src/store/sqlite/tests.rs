@@ -75,18 +75,62 @@ async fn newer_and_foreign_files_are_refused_and_left_alone() {
     drop(store.open(&job()).await.unwrap());
     let file = store.file(&job());
     let raw = |sql: &str| Connection::open(&file).unwrap().execute_batch(sql).unwrap();
-    raw("PRAGMA user_version = 2");
+    raw("PRAGMA user_version = 3");
     let error = refused(directory.path()).await;
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Store, "store/newer")
     );
-    raw("PRAGMA user_version = 1; PRAGMA application_id = 77");
+    raw("PRAGMA user_version = 2; PRAGMA application_id = 77");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
     fs::remove_file(&file).unwrap();
     raw("CREATE TABLE addresses (x)");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
     raw("SELECT x FROM addresses");
+}
+
+#[tokio::test]
+async fn a_ledger_of_format_1_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let file = store.file(&job());
+    let old = Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("schema-1.sql")).unwrap();
+    old.execute_batch(
+        "PRAGMA application_id = 0x6d766c67; PRAGMA user_version = 1;
+         INSERT INTO item VALUES (0, 0, '1/0', 'copied', NULL, 7, NULL, NULL, '\\Seen', NULL, NULL,
+         NULL, 0, '9/1', 1, 0, 0, 0, NULL);
+         INSERT INTO intent VALUES (4, 0, '{\"epoch\":\"9\",\"next\":2,\"token\":null}', 0, NULL, '[]')",
+    )
+    .unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let ledger = store.open(&job()).await.unwrap();
+        let ids = vec![MessageId::new("1/0")];
+        let found = ledger.items(FolderNo(0), ids).await.unwrap();
+        let row = found[0].clone().unwrap().row;
+        assert_eq!((row.size, row.content_id), (7, None));
+        let intents = ledger.intents().await.unwrap();
+        assert_eq!((intents[0].batch, intents[0].copied), (4, false));
+    }
+    let upgraded = names(&file);
+    fs::remove_file(&file).unwrap();
+    drop(store.open(&job()).await.unwrap());
+    assert_eq!(upgraded, names(&file));
+}
+
+/// Tables, columns and indexes of a file.
+fn names(file: &Path) -> Vec<String> {
+    let file = Connection::open(file).unwrap();
+    let mut statement = file
+        .prepare(
+            "SELECT type || ' ' || name FROM sqlite_schema UNION ALL \
+             SELECT schema.name || '.' || column.name FROM sqlite_schema AS schema \
+             JOIN pragma_table_info(schema.name) AS column ORDER BY 1",
+        )
+        .unwrap();
+    let names = statement.query_map([], |row| row.get(0)).unwrap();
+    names.map(Result::unwrap).collect()
 }
 
 #[tokio::test]

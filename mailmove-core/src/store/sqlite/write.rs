@@ -14,7 +14,7 @@ use crate::{
     destination::Existing,
     error::{Error, Result},
     identity::HeaderDigest,
-    model::{ContentDigest, Cursor, Timestamp, Token},
+    model::{ContentDigest, ContentId, Cursor, Timestamp, Token},
 };
 
 /// Records after which a group is closed: it bounds how long the first of it waits.
@@ -223,8 +223,8 @@ fn put_target(connection: &Connection, row: &TargetRow) -> rusqlite::Result<()> 
 fn put_intent(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> {
     execute(
         connection,
-        "INSERT OR REPLACE INTO intent (batch, target, mark, settled_at, moved_from, items) \
-         VALUES (?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO intent (batch, target, mark, settled_at, moved_from, items, \
+         copied) VALUES (?, ?, ?, ?, ?, ?, ?)",
         params![
             int(intent.batch),
             intent.target.0,
@@ -232,21 +232,23 @@ fn put_intent(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> 
             int(intent.settled_at),
             intent.moved_from.map(|target| target.0),
             json(&intent.items)?,
+            intent.copied,
         ],
     )
 }
 
 const PUT_ITEM: &str = "INSERT INTO item (number, folder, id, state, code, size, received, zone, \
-     flags, accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered) \
+     flags, accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
+     content_id) \
      VALUES ((SELECT coalesce(max(number), -1) + 1 FROM item), \
-     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
      ON CONFLICT (folder, id) DO UPDATE SET \
      state = excluded.state, code = excluded.code, size = excluded.size, \
      received = excluded.received, zone = excluded.zone, flags = excluded.flags, \
      accepted = excluded.accepted, digest = excluded.digest, header = excluded.header, \
      target = excluded.target, target_id = excluded.target_id, pass = excluded.pass, \
      attempts = excluded.attempts, gone = excluded.gone, resent = excluded.resent, \
-     altered = excluded.altered";
+     altered = excluded.altered, content_id = excluded.content_id";
 
 fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
     if let Some((target, id)) = &row.target {
@@ -282,6 +284,7 @@ fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
             row.gone,
             row.resent,
             altered,
+            row.content_id.as_ref().map(ContentId::as_str),
         ],
     );
     written.map_err(|error| claimed(connection, row, error))

@@ -156,6 +156,9 @@ pub struct Tally {
     pub open: u64,
     /// Beside the sum: moved at the destination in this pass, as they were at the source.
     pub moved: u64,
+    /// Beside the sum: of those copied in this pass, the ones that the destination copied from
+    /// another of its folders, since they were there already.
+    pub by_reference: u64,
     /// Beside the sum: messages whose flags changed in this pass.
     pub flags_changed: u64,
     /// Beside the sum: gone from the source since an earlier pass; kept at the destination.
@@ -199,6 +202,7 @@ impl Tally {
         self.removed_there += other.removed_there;
         self.open += other.open;
         self.moved += other.moved;
+        self.by_reference += other.by_reference;
         self.flags_changed += other.flags_changed;
         self.gone += other.gone;
         self.perhaps_doubled += other.perhaps_doubled;

@@ -11,7 +11,7 @@ use crate::{
     destination::{Depth, Existing, Probe},
     error::Result,
     identity::HeaderDigest,
-    model::{Content, Mark, MessageId, Role, SystemFlag},
+    model::{ContentDigest, Mark, MessageId, Role, SystemFlag},
 };
 
 /// Records what came into the destination folder since it was last looked at and is not ours.
@@ -122,7 +122,7 @@ impl Adopter {
 
     /// Looks for an unclaimed equal of `row`.
     ///
-    /// With its content at hand, equal content decides. Without, an equal header and the exact
+    /// With the digest of its content, equal content decides. Without, an equal header and the exact
     /// size do, where the destination keeps bytes and they prove enough: not for drafts and sent
     /// mail, whose header names no transmission, and not where several messages could be meant.
     pub(super) async fn find(
@@ -130,7 +130,7 @@ impl Adopter {
         engine: &Engine,
         lane: &Lane,
         row: &ItemRow,
-        content: Option<&Content>,
+        content: Option<ContentDigest>,
     ) -> Result<Match> {
         let Some(header) = row.header else {
             return Ok(if content.is_some() {
@@ -255,7 +255,7 @@ async fn equal_content(
     lane: &Lane,
     row: &ItemRow,
     candidates: Vec<Existing>,
-    content: &Content,
+    content: ContentDigest,
 ) -> Result<Option<Existing>> {
     if candidates.is_empty() {
         return Ok(None);
@@ -268,7 +268,7 @@ async fn equal_content(
     let mut pages = engine.destination.existing(probe);
     let mut equal = Vec::new();
     while let Some(page) = pages.next().await {
-        let same = |existing: &Existing| existing.digest == Some(content.digest());
+        let same = |existing: &Existing| existing.digest == Some(content);
         equal.extend(page?.into_iter().filter(same));
     }
     Ok(nearest(equal, row))

@@ -95,6 +95,7 @@ async fn folder_report(
 async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tally> {
     let mut tally = Tally {
         moved: notes.moved,
+        by_reference: notes.by_reference,
         flags_changed: notes.flags_changed,
         gone: notes.gone,
         perhaps_doubled: notes.perhaps_doubled,

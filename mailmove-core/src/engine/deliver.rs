@@ -12,17 +12,18 @@ use tokio::{sync::mpsc, task::JoinHandle};
 use super::{
     Engine,
     decide::{Next, after_refusal},
-    flags,
+    flags, fold,
     lane::{Lane, joined},
     produce::{Batch, Work},
     retry::Backoff,
     settle::{self, Doubt, Verdict},
+    share::Desk,
 };
 use crate::{
-    checkpoint::{Intent, ItemRow, ItemState, Record},
+    checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record},
     destination::{self, Depth, Outcome, Outgoing, Probe, Receipt},
     error::{Error, ErrorKind, Result, Scope},
-    model::{Alteration, AlterationKind, Cursor, Mark, MessageId},
+    model::{Alteration, AlterationKind, ContentId, Cursor, Mark, MessageId},
     observe::Event,
 };
 
@@ -31,6 +32,8 @@ use crate::{
 pub(super) struct Recorded {
     batch: Batch,
     intent: Option<Intent>,
+    /// Of the messages to be copied.
+    copying: Option<Intent>,
 }
 
 impl Recorded {
@@ -38,6 +41,7 @@ impl Recorded {
     fn abandon(&self) -> Vec<Record> {
         self.intent
             .iter()
+            .chain(&self.copying)
             .map(|intent| Record::Close(intent.batch))
             .collect()
     }
@@ -56,9 +60,8 @@ pub(super) async fn record(
     let mut mark = lane.mark()?;
     let mut count = 0;
     while let Some(batch) = batches.recv().await {
-        let intent = if batch.work.is_empty() {
-            None
-        } else {
+        let mut intents = [None, None];
+        if !batch.work.is_empty() || !batch.copies.is_empty() {
             count += 1;
             if count % MARK_EVERY == 0 {
                 // Any earlier mark is a lower bound too, so a failure here costs nothing.
@@ -68,15 +71,28 @@ pub(super) async fn record(
                     mark = newer;
                 }
             }
-            let rows = batch.work.iter().map(|work| work.row.clone()).collect();
-            let intent = Intent::new(engine.batch_number(), lane.target.no, mark.clone(), rows);
-            engine
-                .ledger
-                .commit(vec![Record::Intent(Box::new(intent.clone()))])
-                .await?;
-            Some(intent)
+            let sent = batch.work.iter().map(|work| work.row.clone()).collect();
+            let copied = batch.copies.iter().map(|copying| copying.row.clone());
+            let new = |rows: Vec<ItemRow>| {
+                let number = || engine.batch_number();
+                (!rows.is_empty())
+                    .then(|| Intent::new(number(), lane.target.no, mark.clone(), rows))
+            };
+            intents = [new(sent), new(copied.collect())];
+            if let [_, Some(copying)] = &mut intents {
+                copying.copied = true;
+            }
+            let records = intents.iter().flatten().cloned();
+            let records = records.map(|intent| Record::Intent(Box::new(intent)));
+            engine.ledger.commit(records.collect()).await?;
+        }
+        let [intent, copying] = intents;
+        let recorded = Recorded {
+            batch,
+            intent,
+            copying,
         };
-        if let Err(unsent) = out.send(Recorded { batch, intent }).await {
+        if let Err(unsent) = out.send(recorded).await {
             // The sending side ended with an error of its own: nothing of this is in doubt.
             return engine.ledger.commit(unsent.0.abandon()).await;
         }
@@ -89,6 +105,7 @@ pub(super) async fn record(
 pub(super) async fn send(
     engine: &Arc<Engine>,
     lane: &mut Lane,
+    desk: Arc<Desk>,
     mut batches: mpsc::Receiver<Recorded>,
 ) -> Result<()> {
     let seed = u64::from(lane.target.no.0) + engine.now_ms();
@@ -98,6 +115,7 @@ pub(super) async fn send(
         backoff,
         ahead: Vec::new(),
         committing: None,
+        desk,
     };
     let mut ended = Ok(());
     while let Some(recorded) = batches.recv().await {
@@ -105,7 +123,7 @@ pub(super) async fn send(
             ended = engine.check_stop();
         }
         if ended.is_ok() {
-            ended = sender.batch(lane, recorded.batch, recorded.intent).await;
+            ended = sender.batch(lane, recorded).await;
             if ended.is_err() {
                 batches.close();
             }
@@ -120,24 +138,37 @@ pub(super) async fn send(
     sender.dates(lane).await
 }
 
-struct Sender {
-    engine: Arc<Engine>,
-    backoff: Backoff,
+pub(super) struct Sender {
+    pub(super) engine: Arc<Engine>,
+    pub(super) backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
     ahead: Vec<ItemRow>,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
+    pub(super) desk: Arc<Desk>,
 }
 
 /// Most messages with a date ahead that are looked at; more of them are a wrong clock.
 const AHEAD_MOST: usize = 10_000;
 
 impl Sender {
-    async fn batch(&mut self, lane: &mut Lane, batch: Batch, intent: Option<Intent>) -> Result<()> {
+    async fn batch(&mut self, lane: &mut Lane, recorded: Recorded) -> Result<()> {
+        let Recorded {
+            batch,
+            intent,
+            copying,
+        } = recorded;
         let mut done = batch.rows;
         let mut stopped = None;
-        if let Some(intent) = &intent {
-            let (rows, stop) = self.deliver(lane, intent, batch.work).await?;
+        if let Some(copying) = &copying {
+            stopped = self.copies(lane, copying, batch.copies).await?;
+        }
+        if let (Some(intent), None) = (&intent, &stopped) {
+            let (mut rows, stop) = self.deliver(lane, intent, batch.work).await?;
+            if self.engine.to.merges {
+                self.committed().await?;
+                fold::at_once(&self.engine, lane, &mut rows).await?;
+            }
             done.extend(rows);
             stopped = stop;
         }
@@ -155,8 +186,11 @@ impl Sender {
         }
         // The next batch goes out while this is being made durable. Until it is, the intent stands.
         self.committed().await?;
-        let ledger = Arc::clone(&self.engine.ledger);
-        self.committing = Some(tokio::spawn(async move { ledger.commit(records).await }));
+        self.committing = Some(tokio::spawn(commit(
+            Arc::clone(&self.engine),
+            lane.row.no,
+            records,
+        )));
         self.report(lane, &done, progress);
         if let Some(error) = stopped {
             self.committed().await?;
@@ -175,14 +209,14 @@ impl Sender {
     }
 
     /// Waits until the batch before is recorded: its claims count from now on.
-    async fn committed(&mut self) -> Result<()> {
+    pub(super) async fn committed(&mut self) -> Result<()> {
         match self.committing.take() {
             Some(task) => joined(task.await)?,
             None => Ok(()),
         }
     }
 
-    fn note_dates_ahead(&mut self, done: &[ItemRow]) {
+    pub(super) fn note_dates_ahead(&mut self, done: &[ItemRow]) {
         let now = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
         let is_ahead = |row: &&ItemRow| {
             row.state == ItemState::Copied && row.received.is_some_and(|at| at.seconds() > now)
@@ -263,7 +297,13 @@ impl Sender {
             .collect()
     }
 
-    fn stored(&self, lane: &Lane, mut row: ItemRow, receipt: Receipt, state: ItemState) -> ItemRow {
+    pub(super) fn stored(
+        &self,
+        lane: &Lane,
+        mut row: ItemRow,
+        receipt: Receipt,
+        state: ItemState,
+    ) -> ItemRow {
         row.code = None;
         row.pass = self.engine.pass;
         row.altered.extend(receipt.altered);
@@ -344,7 +384,7 @@ impl Sender {
         Ok(None)
     }
 
-    fn retrying(&self, lane: &Lane, error: &Error, wait: Duration) {
+    pub(super) fn retrying(&self, lane: &Lane, error: &Error, wait: Duration) {
         self.engine.emit(Event::Retrying {
             folder: Some(lane.folder.path.clone()),
             reason: error.chain(),
@@ -516,7 +556,12 @@ impl Sender {
         }
     }
 
-    fn report(&self, lane: &Lane, done: &[ItemRow], progress: Vec<(ItemState, u64, u64)>) {
+    pub(super) fn report(
+        &self,
+        lane: &Lane,
+        done: &[ItemRow],
+        progress: Vec<(ItemState, u64, u64)>,
+    ) {
         for (state, messages, bytes) in progress {
             self.engine.emit(Event::Progress {
                 folder: lane.folder.path.clone(),
@@ -535,12 +580,26 @@ impl Sender {
     }
 }
 
+/// Makes a batch's outcome durable. Only then others may count on the contents in it.
+async fn commit(engine: Arc<Engine>, lane: FolderNo, records: Vec<Record>) -> Result<()> {
+    let settled = |record: &Record| match record {
+        Record::Item(row) if row.state != ItemState::Pending => row.content_id.clone(),
+        _ => None,
+    };
+    let contents: Vec<ContentId> = records.iter().filter_map(settled).collect();
+    let result = engine.ledger.commit(records).await;
+    if !contents.is_empty() {
+        engine.contents.release(lane, &contents);
+    }
+    result
+}
+
 fn advance(lane: &mut Lane, cursor: Cursor) -> Record {
     lane.row.cursor = Some(cursor);
     Record::Folder(Box::new(lane.row.clone()))
 }
 
-fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemState, u64, u64)> {
+pub(super) fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemState, u64, u64)> {
     let mut out: Vec<(ItemState, u64, u64)> = Vec::new();
     for row in done {
         match out.iter_mut().find(|(state, ..)| *state == row.state) {

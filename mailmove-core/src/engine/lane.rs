@@ -1,18 +1,20 @@
 //! One source folder on its way to one destination folder.
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, adopt, deliver,
+    Engine, adopt, deliver, duplicate, fold,
     produce::{self, Listing},
-    settle, survey,
+    settle,
+    share::Desk,
+    survey,
 };
 use crate::{
-    checkpoint::{FolderRow, Record, TargetRow},
+    checkpoint::{FolderNo, FolderRow, Record, TargetRow},
     error::{Error, ErrorKind, Result},
-    model::{Folder, Mark},
+    model::{Folder, FolderId, Mark},
     observe::Event,
 };
 
@@ -33,6 +35,8 @@ pub(super) struct Lane {
     pub(super) surveyed: bool,
     /// The destination folder holds messages that nobody claims: look there first.
     pub(super) adopting: bool,
+    /// Folders whose messages are left to them, if this is the folder with all messages.
+    pub(super) homes: Option<Arc<HashSet<FolderId>>>,
 }
 
 impl Lane {
@@ -45,6 +49,7 @@ impl Lane {
             quiet: false,
             surveyed: false,
             adopting: false,
+            homes: None,
         }
     }
 
@@ -88,6 +93,8 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
         }
     }
     settle::unnamed(engine, lane).await?;
+    duplicate::finish_all(engine, lane).await?;
+    fold::afterwards(engine, lane).await?;
     deliver::audit(engine, lane).await
 }
 
@@ -95,7 +102,14 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
 async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> {
     let (made, to_record) = mpsc::channel(1);
     let (recorded, to_send) = mpsc::channel(1);
-    let producer = tokio::spawn(produce::run(Arc::clone(engine), lane.clone(), made));
+    let desk = Arc::new(Desk::default());
+    let _held = Release(Arc::clone(engine), lane.row.no);
+    let producer = tokio::spawn(produce::run(
+        Arc::clone(engine),
+        lane.clone(),
+        Arc::clone(&desk),
+        made,
+    ));
     let recorder = tokio::spawn(deliver::record(
         Arc::clone(engine),
         lane.clone(),
@@ -107,17 +121,30 @@ async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> 
         Abort(producer.abort_handle()),
         Abort(recorder.abort_handle()),
     ];
-    let sent = deliver::send(engine, lane, to_send).await;
+    let sent = deliver::send(engine, lane, desk, to_send).await;
     if sent.is_err() {
         // It may wait for the source; what it holds was never sent. The recorder in contrast ends
         // by itself, having closed the intents that led to nothing.
         producer.abort();
     }
     let recorded = joined(recorder.await)?;
+    if recorded.is_err() {
+        // It waits for what became of copies that nobody makes.
+        producer.abort();
+    }
     let listing = producer.await;
     sent?;
     recorded?;
     joined(listing)?
+}
+
+/// Whatever a lane's end: nobody waits for what it held.
+struct Release(Arc<Engine>, FolderNo);
+
+impl Drop for Release {
+    fn drop(&mut self) {
+        self.0.contents.release_lane(self.1);
+    }
 }
 
 struct Abort(tokio::task::AbortHandle);

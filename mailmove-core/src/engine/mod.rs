@@ -9,9 +9,12 @@ mod adopt;
 mod close;
 mod decide;
 mod deliver;
+mod duplicate;
 mod explain;
 mod flags;
+mod fold;
 mod health;
+mod labels;
 mod lane;
 mod moves;
 mod pass;
@@ -20,6 +23,7 @@ mod produce;
 mod reconcile;
 mod retry;
 mod settle;
+mod share;
 mod survey;
 mod verify;
 
@@ -68,6 +72,7 @@ pub(crate) struct Engine {
     /// When this process took the job over, in milliseconds since 1970: whoever had it is dead.
     begun: u64,
     next_batch: AtomicU64,
+    contents: share::Contents,
     notes: Mutex<Notes>,
 }
 
@@ -82,6 +87,7 @@ struct Notes {
 #[derive(Clone, Debug, Default)]
 struct FolderNotes {
     moved: u64,
+    by_reference: u64,
     flags_changed: u64,
     gone: u64,
     perhaps_doubled: u64,
@@ -134,6 +140,7 @@ impl Engine {
             pass,
             begun: u64::try_from(migration.edges.clock.now().as_millis()).unwrap_or(0),
             next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
+            contents: share::Contents::default(),
             notes: Mutex::new(Notes {
                 keeps_bytes,
                 ..Notes::default()

@@ -133,15 +133,19 @@ pub(super) async fn run(
     Ok(())
 }
 
-/// Reads the candidates: equal size and date are a hint, equal content is the proof.
+/// Reads the candidates: equal size and date are a hint, equal content is the proof. What is known
+/// of a content by its name need not be read.
 async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Result<Vec<ItemRow>> {
+    let (mut out, rows) = known_contents(engine, rows).await?;
+    if rows.is_empty() {
+        return Ok(out);
+    }
     let mut by_id: HashMap<MessageId, ItemRow> =
         rows.into_iter().map(|row| (row.id.clone(), row)).collect();
     let ids: Vec<MessageId> = by_id.keys().cloned().collect();
     let identity = lane.folder.identity.as_str();
     let request = FetchRequest::new(lane.folder.id.clone(), identity, ids);
     let mut answers = engine.source.fetch(request);
-    let mut out = Vec::new();
     while let Some((id, fetched)) = answers.next().await {
         // What cannot be read now is copied later, with all tries of the copier.
         if let (Some(mut row), Fetched::Content(content)) = (by_id.remove(&id), fetched) {
@@ -150,6 +154,37 @@ async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Resul
         }
     }
     Ok(out)
+}
+
+/// Rows whose content another row has, with its digests; and the others.
+async fn known_contents(
+    engine: &Engine,
+    rows: Vec<ItemRow>,
+) -> Result<(Vec<ItemRow>, Vec<ItemRow>)> {
+    let contents: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.content_id.clone())
+        .collect();
+    let mut sharing = match contents.is_empty() {
+        true => Vec::new(),
+        false => engine.ledger.sharing(contents).await?,
+    }
+    .into_iter();
+    let (mut known, mut unknown) = (Vec::new(), Vec::new());
+    for mut row in rows {
+        let rows = row.content_id.is_some().then(|| sharing.next()).flatten();
+        let mut others = rows.into_iter().flatten().map(|stored| stored.row);
+        match others.find(|other| other.digest.is_some()) {
+            Some(other) => {
+                row.size = other.size;
+                row.digest = other.digest;
+                row.header = other.header;
+                known.push(row);
+            }
+            None => unknown.push(row),
+        }
+    }
+    Ok((known, unknown))
 }
 
 async fn digest(row: &mut ItemRow, content: &Content) -> Result<()> {

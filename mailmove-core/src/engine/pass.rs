@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    Engine, close, health, lane,
+    Engine, close, health, labels, lane,
     lane::Lane,
     moves::{self, Gone},
     read_number,
@@ -48,7 +48,8 @@ pub(crate) async fn run(
         .enumerate()
         .map(|(index, folder)| (folder.path.clone(), index))
         .collect();
-    let world = reconcile::reconcile(&engine, source, destination).await?;
+    let mut world = reconcile::reconcile(&engine, source, destination).await?;
+    labels::assign(&mut world.lanes);
     let (lanes, stopped) = work(&engine, world, &mut report).await;
     report.stopped = stopped.as_ref().map(Problem::from);
     close::close(&engine, lanes, &mut report).await?;
@@ -138,7 +139,7 @@ pub(super) async fn patience(engine: &Engine, backoff: &mut Backoff, error: Erro
     engine.pause(wait).await
 }
 
-type Ended = Vec<(Lane, Option<Error>)>;
+pub(super) type Ended = Vec<(Lane, Option<Error>)>;
 
 /// Everything between the first look and the sums. An error that ends the pass is given back beside
 /// the lanes as they are by then.
@@ -172,6 +173,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
         Work::Survey,
     )
     .await?;
+    labels::reconsider(engine, lanes).await?;
     let mut gone = Gone::load(engine).await?;
     if !gone.is_empty() {
         // New folders may hold what is gone elsewhere: nothing is copied before that is known.

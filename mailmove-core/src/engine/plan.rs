@@ -1,6 +1,9 @@
 //! What a pass would do, without doing it.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::StreamExt as _;
 
@@ -10,7 +13,7 @@ use crate::{
     error::Result,
     map::Verdict,
     migration::MigrationBuilder,
-    model::{Folder, JobId},
+    model::{Folder, FolderId, JobId, Role},
     report::{Plan, PlannedFolder},
     source::{Change, ListRequest},
 };
@@ -32,6 +35,13 @@ pub(crate) async fn plan(
         .map(|folder| (&folder.path, folder.selectable))
         .collect();
     let mut folders = Vec::with_capacity(source.len());
+    let homes = source.iter().any(|folder| folder.knows_others).then(|| {
+        let pairs = source.iter().zip(&map.entries);
+        let mapped = pairs.filter(|(folder, entry)| {
+            !folder.role.is_some_and(Role::is_view) && matches!(entry.verdict, Verdict::To { .. })
+        });
+        mapped.map(|(folder, _)| folder.id.clone()).collect()
+    });
     for (folder, entry) in source.iter().zip(map.entries) {
         let mut planned = planned(folder);
         match entry.verdict {
@@ -43,7 +53,8 @@ pub(crate) async fn plan(
                 let row = known
                     .iter()
                     .find(|row| row.identity == folder.identity.as_str());
-                count(&engine, folder, row, &mut planned).await?;
+                let homes = homes.as_ref().filter(|_| folder.knows_others);
+                count(&engine, folder, row, homes, &mut planned).await?;
             }
         }
         folders.push(planned);
@@ -74,6 +85,7 @@ async fn count(
     engine: &Engine,
     folder: &Folder,
     row: Option<&FolderRow>,
+    homes: Option<&HashSet<FolderId>>,
     planned: &mut PlannedFolder,
 ) -> Result<()> {
     if let Some(row) = row {
@@ -84,14 +96,17 @@ async fn count(
         planned.done = done.map(|count| count.messages).sum();
     }
     let filter = &engine.options.filter;
-    // Only with a filter is the list of messages itself needed.
-    if !filter.is_empty() {
+    // Only with a rule is the list of messages itself needed.
+    if !filter.is_empty() || homes.is_some() {
         let mut pages = engine.source.list(ListRequest::new(folder));
         while let Some(page) = pages.next().await {
             engine.check_stop()?;
             for change in page?.changes {
                 if let Change::Item(item) = change {
-                    let out = filter.excludes(item.received, item.size).is_some();
+                    let elsewhere =
+                        |homes: &HashSet<_>| item.also_in.iter().any(|id| homes.contains(id));
+                    let out = filter.excludes(item.received, item.size).is_some()
+                        || homes.is_some_and(elsewhere);
                     planned.filtered += u64::from(out);
                 }
             }

@@ -10,15 +10,17 @@ use super::{
     adopt::{self, Adopter, Match},
     flags::{self, FlagWork},
     health::LOST,
+    labels,
     lane::Lane,
     retry::Backoff,
+    share::{ASIDE_MOST, Copying, Desk},
 };
 use crate::{
     checkpoint::{ItemRow, ItemState, Scan, Stored},
     destination::Existing,
     error::{Error, ErrorKind, Result, Scope},
     identity::{self, HeaderDigest},
-    model::{Alteration, AlterationKind, Content, Cursor, Form, Listed, MessageId},
+    model::{Alteration, AlterationKind, Content, ContentDigest, Cursor, Form, Listed, MessageId},
     observe::Event,
     source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
 };
@@ -27,6 +29,8 @@ use crate::{
 #[derive(Debug, Default)]
 pub(super) struct Batch {
     pub(super) work: Vec<Work>,
+    /// Messages to be copied at the destination.
+    pub(super) copies: Vec<Copying>,
     /// Rows that need no sending: excluded, already there, vanished, failed.
     pub(super) rows: Vec<ItemRow>,
     /// Flags to be set on messages that are there.
@@ -62,6 +66,7 @@ const DEFERRED_MOST: usize = 500;
 pub(super) async fn run(
     engine: Arc<Engine>,
     lane: Lane,
+    desk: Arc<Desk>,
     out: mpsc::Sender<Batch>,
 ) -> Result<Option<Listing>> {
     let mut producer = Producer {
@@ -77,6 +82,8 @@ pub(super) async fn run(
         bytes: 0,
         adopter: Adopter::default(),
         deferred: Vec::new(),
+        aside: Vec::new(),
+        desk,
         inline: false,
     };
     producer.pending().await?;
@@ -85,21 +92,24 @@ pub(super) async fn run(
     } else {
         Some(producer.listing().await?)
     };
-    producer.flush().await?;
+    producer.catch_up().await?;
     Ok(listing)
 }
 
-struct Producer {
-    engine: Arc<Engine>,
-    lane: Lane,
+pub(super) struct Producer {
+    pub(super) engine: Arc<Engine>,
+    pub(super) lane: Lane,
     out: mpsc::Sender<Batch>,
-    batch: Batch,
+    pub(super) batch: Batch,
     bytes: u64,
     adopter: Adopter,
     backoff: Backoff,
     // Messages that an inline listing came without, to be fetched when it has ended: it may hold
     // the only connection.
     deferred: Vec<ItemRow>,
+    /// Messages whose content another lane is fetching.
+    pub(super) aside: Vec<ItemRow>,
+    pub(super) desk: Arc<Desk>,
     inline: bool,
 }
 
@@ -124,8 +134,16 @@ impl Producer {
             let rows = rows.filter(|row| row.code.as_deref() != Some(LOST));
             let rows = rows.map(|row| (row, None)).collect();
             self.take(rows).await?;
+            self.not_too_many_aside().await?;
         }
         Ok(())
+    }
+
+    async fn not_too_many_aside(&mut self) -> Result<()> {
+        if self.aside.len() < ASIDE_MOST {
+            return Ok(());
+        }
+        self.catch_up().await
     }
 
     fn open_rows(&self) -> Scan {
@@ -138,7 +156,9 @@ impl Producer {
     async fn listing(&mut self) -> Result<Listing> {
         let mut cursor = self.lane.row.cursor.clone();
         // Contents come along only when every one of them will be wanted.
-        self.inline = self.engine.options.filter.is_empty();
+        self.inline = self.engine.options.filter.is_empty()
+            && !self.engine.shares()
+            && self.lane.homes.is_none();
         loop {
             let listed = self.list_from(&mut cursor).await;
             let deferred = std::mem::take(&mut self.deferred);
@@ -167,6 +187,7 @@ impl Producer {
             self.page(page.changes, page.coverage).await?;
             self.batch.cursor = Some(next.clone());
             *cursor = Some(next);
+            self.not_too_many_aside().await?;
             self.backoff.reset();
             if self.deferred.len() >= DEFERRED_MOST {
                 return Ok(None);
@@ -208,7 +229,7 @@ impl Producer {
         let mut fresh = Vec::with_capacity(items.len());
         for (item, known) in items.into_iter().zip(known) {
             match known {
-                Some(stored) if stored.row.state.is_final() && !self.wanted_now(&stored.row) => {
+                Some(stored) if stored.row.state.is_final() && !self.is_wanted(&stored, &item) => {
                     let flags = item.flags;
                     self.batch
                         .flags
@@ -219,6 +240,10 @@ impl Producer {
                     let work = FlagWork::of_open(&self.lane, stored.row, &item.flags);
                     self.batch.flags.extend(work);
                 }
+                _ if self.lane.leaves_to_others(&item.also_in) => {
+                    let row = row_of(&self.engine, &self.lane, item);
+                    self.settled(labels::labelled(&self.engine, row)).await?;
+                }
                 _ => {
                     let content = item.content.clone();
                     fresh.push((row_of(&self.engine, &self.lane, item), content));
@@ -228,15 +253,9 @@ impl Producer {
         self.take(fresh).await
     }
 
-    /// A row that a filter left out and that it lets through now.
-    fn wanted_now(&self, row: &ItemRow) -> bool {
-        row.state == ItemState::Excluded
-            && self
-                .engine
-                .options
-                .filter
-                .excludes(row.received, Some(row.size))
-                .is_none()
+    /// Left out by a rule that lets it through now.
+    fn is_wanted(&self, known: &Stored, item: &Listed) -> bool {
+        labels::wanted_again(&self.engine, &self.lane, &known.row, &item.also_in)
     }
 
     async fn known(&self, ids: Vec<MessageId>) -> Result<Vec<Option<Stored>>> {
@@ -247,8 +266,9 @@ impl Producer {
     }
 
     /// Filters, looks whether they are there already, fetches, and puts them into batches.
-    async fn take(&mut self, rows: Vec<(ItemRow, Option<Content>)>) -> Result<()> {
+    pub(super) async fn take(&mut self, rows: Vec<(ItemRow, Option<Content>)>) -> Result<()> {
         let mut missing = VecDeque::new();
+        let mut wanted = Vec::with_capacity(rows.len());
         for (mut row, content) in rows {
             let size = (row.size > 0).then_some(row.size);
             if let Some(rule) = self.engine.options.filter.excludes(row.received, size) {
@@ -258,6 +278,9 @@ impl Producer {
                 self.settled(row).await?;
                 continue;
             }
+            wanted.push((row, content));
+        }
+        for (row, content) in self.share(wanted).await? {
             match content {
                 Some(content) => self.with_content(row, content).await?,
                 None => match self.search(&row, None).await? {
@@ -282,7 +305,11 @@ impl Producer {
         Ok(())
     }
 
-    async fn search(&mut self, row: &ItemRow, content: Option<&Content>) -> Result<Match> {
+    pub(super) async fn search(
+        &mut self,
+        row: &ItemRow,
+        content: Option<ContentDigest>,
+    ) -> Result<Match> {
         if !self.lane.adopting {
             return Ok(Match::None);
         }
@@ -401,7 +428,7 @@ impl Producer {
         if row.received.is_none() {
             date_from_header(&mut row, &header);
         }
-        if let Match::Found(existing) = self.search(&row, Some(&content)).await? {
+        if let Match::Found(existing) = self.search(&row, row.digest).await? {
             return self.adopt(row, &existing).await;
         }
         let batching = self.engine.to.batching;
@@ -419,7 +446,7 @@ impl Producer {
         Ok(())
     }
 
-    async fn adopt(&mut self, row: ItemRow, existing: &Existing) -> Result<()> {
+    pub(super) async fn adopt(&mut self, row: ItemRow, existing: &Existing) -> Result<()> {
         let flags = row.flags.clone();
         let row = adopt::adopted(&self.engine, &self.lane, row, existing);
         // Flags are only added to a message that the user may have put there.
@@ -433,7 +460,7 @@ impl Producer {
     }
 
     /// A row that needs no sending.
-    async fn settled(&mut self, row: ItemRow) -> Result<()> {
+    pub(super) async fn settled(&mut self, row: ItemRow) -> Result<()> {
         self.batch.rows.push(row);
         self.flush_if_large().await
     }
@@ -446,13 +473,17 @@ impl Producer {
         }
     }
 
-    async fn flush(&mut self) -> Result<()> {
+    pub(super) async fn flush(&mut self) -> Result<()> {
         let batch = std::mem::take(&mut self.batch);
         self.bytes = 0;
-        let empty = batch.work.is_empty() && batch.rows.is_empty() && batch.flags.is_empty();
+        let empty = batch.work.is_empty()
+            && batch.copies.is_empty()
+            && batch.rows.is_empty()
+            && batch.flags.is_empty();
         if empty && batch.cursor.is_none() {
             return Ok(());
         }
+        self.desk.sent(batch.copies.len());
         // A closed channel means that the sending side ended: its own error says why.
         self.out.send(batch).await.map_err(|_| super::cancelled())
     }
@@ -497,6 +528,7 @@ pub(super) fn row_of(engine: &Engine, lane: &Lane, listed: Listed) -> ItemRow {
         .map_or(listed.size.unwrap_or(0), Content::size);
     row.received = listed.received;
     row.header = listed.header;
+    row.content_id = listed.content_id;
     if engine.options.flags {
         row.flags = listed.flags;
         row.altered = listed.notes;

@@ -8,7 +8,7 @@ use std::{collections::HashSet, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane, retry::Backoff};
+use super::{Engine, duplicate, lane::Lane, retry::Backoff};
 use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan},
     destination::{Depth, Existing, Probe},
@@ -287,6 +287,10 @@ pub(super) async fn open_intents(engine: &Arc<Engine>, lane: &Lane) -> Result<()
         if intent.target != lane.target.no || intent.moved_from.is_some() {
             continue;
         }
+        if intent.copied {
+            duplicate::resume(engine, lane, &intent).await?;
+            continue;
+        }
         let known = known_rows(engine, &intent.items).await?;
         let open: Vec<ItemRow> = intent
             .items
@@ -313,7 +317,7 @@ pub(super) async fn open_intents(engine: &Arc<Engine>, lane: &Lane) -> Result<()
     Ok(())
 }
 
-async fn known_rows(engine: &Engine, items: &[ItemRow]) -> Result<Vec<Option<ItemRow>>> {
+pub(super) async fn known_rows(engine: &Engine, items: &[ItemRow]) -> Result<Vec<Option<ItemRow>>> {
     let mut out = Vec::with_capacity(items.len());
     for item in items {
         let found = engine

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use super::{
     Engine,
     flags::{self, FlagWork},
+    labels,
     lane::Lane,
     produce::row_of,
     reconcile,
@@ -146,20 +147,25 @@ async fn take(
             (Change::Item(listed), Some(stored)) => {
                 check_same(lane, &stored.row, &listed)?;
                 seen.insert(stored.number);
-                let flags = listed.flags.clone();
-                revive(engine, lane, stored, &flags, &mut records, &mut work);
+                revive(engine, lane, stored, &listed, &mut records, &mut work);
             }
             (Change::Item(listed), None) => {
-                records.push(Record::Item(Box::new(row_of(engine, lane, *listed))));
+                let left = lane.leaves_to_others(&listed.also_in);
+                let mut row = row_of(engine, lane, *listed);
+                if left {
+                    row = labels::labelled(engine, row);
+                }
+                records.push(Record::Item(Box::new(row)));
             }
             (Change::Flags(_, flags), Some(stored)) => {
                 seen.insert(stored.number);
                 let mut row = stored.row;
-                if row.state.is_final() {
-                    work.extend(FlagWork::of(lane, row, &flags));
-                } else if engine.options.flags {
+                if row.target.is_none() && row.flags != flags && engine.options.flags {
+                    // For when it is wanted.
                     row.flags = flags;
                     records.push(Record::Item(Box::new(row)));
+                } else {
+                    work.extend(FlagWork::of(lane, row, &flags));
                 }
             }
             (Change::Removed(_), Some(stored)) if !stored.row.gone => {
@@ -214,7 +220,7 @@ fn revive(
     engine: &Engine,
     lane: &Lane,
     stored: Stored,
-    flags: &Flags,
+    listed: &Listed,
     records: &mut Vec<Record>,
     work: &mut Vec<FlagWork>,
 ) {
@@ -223,12 +229,13 @@ fn revive(
         records.push(Record::Gone(row.folder, row.id.clone(), false));
         row.gone = false;
     }
-    let wanted = row.state == ItemState::Excluded
-        && engine
-            .options
-            .filter
-            .excludes(row.received, Some(row.size))
-            .is_none();
+    let flags = &listed.flags;
+    if row.content_id.is_none() && listed.content_id.is_some() {
+        // Listed by an earlier version, or before the server had such names.
+        row.content_id.clone_from(&listed.content_id);
+        records.push(Record::Item(Box::new(row.clone())));
+    }
+    let wanted = labels::wanted_again(engine, lane, &row, &listed.also_in);
     if wanted || row.state == ItemState::Vanished {
         row.state = ItemState::Pending;
         row.code = None;
@@ -238,7 +245,7 @@ fn revive(
             Flags::new()
         };
         records.push(Record::Item(Box::new(row)));
-    } else if !row.state.is_final() && row.flags != *flags && engine.options.flags {
+    } else if row.target.is_none() && row.flags != *flags && engine.options.flags {
         row.flags = flags.clone();
         records.push(Record::Item(Box::new(row)));
     } else {

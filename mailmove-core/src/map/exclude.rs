@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 
 use super::{MapRules, Pattern};
-use crate::model::{Folder, Namespace};
+use crate::model::{Folder, Namespace, Role};
 
 /// Why folders are left out.
 pub(super) fn excluded(rules: &MapRules, source: &[Folder]) -> Vec<Option<String>> {
@@ -48,7 +48,8 @@ fn ruled_out(rules: &MapRules, folder: &Folder) -> Option<String> {
         return Some("not among the folders to be taken".to_owned());
     }
     let placed = || rules.places.iter().any(|place| place.from == folder.path);
-    match folder.role.filter(|role| role.is_view()) {
+    let keeps = folder.knows_others && folder.role == Some(Role::All);
+    match folder.role.filter(|role| role.is_view() && !keeps) {
         Some(role) if !included && !placed() => Some(format!(
             "it shows messages that other folders hold ({})",
             role.special_use().unwrap_or_default()

@@ -20,10 +20,13 @@ pub(super) fn verdicts(
     naming: &Naming,
     earlier: &[Earlier],
 ) -> Vec<Verdict> {
-    let known = roles::known(source);
+    let all_there = destination.iter().any(roles::keeps_the_rest);
+    let known = roles::of_source(source, all_there);
     let excluded = excluded(rules, source);
     let there = There::new(destination, Fitter::new(naming));
     let mut tree = Tree::new(source, &known, &excluded, there, Past::new(earlier));
+    tree.all_there = all_there;
+    tree.look_through();
     tree.anchor_places(rules);
     tree.anchor_inbox_and_earlier(rules, &excluded);
     if rules.root.is_none() {
@@ -84,6 +87,8 @@ struct Node<'a> {
     /// Where it would be if no other folder existed, and no earlier pass.
     ideal: Option<FolderPath>,
     target: Option<FolderPath>,
+    /// What is below it is placed as if it stood here.
+    transparent: bool,
 }
 
 impl<'a> Node<'a> {
@@ -99,6 +104,7 @@ impl<'a> Node<'a> {
             wanted: None,
             ideal: None,
             target: None,
+            transparent: false,
         }
     }
 }
@@ -123,6 +129,8 @@ struct Tree<'a> {
     /// Nodes by level, sorted by path within one.
     levels: Vec<Vec<usize>>,
     taken: HashMap<Key, Holder>,
+    /// The destination has a folder with all messages that knows what other folders show.
+    all_there: bool,
     /// By plain path, the number last given to a further folder of that name.
     numbers: HashMap<Key, usize>,
 }
@@ -143,6 +151,7 @@ impl<'a> Tree<'a> {
             nodes: vec![Node::new(0, "", "")],
             levels: Vec::new(),
             taken: HashMap::new(),
+            all_there: false,
             numbers: HashMap::new(),
         };
         let mut ordinals: HashMap<usize, usize> = HashMap::new();
@@ -252,6 +261,16 @@ impl<'a> Tree<'a> {
 
 /// Rules that put a folder somewhere whatever its parent does.
 impl Tree<'_> {
+    /// Names that the server puts above its own folders.
+    fn look_through(&mut self) {
+        let source = self.source;
+        for folder in source.iter().filter(|folder| folder.transparent) {
+            for at in self.find(&folder.path) {
+                self.nodes[at].transparent = self.nodes[at].entry.is_none();
+            }
+        }
+    }
+
     fn anchor_places(&mut self, rules: &MapRules) {
         for (index, place) in rules.places.iter().enumerate() {
             for at in self.find(&place.from) {
@@ -347,7 +366,10 @@ impl Tree<'_> {
             let parent = self.nodes[node.parent].ideal.as_ref();
             if let (None, Some(parent)) = (&node.ideal, parent) {
                 let fitter = &self.there.fitter;
-                let path = fitter.within(parent, node.name, 1, &node.digest);
+                let path = match node.transparent {
+                    true => parent.clone(),
+                    false => fitter.within(parent, node.name, 1, &node.digest),
+                };
                 self.nodes[at].ideal = Some(self.there.spelled(path));
             }
         }
@@ -391,7 +413,9 @@ impl Tree<'_> {
             if node.target.is_some() || node.place.is_some() {
                 continue;
             }
-            let Some(known) = self.known(at).filter(|known| !known.role.is_view()) else {
+            let rest = node.entry.and_then(|entry| self.source.get(entry));
+            let rest = self.all_there && rest.is_some_and(roles::keeps_the_rest);
+            let Some(known) = self.known(at).filter(|known| !known.role.is_view() || rest) else {
                 continue;
             };
             let Some(target) = self.there.only(known.role) else {
@@ -422,6 +446,13 @@ impl Tree<'_> {
     /// then the order of the names decides; names that only hold others take no place.
     fn settle_natural(&mut self) {
         for level in self.levels.clone() {
+            for at in &level {
+                let above = self.parent_target(*at).cloned();
+                let node = &mut self.nodes[*at];
+                if node.transparent && node.target.is_none() {
+                    node.target = above;
+                }
+            }
             let mut open: Vec<_> = level
                 .into_iter()
                 .filter(|at| self.nodes[*at].target.is_none())

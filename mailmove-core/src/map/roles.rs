@@ -214,6 +214,30 @@ pub(super) fn known(folders: &[Folder]) -> Vec<Option<Known>> {
     out
 }
 
+/// The roles of the source's folders. One with all messages that keeps just what no other folder has
+/// is an archive, unless there is a better one, or (`all_there`) the destination has the like of it.
+pub(super) fn of_source(folders: &[Folder], all_there: bool) -> Vec<Option<Known>> {
+    let mut out = known(folders);
+    let archive = out
+        .iter()
+        .flatten()
+        .any(|known| known.role == Role::Archive);
+    if archive || all_there {
+        return out;
+    }
+    let rest = folders.iter().position(keeps_the_rest);
+    if let Some(place) = rest.and_then(|at| out.get_mut(at)) {
+        let (role, explicit) = (Role::Archive, false);
+        *place = Some(Known { role, explicit });
+    }
+    out
+}
+
+/// A folder with all messages that knows what other folders show.
+pub(super) fn keeps_the_rest(folder: &Folder) -> bool {
+    folder.knows_others && folder.role == Some(Role::All)
+}
+
 /// At the top, or right below the inbox where some servers keep everything.
 fn is_named(path: &FolderPath, names: &[&str]) -> bool {
     let name = match path.names() {

@@ -10,6 +10,8 @@
 mod adoption;
 mod explain;
 mod interrupt;
+mod labels;
 mod outcomes;
 mod passes;
+mod sharing;
 mod world;

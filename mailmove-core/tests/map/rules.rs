@@ -396,3 +396,63 @@ fn a_hostile_list_costs_little() {
     all.dedup();
     assert_eq!(all.len(), 2_301);
 }
+
+/// Gmail's folders below a name of its own.
+fn gmail() -> Vec<Folder> {
+    let mut container = folder("[Gmail]");
+    container.selectable = false;
+    container.transparent = true;
+    let mut all = with_role("[Gmail]/All Mail", Role::All);
+    all.knows_others = true;
+    vec![
+        folder("INBOX"),
+        container,
+        all,
+        with_role("[Gmail]/Important", Role::Important),
+        with_role("[Gmail]/Sent Mail", Role::Sent),
+        with_role("[Gmail]/Starred", Role::Flagged),
+        with_role("[Gmail]/Bin", Role::Trash),
+        folder("Work"),
+    ]
+}
+
+#[test]
+fn a_servers_own_container_is_seen_through() {
+    let there = [folder("INBOX"), with_role("Trash", Role::Trash)];
+    let to = map(&plain(), &gmail(), &there);
+    assert_eq!(to[0], "INBOX");
+    assert_eq!(to[1], "-it holds no messages");
+    assert_eq!(to[2], "All Mail");
+    assert!(to[3].starts_with('-') && to[5].starts_with('-'), "{to:?}");
+    assert_eq!(to[4], "Sent Mail");
+    assert_eq!(to[6..], ["Trash", "Work"]);
+    // Somebody's own folder of the name comes first.
+    let mut source = gmail();
+    source.push(folder("Sent Mail"));
+    let to = map(&plain(), &source, &there);
+    assert_eq!(to[8], "Sent Mail");
+    assert!(
+        to[4].starts_with("Sent Mail (") || to[4].starts_with("Sent Mail"),
+        "{to:?}"
+    );
+    assert_ne!(to[4], to[8]);
+    // What the user says comes before.
+    let rules = plain().with_place(place("[Gmail]=Old"));
+    assert_eq!(map(&rules, &gmail(), &there)[4], "Old/Sent Mail");
+    let below = plain().with_root(Some(FolderPath::parse("Old/Mail")));
+    assert_eq!(map(&below, &gmail(), &there)[4], "Old/Mail/Sent Mail");
+}
+
+#[test]
+fn all_mail_that_keeps_the_rest_is_an_archive() {
+    let there = [folder("INBOX"), with_role("Ablage", Role::Archive)];
+    assert_eq!(map(&plain(), &gmail(), &there)[2], "Ablage");
+    let mut source = gmail();
+    source.push(folder("Archive"));
+    let to = map(&plain(), &source, &there);
+    assert_eq!((to[2].as_str(), to[8].as_str()), ("All Mail", "Ablage"));
+    assert_eq!(map(&plain(), &gmail(), &gmail())[2], "[Gmail]/All Mail");
+    // Without that it is a view, as it was.
+    let all = [with_role("All", Role::All)];
+    assert!(map(&plain(), &all, &there)[0].starts_with('-'));
+}

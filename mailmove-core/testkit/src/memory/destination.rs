@@ -65,7 +65,7 @@ impl Destination for MemoryMailbox {
 
     fn updater(&self) -> Option<&dyn Updater> {
         let can = self.can();
-        (can.sets_flags || can.moves || can.removes).then_some(self)
+        (can.sets_flags || can.moves || can.removes || can.copies).then_some(self)
     }
 
     fn describe(&self, id: &MessageId) -> String {

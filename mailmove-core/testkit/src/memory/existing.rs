@@ -96,6 +96,7 @@ impl Looking {
             |count: &mut super::Counters| count.existing += 1
         };
         mailbox.operation(count).await?;
+        mailbox.merge_late();
         let info = mailbox.resolve(&probe.folder)?;
         let epoch = epoch(&info);
         let mut uids = mailbox

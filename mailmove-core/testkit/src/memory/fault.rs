@@ -12,6 +12,9 @@ use mailmove_core::{ErrorKind, destination::Outgoing, model::FolderPath};
 pub enum Fault {
     /// The n-th message appended (an atomic batch that holds it shares its fate).
     Append(u64, AppendFault),
+    /// The n-th message copied from folder to folder. Refused or unknown: what the request had left
+    /// was not sent.
+    Copy(u64, AppendFault),
     /// Messages of which the predicate holds are refused with this kind of error. Stays.
     Refuse(Predicate, ErrorKind),
     /// The next listing ends with this error after so many pages.
@@ -140,6 +143,8 @@ pub struct Counters {
     pub batches: u64,
     /// Messages in them that left for the server, whatever became of them.
     pub appended: u64,
+    /// Messages that were to be copied from folder to folder.
+    pub copied: u64,
     /// Messages whose flags were to be changed, that were to be moved or removed.
     pub updates: u64,
     /// Most appends that ran at once.

@@ -1,21 +1,24 @@
 //! Listing a folder, or what changed in it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 
 use futures_util::stream;
 use mailmove_core::{
     ErrorKind, Result,
     identity::HeaderDigest,
-    model::{Alteration, AlterationKind, Flags, Form, Keyword, Listed, SystemFlag, Timestamp},
+    model::{
+        Alteration, AlterationKind, ContentId, Flags, FolderId as CoreFolderId, FolderPath, Form,
+        Keyword, Listed, SystemFlag, Timestamp,
+    },
     source::{BoxStream, Change, Coverage, ListRequest, Page},
 };
 
 use super::{
     MemoryMailbox, failed,
-    ids::{Id, Place, epoch},
+    ids::{Id, Place, epoch, folder_id},
     stale,
 };
-use crate::mailbox::{FolderId, Message};
+use crate::mailbox::{EmailId, FolderId, Message};
 
 /// A listing under way.
 struct Listing {
@@ -183,8 +186,12 @@ impl Listing {
                 .fetch(plan.folder, &uids)
                 .map_err(|_| stale("the folder was removed"))?;
             plan.exists -= (uids.len() - messages.len()) as u64;
+            let others = self.others(plan.folder);
             for message in &messages {
-                let listed = self.listed(&plan.epoch, message)?;
+                let mut listed = self.listed(&plan.epoch, message)?;
+                if let Some(others) = &others {
+                    listed.also_in = others.get(&message.email_id).cloned().unwrap_or_default();
+                }
                 changes.push(Change::Item(Box::new(listed)));
             }
         }
@@ -194,12 +201,33 @@ impl Listing {
         Ok(Page::new(changes, place.write(), plan.coverage).with_exists(exists))
     }
 
+    /// Where else each content is, if this is the folder that knows.
+    fn others(&self, folder: FolderId) -> Option<BTreeMap<EmailId, Vec<CoreFolderId>>> {
+        let account = self.mailbox.account();
+        let info = account.folder_by_id(folder).ok()?;
+        if !self.mailbox.folder(&info).knows_others {
+            return None;
+        }
+        let mut others: BTreeMap<_, Vec<_>> = BTreeMap::new();
+        for other in account.folders().iter().filter(|other| other.id != folder) {
+            let path = FolderPath::new(other.path.iter().map(String::as_str));
+            for message in account.messages(other.id).unwrap_or_default() {
+                let places = others.entry(message.email_id).or_default();
+                places.push(folder_id(&path));
+            }
+        }
+        Some(others)
+    }
+
     fn listed(&self, epoch: &str, message: &Message) -> Result<Listed> {
         let mailbox = &self.mailbox;
         let mut item = Listed::new(Id::write(epoch, message.uid));
         let size = message.body.len() as u64;
         item.size = Some(mailbox.state().size_hint(size));
         item.received = Some(received_of(message));
+        if mailbox.can().content_ids {
+            item.content_id = Some(ContentId::format(format_args!("m:{}", message.email_id)));
+        }
         (item.flags, item.notes) = flags_of(message);
         item.header = self
             .request

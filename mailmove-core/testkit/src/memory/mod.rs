@@ -19,6 +19,7 @@
 //! ```
 
 mod append;
+mod copy;
 mod destination;
 mod existing;
 mod fault;
@@ -66,11 +67,14 @@ struct Options {
     inline: Option<u64>,
     counted: bool,
     merges: bool,
+    merges_late: bool,
     latency: Duration,
 }
 
 impl MemoryMailbox {
-    /// A mailbox over this account that can do everything, atomic batches included.
+    /// A mailbox over this account that can do everything, atomic batches included, but that does
+    /// not name contents: with [`content_ids`](Capabilities::content_ids), messages copied in the
+    /// account share theirs, and the folder with `\All` knows where else each message is.
     #[must_use]
     pub fn new(account: Account) -> Self {
         let mut can = Capabilities::new("memory");
@@ -84,6 +88,7 @@ impl MemoryMailbox {
         can.sets_flags = true;
         can.moves = true;
         can.removes = true;
+        can.copies = true;
         can.batching = Batching::new(16, 1 << 20, true);
         let options = Options {
             capabilities: can,
@@ -92,6 +97,7 @@ impl MemoryMailbox {
             inline: Some(u64::MAX),
             counted: true,
             merges: false,
+            merges_late: false,
             latency: Duration::ZERO,
         };
         let state = Mutex::new(State::default());
@@ -143,8 +149,38 @@ impl MemoryMailbox {
     /// [`AlreadyThere`](mailmove_core::destination::Outcome::AlreadyThere).
     #[must_use]
     pub fn with_merging(mut self) -> Self {
-        Arc::make_mut(&mut self.options).merges = true;
+        let options = Arc::make_mut(&mut self.options);
+        options.merges = true;
+        options.capabilities.merges = true;
         self
+    }
+
+    /// Folds identical messages of a folder some time after it confirmed each of them under an id of
+    /// its own: before it tells next what exists, or which folders there are.
+    #[must_use]
+    pub fn with_late_merging(mut self) -> Self {
+        let options = Arc::make_mut(&mut self.options);
+        options.merges_late = true;
+        options.capabilities.merges = true;
+        self
+    }
+
+    /// Keeps the first of identical messages.
+    fn merge_late(&self) {
+        if !self.options.merges_late {
+            return;
+        }
+        let account = &self.server.account;
+        for folder in account.folders() {
+            let mut bodies = std::collections::BTreeSet::new();
+            let messages = account.messages(folder.id).unwrap_or_default();
+            let twins = messages
+                .into_iter()
+                .filter(|m| !bodies.insert(m.body.clone()));
+            let twins: Vec<u32> = twins.map(|m| m.uid).collect();
+            // The folder was there a moment ago.
+            let _ = account.remove(folder.id, &twins);
+        }
     }
 
     /// Waits so long before each operation, on the injected clock.

@@ -55,6 +55,7 @@ impl Source for MemoryMailbox {
 impl MemoryMailbox {
     pub(super) async fn all_folders(&self) -> Result<Vec<Folder>> {
         self.operation(|count| count.folders += 1).await?;
+        self.merge_late();
         let infos = self.account().folders();
         Ok(infos.iter().map(|info| self.folder(info)).collect())
     }
@@ -69,6 +70,7 @@ impl MemoryMailbox {
             uses.find_map(|name| Role::from_special_use(name))
         };
         folder.subscribed = info.subscribed;
+        folder.knows_others = self.can().content_ids && folder.role == Some(Role::All);
         folder.mark = Some(ids::mark(info, self.options.counted));
         folder.keeps = Some(self.kept());
         if let Ok(status) = self.account().status(info.id) {

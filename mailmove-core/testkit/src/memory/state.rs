@@ -38,10 +38,12 @@ impl State {
             operations,
             appended,
             fetched,
+            copied,
             ..
         } = self.counters;
         self.armed.push(match fault {
             Fault::Append(at, how) => Fault::Append(appended + at, how),
+            Fault::Copy(at, how) => Fault::Copy(copied + at, how),
             Fault::FetchFails(at, kind) => Fault::FetchFails(fetched + at, kind),
             Fault::FetchRefused(at, kind) => Fault::FetchRefused(fetched + at, kind),
             Fault::FetchEnds(at) => Fault::FetchEnds(fetched + at),
@@ -93,6 +95,16 @@ impl State {
             }
             _ => None,
         })
+    }
+
+    /// What happens to the next message that is copied.
+    pub(super) fn copy(&mut self) -> Option<AppendFault> {
+        let now = self.counters.copied;
+        self.counters.copied += 1;
+        match self.take(|f| matches!(f, Fault::Copy(at, _) if *at <= now))? {
+            Fault::Copy(_, how) => Some(how),
+            _ => None,
+        }
     }
 
     /// What happens to the next message that is fetched.

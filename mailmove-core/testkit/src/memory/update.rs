@@ -73,6 +73,15 @@ impl Updater for MemoryMailbox {
         };
         update(self.clone(), folder.clone(), ids, offered, apply)
     }
+
+    fn duplicate(
+        &self,
+        from: &FolderId,
+        ids: Vec<MessageId>,
+        to: &FolderId,
+    ) -> BoxStream<(MessageId, Outcome)> {
+        super::copy::copy(self.clone(), from.clone(), ids, to.clone())
+    }
 }
 
 impl MemoryMailbox {
@@ -103,7 +112,7 @@ impl MemoryMailbox {
     }
 }
 
-fn missing() -> Error {
+pub(super) fn missing() -> Error {
     Error::new(ErrorKind::NotFound, "the message does not exist any more")
         .with_scope(Scope::Message)
 }

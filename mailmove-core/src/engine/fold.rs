@@ -1,0 +1,195 @@
+//! Destinations that fold identical messages of a folder into one (Gmail), at once or some time
+//! after they confirmed both.
+//!
+//! A message that was folded is there, but has no id of its own: its row claims nothing, and says
+//! `merged by server`. That takes proof: an equal message in the folder.
+
+use std::collections::HashSet;
+
+use futures_util::StreamExt as _;
+
+use super::{Engine, health, lane::Lane, settle, survey::Seen};
+use crate::{
+    checkpoint::{ItemRow, ItemState, Record, Scan},
+    destination::{Depth, Probe},
+    error::{Error, ErrorKind, Result, Scope},
+    model::{Alteration, AlterationKind, ContentDigest, Mark, MessageId},
+};
+
+fn merged(mut row: ItemRow) -> ItemRow {
+    row.state = ItemState::AlreadyThere;
+    row.target = None;
+    row.code = None;
+    let told = |note: &Alteration| note.kind == AlterationKind::MergedByServer;
+    if !row.altered.iter().any(told) {
+        let note = Alteration::new(AlterationKind::MergedByServer, "");
+        row.altered.push(note);
+    }
+    row
+}
+
+/// Of rows about to be recorded, those whose destination message another row claims already were
+/// folded at once.
+pub(super) async fn at_once(engine: &Engine, lane: &Lane, rows: &mut [ItemRow]) -> Result<()> {
+    if !engine.to.merges {
+        return Ok(());
+    }
+    let ids = |row: &ItemRow| row.target.as_ref().map(|(_, id)| id.clone());
+    let all: Vec<MessageId> = rows.iter().filter_map(ids).collect();
+    let mut claims = engine.ledger.claims(lane.target.no, all).await?.into_iter();
+    let mut taken = HashSet::new();
+    for row in rows {
+        let Some(id) = ids(row) else { continue };
+        let holder = claims.next().flatten();
+        let others = holder.is_some_and(|(folder, id)| folder != row.folder || id != row.id);
+        if others || !taken.insert(id) {
+            *row = merged(row.clone());
+        }
+    }
+    Ok(())
+}
+
+/// At a lane's end: which of the messages stored in this pass are gone again, and into what they
+/// were folded.
+pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
+    if !engine.to.merges {
+        return Ok(());
+    }
+    let missing = missing(engine, lane).await?;
+    if missing.is_empty() {
+        return Ok(());
+    }
+    // Perhaps the one that is left is nobody's: the copy of an append that was sent twice.
+    let mut mark = lane.mark()?;
+    if mark.next.is_some() {
+        mark.next = Some(1);
+    }
+    let free = |row: ItemRow| ItemRow {
+        target: None,
+        ..row
+    };
+    let unclaimed = settle_among(engine, lane, &mark, missing.into_iter().map(free).collect());
+    let (mut done, left) = unclaimed.await?;
+    let equal = claimed_equals(engine, lane, &left).await?;
+    let mut count = 0;
+    for mut row in left {
+        if row.digest.is_some_and(|digest| equal.contains(&digest)) {
+            row = merged(row);
+            count += 1;
+        } else {
+            engine.fail(&lane.folder.path, &mut row, &lost());
+        }
+        done.push(row);
+    }
+    let records = done.into_iter().map(|row| Record::Item(Box::new(row)));
+    engine.ledger.commit(records.collect()).await?;
+    engine.note(lane.row.no, |notes| {
+        *notes
+            .altered
+            .entry(AlterationKind::MergedByServer)
+            .or_default() += count;
+    });
+    Ok(())
+}
+
+fn lost() -> Error {
+    Error::new(
+        ErrorKind::Mismatch,
+        "the destination confirmed the message, and neither it nor an equal one is there now",
+    )
+    .with_scope(Scope::Message)
+    .with_code("destination/merged-away")
+    .with_remedy(
+        "The destination may have folded it into another message with the same Message-ID: compare \
+         both by hand. The next run tries again.",
+    )
+}
+
+/// Rows whose message was stored in this pass and is not in the folder.
+async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
+    let mut stored: Vec<(u64, ItemRow)> = Vec::new();
+    let scan = Scan::folder(lane.row.no).with_states(&[ItemState::Copied]);
+    engine
+        .each_page(scan, |page| {
+            let ours = |row: &ItemRow| row.pass == engine.pass && row.target.is_some();
+            let page = page.into_iter().filter(|stored| ours(&stored.row));
+            stored.extend(page.map(|stored| (stored.number, stored.row)));
+            Ok(Vec::new())
+        })
+        .await?;
+    if stored.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut seen = Seen::default();
+    let since = Probe::new(lane.place.id.clone(), Depth::Ids).with_since(Some(lane.mark()?));
+    see(engine, lane, since, &mut seen).await?;
+    stored.retain(|(number, _)| !seen.contains(*number));
+    // What an earlier run had sent has its place before this pass's mark.
+    let ids: Vec<MessageId> = stored
+        .iter()
+        .filter_map(|(_, row)| row.target.as_ref().map(|(_, id)| id.clone()))
+        .collect();
+    for ids in ids.chunks(500) {
+        let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        see(engine, lane, probe, &mut seen).await?;
+    }
+    stored.retain(|(number, _)| !seen.contains(*number));
+    Ok(stored.into_iter().map(|(_, row)| row).collect())
+}
+
+async fn see(engine: &Engine, lane: &Lane, probe: Probe, seen: &mut Seen) -> Result<()> {
+    let mut pages = engine.destination.existing(probe);
+    while let Some(page) = pages.next().await {
+        engine.check_stop()?;
+        let ids = page?.into_iter().map(|existing| existing.id).collect();
+        for stored in health::claimed_rows(engine, lane, ids).await? {
+            seen.insert(stored.number);
+        }
+    }
+    Ok(())
+}
+
+/// Rows that found an unclaimed equal message, and the others.
+async fn settle_among(
+    engine: &Engine,
+    lane: &Lane,
+    mark: &Mark,
+    rows: Vec<ItemRow>,
+) -> Result<(Vec<ItemRow>, Vec<ItemRow>)> {
+    // Nothing is in doubt since long: what is not seen now is not there.
+    let settled = settle::settle(engine, lane, settle::Doubt::new(mark, 0), rows).await?;
+    let (found, left): (Vec<_>, Vec<_>) = settled
+        .into_iter()
+        .partition(|(_, verdict)| *verdict == settle::Verdict::Found);
+    let rows = |pairs: Vec<(ItemRow, _)>| pairs.into_iter().map(|(row, _)| row).collect();
+    Ok((rows(found), rows(left)))
+}
+
+/// The contents among those of `rows` that other rows have in this folder.
+async fn claimed_equals(
+    engine: &Engine,
+    lane: &Lane,
+    rows: &[ItemRow],
+) -> Result<HashSet<ContentDigest>> {
+    let missing: HashSet<_> = rows
+        .iter()
+        .map(|row| (row.folder, row.id.clone()))
+        .collect();
+    let wanted: HashSet<ContentDigest> = rows.iter().filter_map(|row| row.digest).collect();
+    let mut equal = HashSet::new();
+    engine
+        .each_page(Scan::target(lane.target.no), |page| {
+            let others = page
+                .into_iter()
+                .map(|stored| stored.row)
+                .filter(|row| !missing.contains(&(row.folder, row.id.clone())));
+            equal.extend(
+                others
+                    .filter_map(|row| row.digest)
+                    .filter(|d| wanted.contains(d)),
+            );
+            Ok(Vec::new())
+        })
+        .await?;
+    Ok(equal)
+}

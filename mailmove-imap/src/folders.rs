@@ -10,7 +10,7 @@ use mailmove_core::{
 use crate::{
     distrust::Feature,
     error::{self, Doing},
-    ids,
+    gmail, ids,
     naming::{self, Names},
     session::{self, Server, Session},
     wire::{
@@ -410,6 +410,8 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
         folder.namespace = namespace;
         folder.selectable = entry.is_selectable();
         folder.subscribed = subscribed.contains(&key);
+        folder.transparent = can.gmail() && !folder.selectable && gmail::is_container(&entry.name);
+        folder.knows_others = can.gmail() && folder.role == Some(Role::All);
         if let Some(status) = statuses.remove(&key) {
             describe(&mut folder, &status, can);
         } else {

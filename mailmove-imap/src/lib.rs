@@ -7,6 +7,7 @@ mod distrust;
 mod error;
 mod folders;
 mod generate;
+mod gmail;
 mod ids;
 mod login;
 mod naming;

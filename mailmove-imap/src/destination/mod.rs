@@ -2,6 +2,7 @@
 
 mod append;
 mod begin;
+mod copy;
 mod create;
 mod flagged;
 mod known;
@@ -29,7 +30,7 @@ use crate::{
     config::{Access, ImapConfig},
     error, folders,
     generate::generate,
-    ids,
+    gmail, ids,
     naming::Names,
     pool::Pool,
     session::{self, Server, Session, Side},
@@ -143,6 +144,8 @@ impl Inner {
         };
         let mut out = describe(&lease.server, naming);
         out.concurrency = self.pool.connections();
+        let config = &self.pool.access().config;
+        out.daily_up = gmail::daily(config, lease.can()).map(|(_, up)| up);
         Ok(out)
     }
 }
@@ -170,7 +173,10 @@ fn describe(server: &Server, naming: Naming) -> Capabilities {
     out.sets_flags = true;
     // Without UIDPLUS nothing says where a message went, and EXPUNGE takes more than was asked.
     out.moves = can.has("UIDPLUS");
-    out.removes = can.has("UIDPLUS");
+    // At Gmail EXPUNGE may take a message out of all folders, or just out of this one, as the user set.
+    out.removes = can.has("UIDPLUS") && !can.gmail();
+    out.copies = true;
+    out.merges = can.gmail();
     out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, is_atomic(server));
     out.max_message = largest(server);
     out.naming = naming;
@@ -243,6 +249,16 @@ impl Updater for ImapDestination {
     fn remove(&self, folder: &FolderId, ids: Vec<MessageId>) -> BoxStream<(MessageId, Outcome)> {
         let (inner, folder) = (Arc::clone(&self.0), folder.clone());
         generate(|out| async move { update::remove(&inner, &folder, ids, &out).await })
+    }
+
+    fn duplicate(
+        &self,
+        from: &FolderId,
+        ids: Vec<MessageId>,
+        to: &FolderId,
+    ) -> BoxStream<(MessageId, Outcome)> {
+        let (inner, from, to) = (Arc::clone(&self.0), from.clone(), to.clone());
+        generate(|out| async move { copy::run(&inner, &from, ids, &to, &out).await })
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
     },
 };
 
-type Out = generate::Out<(MessageId, Outcome)>;
+pub(super) type Out = generate::Out<(MessageId, Outcome)>;
 
 /// An open folder whose messages are changed.
 ///
@@ -113,14 +113,14 @@ impl Updating {
     }
 }
 
-fn vanished(id: &MessageId) -> Error {
+pub(super) fn vanished(id: &MessageId) -> Error {
     Error::new(ErrorKind::NotFound, "the message is not there any more")
         .with_code("imap/no-message")
         .with_scope(Scope::Message)
         .with_context("message", ids::describe(id))
 }
 
-fn unique(ids: Vec<MessageId>) -> Vec<MessageId> {
+pub(super) fn unique(ids: Vec<MessageId>) -> Vec<MessageId> {
     let mut seen = HashSet::new();
     ids.into_iter()
         .filter(|id| seen.insert(id.clone()))
@@ -403,7 +403,7 @@ impl Moved {
 }
 
 /// Old UIDs with the new ids that COPYUID gives them; nothing if it doesn't fit what was asked.
-fn copy_uid(status: &Status, asked: &UidSet) -> Vec<(u32, MessageId)> {
+pub(super) fn copy_uid(status: &Status, asked: &UidSet) -> Vec<(u32, MessageId)> {
     let Some(Code::CopyUid {
         validity,
         source,

@@ -12,6 +12,7 @@ use super::{
     collect::Collector,
     convert,
     cursor::Place,
+    labels,
     told::{self, told},
 };
 use crate::{
@@ -96,6 +97,8 @@ impl Begun {
 /// What a server tells of the time since a modification sequence.
 #[derive(Debug, Default)]
 struct News {
+    /// Flags count only together with labels, since one of them is a flag elsewhere.
+    labels: bool,
     gone: Vec<UidSet>,
     changed: Vec<(u32, Flags)>,
 }
@@ -110,15 +113,21 @@ impl News {
                 ..
             }) => {
                 // It was about the folder that was open before.
-                *self = Self::default();
+                self.gone.clear();
+                self.changed.clear();
             }
             _ => {}
         }
     }
 
     fn flags(&mut self, fetch: &Fetch) {
+        if self.labels && fetch.gm_labels.is_none() {
+            return;
+        }
         if let (Some(uid), Some(flags)) = (fetch.uid, &fetch.flags) {
-            self.changed.push((uid, convert::flags(flags).0));
+            let mut flags = convert::flags(flags).0;
+            labels::important(&mut flags, fetch);
+            self.changed.push((uid, flags));
         }
     }
 
@@ -157,7 +166,10 @@ pub(super) async fn begin(
     collector: &mut Collector,
 ) -> Result<(Begun, Vec<Change>)> {
     for asks in [true, true, false] {
-        let mut news = News::default();
+        let mut news = News {
+            labels: session.can().gmail(),
+            ..News::default()
+        };
         let (opened, resynced) = open(session, request, since, &mut news).await?;
         session.check_identity(&request.folder, &opened, &request.identity)?;
         let mut begun = Begun::new(session, &opened, since.as_ref()).await?;
@@ -215,7 +227,9 @@ async fn open(
     let resync = since.and_then(|since| {
         Some(SelectParams::Qresync {
             validity: since.validity,
-            modseq: since.modseq.filter(|_| session.has_qresync())?,
+            modseq: since
+                .modseq
+                .filter(|_| session.has_qresync() && !news.labels)?,
             known: Some(UidSet::range(1, since.next.checked_sub(1)?)?),
         })
     });
@@ -297,10 +311,10 @@ async fn ask(
         return Ok(Told::TooLittle);
     }
     let flags = FetchParams::changed_since(since.modseq.unwrap_or(1), false);
-    let what: [(&[FetchItem], _); 2] = [
-        (&[FetchItem::Uid, FetchItem::Flags], flags),
-        (&[FetchItem::Uid], FetchParams::default()),
-    ];
+    let mut known = vec![FetchItem::Uid, FetchItem::Flags];
+    known.extend(news.labels.then_some(FetchItem::GmLabels));
+    let what: [(&[FetchItem], _); 2] =
+        [(&known, flags), (&[FetchItem::Uid], FetchParams::default())];
     for (set, (items, params)) in asked.into_iter().zip(what) {
         let Some(set) = set else { continue };
         let tag = session.connection.tag();

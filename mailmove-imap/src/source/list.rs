@@ -32,6 +32,7 @@ use super::{
     count::Count,
     cursor::Place,
     delta::{self, Begun},
+    labels::{self, Labels},
     substitute,
     suspects::{Broken, Suspects},
     told::{Told, told},
@@ -89,6 +90,7 @@ enum Stage {
 struct Listing {
     pool: Arc<Pool>,
     suspects: Arc<Suspects>,
+    labels: Arc<Labels>,
     /// Where connections broke before this listing.
     broken: Broken,
     request: ListRequest,
@@ -121,9 +123,10 @@ struct Listing {
 pub(super) fn list(
     pool: Arc<Pool>,
     suspects: Arc<Suspects>,
+    labels: Arc<Labels>,
     request: ListRequest,
 ) -> BoxStream<Result<Page>> {
-    let listing = Listing::new(pool, suspects, request);
+    let listing = Listing::new(pool, suspects, labels, request);
     Box::pin(stream::try_unfold(listing, |mut listing| async move {
         let page = listing.next_page().await?;
         Ok(page.map(|page| (page, listing)))
@@ -131,11 +134,17 @@ pub(super) fn list(
 }
 
 impl Listing {
-    fn new(pool: Arc<Pool>, suspects: Arc<Suspects>, request: ListRequest) -> Self {
+    fn new(
+        pool: Arc<Pool>,
+        suspects: Arc<Suspects>,
+        labels: Arc<Labels>,
+        request: ListRequest,
+    ) -> Self {
         let spool = pool.access().edges.spool.clone();
         Self {
             pool,
             suspects,
+            labels,
             broken: Broken::default(),
             request,
             stage: Stage::Start,
@@ -284,6 +293,7 @@ impl Listing {
             FetchItem::InternalDate,
             FetchItem::Size,
         ];
+        items.extend_from_slice(labels::items(session.can()));
         if contents {
             items.push(FetchItem::Body);
         } else if self.request.headers {
@@ -375,6 +385,7 @@ impl Listing {
             return Ok(());
         }
         let mut listed = convert::listed(self.begun.validity, uid, &fetch);
+        self.labels.describe(&mut listed, &fetch);
         // Servers are known to send nothing for messages that they cannot read.
         listed.content = content.filter(|content| content.size() > 0 || fetch.size == Some(0));
         // Whether it is the message or an apology for it, a fetch finds out.

@@ -6,6 +6,7 @@ mod count;
 mod cursor;
 mod delta;
 mod fetch;
+mod labels;
 mod list;
 mod substitute;
 mod suspects;
@@ -24,10 +25,11 @@ use mailmove_core::{
 
 use crate::{
     config::{Access, ImapConfig},
-    folders, ids,
+    folders, gmail, ids,
     pool::Pool,
     session::Side,
 };
+use labels::Labels;
 use suspects::Suspects;
 
 /// A mailbox on an IMAP server, to be read. Cheap to clone; clones share their connections.
@@ -42,6 +44,7 @@ use suspects::Suspects;
 pub struct ImapSource {
     pool: Arc<Pool>,
     suspects: Arc<Suspects>,
+    labels: Arc<Labels>,
 }
 
 impl ImapSource {
@@ -56,6 +59,7 @@ impl ImapSource {
         Self {
             pool: Pool::new(access, Side::Source),
             suspects: Arc::default(),
+            labels: Arc::default(),
         }
     }
 }
@@ -79,6 +83,9 @@ impl Source for ImapSource {
         // With CONDSTORE alone removals make a folder be listed again.
         capabilities.deltas =
             server.capabilities.has("QRESYNC") && server.capabilities.has("ENABLE");
+        capabilities.content_ids = !labels::items(&server.capabilities).is_empty();
+        let config = &self.pool.access().config;
+        capabilities.daily_down = gmail::daily(config, &server.capabilities).map(|(down, _)| down);
         Ok(capabilities)
     }
 
@@ -87,11 +94,18 @@ impl Source for ImapSource {
         let listing = folders::list(&mut lease).await?;
         // What the server told meanwhile of the folder that is open, nobody heard.
         lease.forget_folder();
+        self.labels.learn(&listing.folders);
         Ok(listing.folders)
     }
 
     fn list(&self, request: ListRequest) -> BoxStream<Result<Page>> {
-        list::list(Arc::clone(&self.pool), Arc::clone(&self.suspects), request)
+        let labels = Arc::clone(&self.labels);
+        list::list(
+            Arc::clone(&self.pool),
+            Arc::clone(&self.suspects),
+            labels,
+            request,
+        )
     }
 
     fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {

@@ -21,6 +21,17 @@ impl Observer for Silent {
     fn on(&self, _event: &Event) {}
 }
 
+/// From the source, or to the destination.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum Direction {
+    /// From the source.
+    Down,
+    /// To the destination.
+    Up,
+}
+
 /// Something that happened. Holds no secret, no subject and no body.
 #[derive(Clone, Debug, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -83,6 +94,15 @@ pub enum Event {
         reason: String,
         /// Milliseconds until the next try.
         wait_ms: u64,
+    },
+    /// A provider's bytes of the day are used up; work goes on when the next day begins.
+    DailyLimit {
+        /// Whose.
+        direction: Direction,
+        /// How many a day.
+        bytes: u64,
+        /// When it goes on, in milliseconds since 1970.
+        until_ms: u64,
     },
     /// Appends are in doubt; their folder waits until they are settled.
     Settling {

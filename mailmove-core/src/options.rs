@@ -22,6 +22,13 @@ pub struct Options {
     pub attempts: u32,
     /// Longest wait between two tries.
     pub longest_wait: Duration,
+    /// Bytes of messages fetched from the source in a day (24 hours from the first one on): as its
+    /// adapter knows of the provider if `None`, without limit if 0.
+    pub daily_down: Option<u64>,
+    /// The same for bytes of messages sent to the destination.
+    pub daily_up: Option<u64>,
+    /// When the bytes of the day are used up, wait for the next one; else the pass ends.
+    pub waits_for_next_day: bool,
     /// Take a destination that lost messages as it is now: they are not sent again, and the folder
     /// goes on (design: destination-lost).
     pub accept_lost: bool,
@@ -39,6 +46,9 @@ impl Options {
             concurrency: None,
             attempts: 5,
             longest_wait: Duration::from_secs(60),
+            daily_down: None,
+            daily_up: None,
+            waits_for_next_day: true,
             accept_lost: false,
         }
     }

@@ -5,6 +5,7 @@
 mod budget;
 mod clock;
 mod credential;
+mod daily;
 mod net;
 mod spool;
 #[cfg(feature = "tls")]
@@ -15,6 +16,7 @@ use std::sync::Arc;
 pub use budget::{Bandwidth, ConnectionBudget, ConnectionPermit, MemoryBudget, MemoryPermit};
 pub use clock::{Clock, SystemClock};
 pub use credential::{Credential, CredentialProvider, CredentialRequest, Secret, StaticCredential};
+pub use daily::DailyBudget;
 pub use net::{AllowAll, NetworkPolicy, connect};
 pub use spool::{Spool, SpoolWriter};
 

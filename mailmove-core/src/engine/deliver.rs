@@ -1,10 +1,6 @@
 //! Records intents, sends batches, and records what came of them.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -21,10 +17,10 @@ use super::{
 };
 use crate::{
     checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record},
-    destination::{self, Depth, Outcome, Outgoing, Probe, Receipt},
+    destination::{self, Outcome, Outgoing, Receipt},
     error::{Error, ErrorKind, Result, Scope},
-    model::{Alteration, AlterationKind, ContentId, Cursor, Mark, MessageId},
-    observe::Event,
+    model::{ContentId, Cursor, Mark},
+    observe::{Direction, Event},
 };
 
 /// A batch whose intent is durable.
@@ -142,7 +138,7 @@ pub(super) struct Sender {
     pub(super) engine: Arc<Engine>,
     pub(super) backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
-    ahead: Vec<ItemRow>,
+    pub(super) ahead: Vec<ItemRow>,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
     pub(super) desk: Arc<Desk>,
@@ -179,6 +175,7 @@ impl Sender {
             .map(|row| Record::Item(Box::new(row.clone())))
             .collect();
         records.extend(intent.iter().map(|intent| Record::Close(intent.batch)));
+        records.extend(self.engine.daily.records());
         // With flags still to be set, the cursor waits: their change is not listed again after it.
         let mut cursor = batch.cursor.filter(|_| stopped.is_none());
         if batch.flags.is_empty() {
@@ -237,6 +234,10 @@ impl Sender {
         let mut done = Vec::with_capacity(work.len());
         let mut queue = VecDeque::from([work]);
         while let Some(work) = queue.pop_front() {
+            let bytes = work.iter().map(|work| work.content.size()).sum();
+            if let Err(error) = self.engine.spend(Direction::Up, bytes).await {
+                return Ok((done, Some(error)));
+            }
             let outcomes = self.append(lane, &intent.mark, &work).await;
             let mut refused: Vec<(Work, Error)> = Vec::new();
             let mut unknown: Vec<Work> = Vec::new();
@@ -464,82 +465,6 @@ impl Sender {
         }
     }
 
-    /// Reads the job's first stored message back: that decides whether equal bytes can be relied on.
-    async fn read_back(&self, lane: &Lane, done: &[ItemRow]) -> Result<()> {
-        if self.engine.notes().keeps_bytes.is_some() {
-            return Ok(());
-        }
-        let copied = |row: &&ItemRow| row.state == ItemState::Copied && row.digest.is_some();
-        let Some(row) = done.iter().find(copied) else {
-            return Ok(());
-        };
-        let Some((_, id)) = &row.target else {
-            return Ok(());
-        };
-        let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(vec![id.clone()]);
-        let mut pages = self.engine.destination.existing(probe);
-        while let Some(page) = pages.next().await {
-            // A failure to read is no verdict: the next batch tries again.
-            let Ok(page) = page else { return Ok(()) };
-            for existing in page.into_iter().filter(|existing| existing.id == *id) {
-                let kept = existing.digest == row.digest;
-                self.engine.notes().keeps_bytes = Some(kept);
-                let answer = if kept { "yes" } else { "no" };
-                let record = Record::Meta("keeps-bytes".to_owned(), answer.to_owned());
-                self.engine.ledger.commit(vec![record]).await?;
-                if !kept && self.engine.to.keeps_bytes {
-                    self.engine.emit(Event::Note {
-                        folder: Some(lane.folder.path.clone()),
-                        text: "the destination stores other bytes than it is given".to_owned(),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks which of the dates ahead were kept, and reports those that were not.
-    async fn dates(&mut self, lane: &Lane) -> Result<()> {
-        let mut by_id: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.ahead)
-            .into_iter()
-            .filter_map(|row| Some((row.target.as_ref()?.1.clone(), row)))
-            .collect();
-        let ids: Vec<MessageId> = by_id.keys().cloned().collect();
-        for ids in ids.chunks(500) {
-            let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
-            let mut pages = self.engine.destination.existing(probe);
-            let mut records = Vec::new();
-            // A failure to look is no failure to store: `verify` still tells.
-            while let Some(Ok(page)) = pages.next().await {
-                for existing in page {
-                    let Some(mut row) = by_id.remove(&existing.id) else {
-                        continue;
-                    };
-                    let (Some(sent), Some(kept)) = (row.received, existing.received) else {
-                        continue;
-                    };
-                    if sent != kept {
-                        let detail = format!("{sent} became {kept}");
-                        let note = Alteration::new(AlterationKind::DateReplaced, detail);
-                        row.altered.push(note);
-                        records.push(Record::Item(Box::new(row)));
-                    }
-                }
-            }
-            let count = records.len() as u64;
-            if count > 0 {
-                self.engine.ledger.commit(records).await?;
-                self.engine.note(lane.row.no, |notes| {
-                    *notes
-                        .altered
-                        .entry(AlterationKind::DateReplaced)
-                        .or_default() += count;
-                });
-            }
-        }
-        Ok(())
-    }
-
     async fn flags(&mut self, work: Vec<flags::FlagWork>) -> Result<()> {
         if work.is_empty() {
             return Ok(());
@@ -611,48 +536,4 @@ pub(super) fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemSta
         }
     }
     out
-}
-
-/// At a folder's end, looks for surplus copies of what was sent twice, and removes those that the
-/// ledger proves ours.
-pub(super) async fn audit(engine: &Engine, lane: &Lane) -> Result<()> {
-    let mut resent: Vec<ItemRow> = Vec::new();
-    let scan = crate::checkpoint::Scan::folder(lane.row.no).with_states(&[ItemState::Copied]);
-    engine
-        .each_page(scan, |page| {
-            let ours = |row: &ItemRow| row.resent && row.pass == engine.pass;
-            resent.extend(page.into_iter().map(|stored| stored.row).filter(ours));
-            Ok(Vec::new())
-        })
-        .await?;
-    if resent.is_empty() {
-        return Ok(());
-    }
-    let (surplus, alike) = settle::unclaimed_equals(engine, lane, &lane.mark()?, &resent).await?;
-    if surplus.is_empty() {
-        // What a server changed as it stored it is not proven ours, and stays.
-        engine.note(lane.row.no, |notes| {
-            notes.perhaps_doubled = notes.perhaps_doubled.min(alike);
-        });
-        return Ok(());
-    }
-    // At most one copy of each was sent too often: what is beyond that is not proven ours.
-    let (count, ours) = (surplus.len() as u64, resent.len());
-    let surplus: Vec<_> = surplus.into_iter().take(ours).collect();
-    let mut removed = 0;
-    if let (true, Some(updater)) = (engine.to.removes, engine.destination.updater()) {
-        let mut answers = updater.remove(&lane.place.id, surplus);
-        while let Some((_, outcome)) = answers.next().await {
-            removed += u64::from(matches!(outcome, Outcome::Stored(_)));
-        }
-    }
-    engine.note(lane.row.no, |notes| {
-        notes.perhaps_doubled = 0;
-        notes.doubled += count - removed.min(count);
-    });
-    engine.emit(Event::Note {
-        folder: Some(lane.folder.path.clone()),
-        text: format!("{count} surplus copies of our own found, {removed} removed"),
-    });
-    Ok(())
 }

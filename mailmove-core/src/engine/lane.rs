@@ -5,7 +5,7 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, adopt, deliver, duplicate, fold,
+    Engine, adopt, audit, deliver, duplicate, fold,
     produce::{self, Listing},
     settle,
     share::Desk,
@@ -95,7 +95,7 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     settle::unnamed(engine, lane).await?;
     duplicate::finish_all(engine, lane).await?;
     fold::afterwards(engine, lane).await?;
-    deliver::audit(engine, lane).await
+    audit::audit(engine, lane).await
 }
 
 /// One batch is being made, one waits with its intent durable, one is on the wire.

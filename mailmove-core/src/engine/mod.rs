@@ -6,7 +6,9 @@
 //! [`decide`] and [`retry`], free of I/O.
 
 mod adopt;
+mod audit;
 mod close;
+mod daily;
 mod decide;
 mod deliver;
 mod duplicate;
@@ -73,6 +75,7 @@ pub(crate) struct Engine {
     begun: u64,
     next_batch: AtomicU64,
     contents: share::Contents,
+    daily: daily::Daily,
     notes: Mutex<Notes>,
 }
 
@@ -127,6 +130,8 @@ impl Engine {
             Some("no") => Some(false),
             _ => None,
         };
+        let options = &migration.options;
+        let daily = daily::Daily::open(options, &from, &to, &*ledger).await?;
         Ok(Self {
             source: Arc::clone(&migration.source),
             destination: Arc::clone(&migration.destination),
@@ -141,6 +146,7 @@ impl Engine {
             begun: u64::try_from(migration.edges.clock.now().as_millis()).unwrap_or(0),
             next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
             contents: share::Contents::default(),
+            daily,
             notes: Mutex::new(Notes {
                 keeps_bytes,
                 ..Notes::default()

@@ -17,6 +17,7 @@ use crate::{
     error::{ErrorKind, Result, Scope},
     identity::HeaderDigest,
     model::{Alteration, AlterationKind, Content, MessageId},
+    observe::Direction,
     source::{FetchRequest, Fetched},
 };
 
@@ -142,6 +143,8 @@ async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Resul
     }
     let mut by_id: HashMap<MessageId, ItemRow> =
         rows.into_iter().map(|row| (row.id.clone(), row)).collect();
+    let bytes = by_id.values().map(|row| row.size).sum();
+    engine.spend(Direction::Down, bytes).await?;
     let ids: Vec<MessageId> = by_id.keys().cloned().collect();
     let identity = lane.folder.identity.as_str();
     let request = FetchRequest::new(lane.folder.id.clone(), identity, ids);

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    Engine, close, health, labels, lane,
+    Engine, close, daily, health, labels, lane,
     lane::Lane,
     moves::{self, Gone},
     read_number,
@@ -256,8 +256,11 @@ async fn each(
             match of_folder(result) {
                 Ok(problem) => place.1 = problem,
                 Err(error) => {
-                    // The others end in order; the first cause is the one to tell.
-                    engine.stop.request();
+                    // The others end in order; the first cause is the one to tell. Where just the
+                    // day's bytes are used up, what they have fetched is worth being sent.
+                    if !daily::is_used_up(&error) {
+                        engine.stop.request();
+                    }
                     let first = fatal
                         .as_ref()
                         .is_none_or(|f| f.kind() == ErrorKind::Cancelled);

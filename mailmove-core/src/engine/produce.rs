@@ -21,7 +21,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Scope},
     identity::{self, HeaderDigest},
     model::{Alteration, AlterationKind, Content, ContentDigest, Cursor, Form, Listed, MessageId},
-    observe::Event,
+    observe::{Direction, Event},
     source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
 };
 
@@ -158,7 +158,8 @@ impl Producer {
         // Contents come along only when every one of them will be wanted.
         self.inline = self.engine.options.filter.is_empty()
             && !self.engine.shares()
-            && self.lane.homes.is_none();
+            && self.lane.homes.is_none()
+            && !self.engine.daily.limits_down();
         loop {
             let listed = self.list_from(&mut cursor).await;
             let deferred = std::mem::take(&mut self.deferred);
@@ -299,10 +300,29 @@ impl Producer {
 
     async fn fetch_all(&mut self, mut missing: VecDeque<ItemRow>) -> Result<()> {
         while !missing.is_empty() {
-            let rows: Vec<ItemRow> = missing.drain(..missing.len().min(FETCH_MOST)).collect();
+            let many = self.affordable(&missing).await?;
+            let rows: Vec<ItemRow> = missing.drain(..many).collect();
             self.fetch(rows).await?;
         }
         Ok(())
+    }
+
+    /// How many of these to fetch now: as many as a request holds, and the day has bytes for.
+    async fn affordable(&mut self, rows: &VecDeque<ItemRow>) -> Result<usize> {
+        let most = rows.len().min(FETCH_MOST);
+        let engine = Arc::clone(&self.engine);
+        if !engine.daily.limits_down() {
+            return Ok(most);
+        }
+        let size = |at: usize| rows.get(at).map_or(0, |row: &ItemRow| row.size);
+        if !engine.daily.has_room(engine.edges.clock.now(), size(0)) {
+            // Nobody shall wait a day for what is ready to be sent.
+            self.flush().await?;
+            engine.spend(Direction::Down, size(0)).await?;
+        }
+        let now = engine.edges.clock.now();
+        let more = (1..most).take_while(|at| engine.daily.has_room(now, size(*at)));
+        Ok(1 + more.count())
     }
 
     pub(super) async fn search(

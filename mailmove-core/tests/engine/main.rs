@@ -8,6 +8,7 @@
 )]
 
 mod adoption;
+mod daily;
 mod explain;
 mod interrupt;
 mod labels;

@@ -12,7 +12,7 @@ use super::{
     collect::Collector,
     convert,
     cursor::Place,
-    labels,
+    labels::{self, Labels},
     told::{self, told},
 };
 use crate::{
@@ -99,6 +99,8 @@ impl Begun {
 struct News {
     /// Flags count only together with labels, since one of them is a flag elsewhere.
     labels: bool,
+    /// All messages of the folder are important.
+    important: bool,
     gone: Vec<UidSet>,
     changed: Vec<(u32, Flags)>,
 }
@@ -126,7 +128,7 @@ impl News {
         }
         if let (Some(uid), Some(flags)) = (fetch.uid, &fetch.flags) {
             let mut flags = convert::flags(flags).0;
-            labels::important(&mut flags, fetch);
+            labels::important(&mut flags, fetch, self.important);
             self.changed.push((uid, flags));
         }
     }
@@ -163,11 +165,13 @@ pub(super) async fn begin(
     session: &mut Session,
     request: &ListRequest,
     since: Option<Place>,
+    labels: &Labels,
     collector: &mut Collector,
 ) -> Result<(Begun, Vec<Change>)> {
     for asks in [true, true, false] {
         let mut news = News {
             labels: session.can().gmail(),
+            important: labels.is_important(&request.folder),
             ..News::default()
         };
         let (opened, resynced) = open(session, request, since, &mut news).await?;

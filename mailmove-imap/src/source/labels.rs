@@ -45,7 +45,7 @@ impl Labels {
     }
 
     /// Puts into `listed` what only some servers say: the content's name, and where else it is.
-    pub(super) fn describe(&self, listed: &mut Listed, fetch: &Fetch) {
+    pub(super) fn describe(&self, folder: &FolderId, listed: &mut Listed, fetch: &Fetch) {
         listed.content_id = match (fetch.gm_msgid, &fetch.email_id) {
             (Some(id), _) => Some(ContentId::format(format_args!("g:{id}"))),
             (None, Some(id)) => Some(ContentId::format(format_args!("e:{id}"))),
@@ -54,7 +54,12 @@ impl Labels {
         let labels = fetch.gm_labels.as_deref().unwrap_or_default();
         let folders = labels.iter().filter_map(|label| self.folder(label));
         listed.also_in = folders.collect();
-        important(&mut listed.flags, fetch);
+        important(&mut listed.flags, fetch, self.is_important(folder));
+    }
+
+    /// Whether a folder is the view of the important messages, which do not tell of it there.
+    pub(super) fn is_important(&self, folder: &FolderId) -> bool {
+        self.folder(b"\\Important").as_ref() == Some(folder)
     }
 }
 
@@ -70,12 +75,13 @@ pub(super) fn items(can: &Capabilities) -> &'static [FetchItem] {
 }
 
 /// `\Important` is a label at Gmail and a keyword elsewhere (RFC 8457). Stars are `\Flagged` already.
-pub(super) fn important(flags: &mut Flags, fetch: &Fetch) {
+/// `all`: each message of the folder has it.
+pub(super) fn important(flags: &mut Flags, fetch: &Fetch, all: bool) {
     let labels = fetch.gm_labels.as_deref().unwrap_or_default();
     let set = labels
         .iter()
         .any(|label| label.eq_ignore_ascii_case(b"\\Important"));
-    if let (true, Ok(keyword)) = (set, Keyword::new("$Important")) {
+    if let (true, Ok(keyword)) = (set || all, Keyword::new("$Important")) {
         flags.insert_keyword(keyword);
     }
 }
@@ -116,7 +122,7 @@ mod tests {
              \"\\\\Muted\" \"\\\\Trash\") FLAGS (\\Seen))\r\n",
         );
         let mut listed = Listed::new(ids::message_id(1, 5));
-        labels.describe(&mut listed, &fetch);
+        labels.describe(&FolderId::new("x"), &mut listed, &fetch);
         let shown: Vec<&str> = listed.also_in.iter().map(FolderId::as_str).collect();
         let expected = [
             "INBOX",
@@ -138,7 +144,7 @@ mod tests {
     fn object_ids_name_contents_too() {
         let mut listed = Listed::new(ids::message_id(1, 5));
         let fetch = fetch("* 1 FETCH (UID 5 EMAILID (M6d99ac3275bb4e) FLAGS ())\r\n");
-        Labels::default().describe(&mut listed, &fetch);
+        Labels::default().describe(&FolderId::new("x"), &mut listed, &fetch);
         assert_eq!(listed.content_id, Some(ContentId::new("e:M6d99ac3275bb4e")));
         assert!(listed.also_in.is_empty() && listed.flags.is_empty());
     }

@@ -189,8 +189,14 @@ impl Listing {
     async fn begin(&mut self) -> Result<()> {
         let mut lease = self.pool.lease(Some(&self.request.folder)).await?;
         let since = self.request.since.as_ref().and_then(Place::read);
-        let (begun, mut changes) =
-            delta::begin(&mut lease, &self.request, since, &mut self.collector).await?;
+        let (begun, mut changes) = delta::begin(
+            &mut lease,
+            &self.request,
+            since,
+            &self.labels,
+            &mut self.collector,
+        )
+        .await?;
         let target = if self.streams() { WITH_CONTENTS } else { FIRST };
         self.windows = Windows::new(begun.start, begun.end, begun.exists, target);
         self.count = Count::new(begun.exists, begun.start == 1);
@@ -385,7 +391,8 @@ impl Listing {
             return Ok(());
         }
         let mut listed = convert::listed(self.begun.validity, uid, &fetch);
-        self.labels.describe(&mut listed, &fetch);
+        let folder = &self.request.folder;
+        self.labels.describe(folder, &mut listed, &fetch);
         // Servers are known to send nothing for messages that they cannot read.
         listed.content = content.filter(|content| content.size() > 0 || fetch.size == Some(0));
         // Whether it is the message or an apology for it, a fetch finds out.

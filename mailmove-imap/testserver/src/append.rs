@@ -12,7 +12,7 @@ use crate::parser::{Announced, Parser, announced};
 use crate::reply::{Outcome, Stop};
 use crate::sequence::compress;
 use crate::session::Session;
-use crate::{Capability, date};
+use crate::{Capability, date, gmail};
 
 /// What was read of an APPEND so far.
 struct Request {
@@ -200,6 +200,15 @@ impl Session {
         // The folder may have gone while the message was on its way.
         let id = self.target(&account, &request.wire)?;
         let count = request.messages.len() as u64;
+        if self.is_gmail() {
+            let mut code = String::new();
+            for message in request.messages {
+                let (validity, uid) = gmail::append(&account, id, message)?;
+                code = format!("[APPENDUID {validity} {uid}] (Success)");
+            }
+            self.shared.counting.lock().messages_appended += count;
+            return Ok(code);
+        }
         let landed = account.append(id, request.messages)?;
         self.shared.counting.lock().messages_appended += count;
         Ok(self.append_code(&landed))

@@ -58,11 +58,14 @@ pub enum Capability {
     AuthXoauth2,
     /// RFC 7628: OAuth tokens. Off at first.
     AuthOauthBearer,
+    /// Google's X-GM-MSGID, X-GM-THRID and X-GM-LABELS, and that labels are folders over one store of
+    /// messages. Off at first; see [`Builder::gmail`](crate::Builder::gmail).
+    GmailExt,
 }
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 28] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -90,6 +93,7 @@ impl Capability {
         Self::AuthPlain,
         Self::AuthXoauth2,
         Self::AuthOauthBearer,
+        Self::GmailExt,
     ];
 
     /// How CAPABILITY spells it (APPENDLIMIT also carries its number).
@@ -123,6 +127,7 @@ impl Capability {
             Self::AuthPlain => "AUTH=PLAIN",
             Self::AuthXoauth2 => "AUTH=XOAUTH2",
             Self::AuthOauthBearer => "AUTH=OAUTHBEARER",
+            Self::GmailExt => "X-GM-EXT-1",
         }
     }
 }

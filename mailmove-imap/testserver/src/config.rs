@@ -67,6 +67,7 @@ impl Builder {
             Capability::LiteralMinus,
             Capability::AuthXoauth2,
             Capability::AuthOauthBearer,
+            Capability::GmailExt,
         ] {
             capabilities.remove(&off);
         }
@@ -211,6 +212,16 @@ impl Builder {
     pub fn only(mut self, capabilities: &[Capability]) -> Self {
         self.config.capabilities = capabilities.iter().copied().collect();
         self
+    }
+
+    /// Makes it as Gmail is: its extensions, its folders below `[Gmail]`, labels as folders over one
+    /// store of messages, and identical messages folded into one. Users come first.
+    pub fn gmail(self) -> Self {
+        for user in self.config.passwords.keys() {
+            // What cannot be made now is missed by the test that needs it.
+            let _ = crate::Gmail::new(&self.store.add_account(user));
+        }
+        self.only(&crate::gmail::CAPABILITIES)
     }
 
     /// Hierarchy separator; `/` at first.

@@ -17,6 +17,8 @@ pub struct Counters {
     pub literals_synchronising: u64,
     /// Literals sent without waiting (`{n+}`).
     pub literals_non_synchronising: u64,
+    /// Messages sent whole.
+    pub bodies_fetched: u64,
     /// Messages appended.
     pub messages_appended: u64,
     /// Times the server sent an answer and then waited, as the client hadn't sent more by then. Exact for

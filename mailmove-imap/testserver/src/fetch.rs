@@ -1,6 +1,7 @@
 //! FETCH.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -13,7 +14,7 @@ use crate::parser::Parser;
 use crate::reply::{Outcome, Stop, quoted};
 use crate::sequence::compress;
 use crate::session::Session;
-use crate::{envelope, structure};
+use crate::{envelope, gmail, structure};
 
 /// Messages looked up at a time.
 const CHUNK: usize = 64;
@@ -35,6 +36,10 @@ impl Session {
         let reads = !read_only && arguments.items.iter().any(Item::reads);
         let asked_flags = arguments.items.contains(&Item::Flags);
         let account = self.account()?;
+        let labels = match arguments.items.contains(&Item::GmLabels) {
+            true => self.labels()?,
+            false => BTreeMap::new(),
+        };
         for chunk in uids.chunks(CHUNK) {
             let mut messages = account.fetch(id, chunk)?;
             if let Some(since) = arguments.changed_since {
@@ -56,7 +61,8 @@ impl Session {
                 if changed && !asked_flags {
                     arguments.items.push(Item::Flags);
                 }
-                self.tell_message(message, &arguments.items).await?;
+                let labels = labels.get(&message.email_id).map_or(&[][..], Vec::as_slice);
+                self.tell_message(message, &arguments.items, labels).await?;
                 if changed && !asked_flags {
                     arguments.items.pop();
                 }
@@ -83,7 +89,12 @@ impl Session {
         Ok(())
     }
 
-    async fn tell_message(&mut self, message: &Message, items: &[Item]) -> Result<(), Stop> {
+    async fn tell_message(
+        &mut self,
+        message: &Message,
+        items: &[Item],
+        labels: &[u8],
+    ) -> Result<(), Stop> {
         let selected = self.selected()?;
         let Some(position) = selected.position(message.uid) else {
             return Ok(());
@@ -94,10 +105,18 @@ impl Session {
             .iter()
             .any(needs_tree)
             .then(|| mime::parse(&message.body));
+        let bodies = items.iter().filter(|item| item.is_whole()).count() as u64;
+        self.shared.counting.lock().bodies_fetched += bodies;
         self.io.raw(format!("* {position} FETCH (").as_bytes());
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
                 self.io.raw(b" ");
+            }
+            if *item == Item::GmLabels {
+                self.io.raw(b"X-GM-LABELS (");
+                self.io.raw(labels);
+                self.io.raw(b")");
+                continue;
             }
             match value(item, message, &flags, tree.as_ref()) {
                 Value::Inline(bytes) => self.io.raw(&bytes),
@@ -137,6 +156,10 @@ fn value(item: &Item, message: &Message, flags: &str, tree: Option<&Arc<Part>>) 
         Item::ModSeq => format!("MODSEQ ({})", message.modseq),
         Item::EmailId => format!("EMAILID ({})", message.email_id),
         Item::ThreadId => "THREADID NIL".to_owned(),
+        Item::GmMsgId => format!("X-GM-MSGID {}", gmail::message_id(message.email_id)),
+        Item::GmThrId => format!("X-GM-THRID {}", gmail::message_id(message.email_id)),
+        // Written where they are known.
+        Item::GmLabels => String::new(),
         Item::Rfc822 => return Value::Literal("RFC822".into(), body.clone()),
         Item::Rfc822Header => return Value::Literal("RFC822.HEADER".into(), header(body)),
         Item::Rfc822Text => {

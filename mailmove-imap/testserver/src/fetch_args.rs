@@ -41,6 +41,9 @@ pub(crate) enum Item {
     ModSeq,
     EmailId,
     ThreadId,
+    GmMsgId,
+    GmThrId,
+    GmLabels,
     Envelope,
     Structure { extended: bool },
 }
@@ -53,6 +56,15 @@ pub(crate) struct FetchArguments {
 }
 
 impl Item {
+    /// Whether it is the whole message.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Rfc822 => true,
+            Self::Body(section) => section.part.is_empty() && section.text == Text::All,
+            _ => false,
+        }
+    }
+
     /// Whether fetching it marks the message as read.
     pub(crate) fn reads(&self) -> bool {
         match self {
@@ -122,7 +134,7 @@ impl Session {
     }
 
     fn fetch_item(&self, p: &mut Parser<'_>) -> Result<Item, Stop> {
-        let name = p.item_name()?.to_ascii_uppercase();
+        let name = p.fetch_name()?.to_ascii_uppercase();
         match name.as_str() {
             "UID" => Ok(Item::Uid),
             "FLAGS" => Ok(Item::Flags),
@@ -137,6 +149,9 @@ impl Session {
             "BODY" | "BODY.PEEK" => section(p, name == "BODY.PEEK").map(Item::Body),
             "MODSEQ" if self.has(Capability::Condstore) => Ok(Item::ModSeq),
             "EMAILID" if self.has(Capability::ObjectId) => Ok(Item::EmailId),
+            "X-GM-MSGID" if self.is_gmail() => Ok(Item::GmMsgId),
+            "X-GM-THRID" if self.is_gmail() => Ok(Item::GmThrId),
+            "X-GM-LABELS" if self.is_gmail() => Ok(Item::GmLabels),
             "THREADID" if self.has(Capability::ObjectId) => Ok(Item::ThreadId),
             _ => Err(Stop::bad("unknown fetch item")),
         }

@@ -157,7 +157,7 @@ impl Session {
         }
         let mut attributes: Vec<&str> = Vec::new();
         if entry.folder.is_none() {
-            attributes.push(if options.extended {
+            attributes.push(if options.extended && !self.is_gmail() {
                 "\\NonExistent"
             } else {
                 "\\Noselect"

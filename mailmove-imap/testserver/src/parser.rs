@@ -105,6 +105,14 @@ impl<'a> Parser<'a> {
         self.word_of(|b| b.is_ascii_alphanumeric() || b == b'.', "an item")
     }
 
+    /// The name of a fetch item, X-GM-… among them.
+    pub(crate) fn fetch_name(&mut self) -> Parsed<&'a str> {
+        self.word_of(
+            |b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-'),
+            "an item",
+        )
+    }
+
     /// An atom in upper case: names of commands and items.
     pub(crate) fn keyword(&mut self) -> Parsed<String> {
         Ok(self.atom()?.to_ascii_uppercase())

@@ -1,8 +1,9 @@
 //! STORE, COPY, MOVE, EXPUNGE.
 
-use mailmove_testkit::mailbox::{Copied, FlagOp, FolderId};
+use mailmove_testkit::mailbox::{FlagOp, FolderId};
 
 use crate::Capability;
+use crate::gmail;
 use crate::parser::Parser;
 use crate::reply::{Outcome, Stop};
 use crate::sequence::{Sequence, compress};
@@ -16,6 +17,10 @@ impl Session {
         let unchanged_since = self.store_modifier(p)?;
         let item = p.word()?.to_ascii_uppercase();
         p.space()?;
+        if let (true, Some(on)) = (self.is_gmail(), labels_item(&item)) {
+            let uids = self.resolve(set, by_uid)?;
+            return self.store_labels(p, &uids, on);
+        }
         let flags = if p.peek() == Some(b'(') {
             p.list(Parser::flag)?
         } else {
@@ -47,6 +52,9 @@ impl Session {
         let id = self.selected_writable()?.id;
         let account = self.account()?;
         let stored = account.store(id, &uids, op, &flags, unchanged_since)?;
+        if self.is_gmail() {
+            gmail::spread(&account, id, &stored.done, op, &flags)?;
+        }
         self.tell_stored(id, &stored.done, silent, by_uid).await?;
         if stored.modified.is_empty() {
             return Ok(String::new());
@@ -133,9 +141,14 @@ impl Session {
 
     pub(crate) fn copy(&mut self, p: &mut Parser<'_>, by_uid: bool) -> Outcome {
         let (uids, target) = self.transfer_arguments(p, by_uid)?;
+        if self.is_gmail() {
+            let (validity, pairs) = self.copy_labels(&uids, target)?;
+            return Ok(self.copy_code(validity, &pairs).unwrap_or_default());
+        }
         let source = self.selected()?.id;
         let copied = self.account()?.copy(source, &uids, target)?;
-        Ok(self.copy_code(&copied).unwrap_or_default())
+        let code = self.copy_code(copied.uid_validity, &copied.uids);
+        Ok(code.unwrap_or_default())
     }
 
     pub(crate) fn move_messages(&mut self, p: &mut Parser<'_>, by_uid: bool) -> Outcome {
@@ -145,22 +158,19 @@ impl Session {
         let (uids, target) = self.transfer_arguments(p, by_uid)?;
         let source = self.selected_writable()?.id;
         let moved = self.account()?.move_messages(source, &uids, target)?;
-        if let Some(code) = self.copy_code(&moved) {
+        if let Some(code) = self.copy_code(moved.uid_validity, &moved.uids) {
             self.io.line(&format!("* OK {code}"));
         }
         Ok(String::new())
     }
 
-    fn copy_code(&self, copied: &Copied) -> Option<String> {
-        if copied.uids.is_empty() || !self.has(Capability::UidPlus) {
+    fn copy_code(&self, validity: u32, pairs: &[(u32, u32)]) -> Option<String> {
+        if pairs.is_empty() || !self.has(Capability::UidPlus) {
             return None;
         }
-        let (from, to): (Vec<u32>, Vec<u32>) = copied.uids.iter().copied().unzip();
+        let (from, to): (Vec<u32>, Vec<u32>) = pairs.iter().copied().unzip();
         let (from, to) = (compress(&from), compress(&to));
-        Some(format!(
-            "[COPYUID {} {from} {to}] copied",
-            copied.uid_validity
-        ))
+        Some(format!("[COPYUID {validity} {from} {to}] copied"))
     }
 
     pub(crate) fn expunge(&mut self, p: &mut Parser<'_>, by_uid: bool) -> Outcome {
@@ -183,5 +193,14 @@ impl Session {
         }
         let modseq = account.folder_by_id(id)?.highest_modseq;
         Ok(format!("[HIGHESTMODSEQ {modseq}] expunged"))
+    }
+}
+
+/// Whether labels are to be given or taken away.
+fn labels_item(item: &str) -> Option<bool> {
+    match item.strip_suffix(".SILENT").unwrap_or(item) {
+        "+X-GM-LABELS" => Some(true),
+        "-X-GM-LABELS" => Some(false),
+        _ => None,
     }
 }

@@ -127,6 +127,7 @@ enum Need {
     KeepsReceived,
     SetsFlags,
     Moves,
+    Copies,
     Removes,
     /// A largest message that a test can exceed.
     SmallLimit,
@@ -152,6 +153,7 @@ impl Need {
             ),
             Self::SetsFlags => (destination(|can| can.sets_flags), "needs sets_flags"),
             Self::Moves => (destination(|can| can.moves), "needs moves"),
+            Self::Copies => (destination(|can| can.copies), "needs copies"),
             Self::Removes => (destination(|can| can.removes), "needs removes"),
             Self::SmallLimit => (
                 destination(|can| can.max_message.is_some_and(|most| most <= 64 << 20)),

@@ -2,6 +2,7 @@
 
 mod append;
 mod careful;
+mod copy;
 mod ensure;
 mod existing;
 mod update;
@@ -195,6 +196,21 @@ static UPDATES: &[Case] = &[
         "destination::move_of_missing",
         [Destination, Moves],
         update::moves_missing
+    ),
+    case!(
+        "destination::copy_keeps_all_of_it",
+        [Destination, Copies],
+        copy::copies
+    ),
+    case!(
+        "destination::copy_within_a_folder",
+        [Destination, Copies],
+        copy::within
+    ),
+    case!(
+        "destination::copy_of_missing",
+        [Destination, Copies],
+        copy::missing
     ),
     case!(
         "destination::remove_takes_just_those",

@@ -17,7 +17,7 @@ use super::super::{
 use crate::snapshot::Snapshot;
 
 /// An inbox with letters, and their ids in order.
-async fn inbox(
+pub(super) async fn inbox(
     context: &Context,
     destination: &dyn Destination,
     count: usize,
@@ -38,13 +38,13 @@ async fn inbox(
     Ok((folder, ids.ok_or("a letter is not found")?))
 }
 
-fn updater(destination: &dyn Destination) -> Result<&dyn Updater, Stop> {
+pub(super) fn updater(destination: &dyn Destination) -> Result<&dyn Updater, Stop> {
     let updater = destination.updater();
     updater.ok_or_else(|| "an updater is claimed, but there is none".into())
 }
 
 /// The outcomes by id; each id comes back once.
-async fn answers(
+pub(super) async fn answers(
     mut stream: BoxStream<(MessageId, Outcome)>,
     ids: &[MessageId],
 ) -> Result<BTreeMap<MessageId, Outcome>, Stop> {
@@ -60,7 +60,7 @@ async fn answers(
 pub(super) async fn claimed(context: Context) -> Check {
     let destination = context.destination().await?;
     let can = destination.capabilities().await?;
-    let claimed = can.sets_flags || can.moves || can.removes;
+    let claimed = can.sets_flags || can.moves || can.removes || can.copies;
     check!(
         destination.updater().is_some() || !claimed,
         "the capabilities claim an updater, and there is none"
@@ -108,7 +108,7 @@ pub(super) async fn flags(context: Context) -> Check {
 }
 
 /// OK to a change of nothing is no proof.
-fn not_found(outcome: &Outcome) -> Check {
+pub(super) fn not_found(outcome: &Outcome) -> Check {
     check!(
         matches!(outcome, Outcome::NotStored(e) if e.kind() == ErrorKind::NotFound),
         "a message that is gone is NotStored with NotFound: {outcome:?}"

@@ -40,7 +40,7 @@
 //! | flags and subscriptions follow | people miss them first |
 //! | deletions do not | the new mailbox must not lose what the old one loses |
 //! | other users' and shared folders are left out | they are somebody else's to move |
-//! | views (`\All`, `\Flagged`, `\Important`) are left out | their messages are elsewhere too |
+//! | views (`\All`, `\Flagged`, `\Important`) are left out | their messages are elsewhere too; Gmail's `\All` keeps those that are not |
 //! | 24 MiB of message bodies in memory | beyond it they wait in unlinked files |
 //! | five tries, at most a minute apart | longer outages are for the next run |
 //!

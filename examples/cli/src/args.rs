@@ -152,6 +152,16 @@ pub(crate) struct JobArgs {
     /// Most bytes a second, both directions together, e.g. 2MB/s
     #[arg(long, value_name = "RATE", help_heading = "Connections", value_parser = value::rate)]
     pub(crate) bandwidth: Option<u64>,
+    /// Most bytes of messages fetched in a day, e.g. 2500MB; 0 for no limit [default: what is known of
+    /// the provider: 2500MB for Gmail]
+    #[arg(long, value_name = "SIZE", help_heading = "Connections", value_parser = value::size_or_none)]
+    pub(crate) daily_down: Option<u64>,
+    /// Most bytes of messages sent in a day; 0 for no limit [default: 500MB for Gmail]
+    #[arg(long, value_name = "SIZE", help_heading = "Connections", value_parser = value::size_or_none)]
+    pub(crate) daily_up: Option<u64>,
+    /// End when the bytes of the day are used up, instead of waiting for the next day
+    #[arg(long, help_heading = "Connections")]
+    pub(crate) no_wait: bool,
 }
 
 /// What shall be copied.
@@ -296,6 +306,11 @@ mod tests {
             "4",
             "--bandwidth",
             "2MB/s",
+            "--daily-down",
+            "2GB",
+            "--daily-up",
+            "0",
+            "--no-wait",
             "--flags=off",
             "--full",
         ])
@@ -306,6 +321,8 @@ mod tests {
         assert_eq!(args.select.folder, ["x", "y"]);
         assert_eq!(args.select.flags, Switch::Off);
         assert_eq!(args.job.bandwidth, Some(2_000_000));
+        assert_eq!(args.job.daily_down, Some(2_000_000_000));
+        assert_eq!((args.job.daily_up, args.job.no_wait), (Some(0), true));
         assert!(args.full && args.output.json);
     }
 
@@ -317,6 +334,7 @@ mod tests {
             "--flags=maybe",
             "--since=yesterday",
             "--max-size=big",
+            "--daily-up=much",
             "--password=x",
         ] {
             let args = ["mailmove", "migrate", "--from", "a", "--to", "b", bad];

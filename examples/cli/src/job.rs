@@ -50,7 +50,10 @@ impl Job {
         output: &OutputArgs,
     ) -> Result<Self, Failure> {
         // All input is judged before anybody is asked for a password.
-        let options = options(select)?;
+        let mut options = options(select)?;
+        options.daily_down = args.daily_down;
+        options.daily_up = args.daily_up;
+        options.waits_for_next_day = !args.no_wait;
         let from = mailbox(args, Side::Source)?;
         let to = mailbox(args, Side::Destination)?;
         let state = state_directory(output, &from, &to)?;

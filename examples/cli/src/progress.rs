@@ -8,7 +8,11 @@ use std::{
 };
 
 use indicatif::{MultiProgress, ProgressBar, ProgressStyle};
-use mailmove_core::{Event, Observer, model::FolderPath};
+use mailmove_core::{
+    Event, Observer,
+    model::{FolderPath, Timestamp},
+    observe::Direction,
+};
 
 use crate::{
     meter::{Amount, Meter, duration},
@@ -280,6 +284,22 @@ fn words(event: &Event) -> Option<String> {
             count(*messages, "message"),
             duration(Duration::from_millis(*wait_ms))
         ),
+        Event::DailyLimit {
+            direction,
+            bytes,
+            until_ms,
+        } => {
+            let side = match direction {
+                Direction::Down => "source",
+                _ => "destination",
+            };
+            let until = i64::try_from(until_ms / 1000).unwrap_or(i64::MAX);
+            format!(
+                "the {side}'s {} of the day are used up, waiting until {}",
+                output::bytes(*bytes),
+                Timestamp::new(until, 0)
+            )
+        }
         Event::Note { folder, text } => format!("{}{}", within(folder), clean(text)),
         _ => return None,
     })

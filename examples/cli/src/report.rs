@@ -112,6 +112,7 @@ fn notes(folder: &FolderReport) -> String {
     for (n, what) in [
         (tally.open, "not dealt with"),
         (tally.removed_there, "removed at the destination"),
+        (tally.by_reference, "copied within the destination"),
         (tally.moved, "moved"),
         (tally.flags_changed, "flags changed"),
         (tally.gone, "no longer there at the source"),

@@ -39,6 +39,14 @@ pub(crate) fn size(text: &str) -> Result<u64, String> {
     }
 }
 
+/// Reads a [`size`], or 0.
+pub(crate) fn size_or_none(text: &str) -> Result<u64, String> {
+    match text.trim() {
+        "0" => Ok(0),
+        text => size(text),
+    }
+}
+
 /// Reads a rate in bytes a second: `2MB/s`, `500KiB/s`, `2MB`.
 pub(crate) fn rate(text: &str) -> Result<u64, String> {
     let text = text.trim();

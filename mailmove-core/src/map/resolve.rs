@@ -263,8 +263,7 @@ impl<'a> Tree<'a> {
 impl Tree<'_> {
     /// Names that the server puts above its own folders.
     fn look_through(&mut self) {
-        let source = self.source;
-        for folder in source.iter().filter(|folder| folder.transparent) {
+        for folder in self.source.iter().filter(|folder| folder.transparent) {
             for at in self.find(&folder.path) {
                 self.nodes[at].transparent = self.nodes[at].entry.is_none();
             }

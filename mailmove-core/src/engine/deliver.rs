@@ -1,27 +1,25 @@
 //! Records intents, sends batches, and records what came of them.
 
 use std::{
-    collections::{HashMap, VecDeque},
+    collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use futures_util::StreamExt as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    Engine,
-    decide::{Next, after_refusal},
-    flags,
+    Engine, flags,
     lane::{Lane, joined},
+    look_back,
     produce::{Batch, Work},
     retry::Backoff,
-    settle::{self, Doubt, Verdict},
+    settle::{self, Doubt, Place, Verdict},
 };
 use crate::{
-    checkpoint::{Intent, ItemRow, ItemState, Record},
-    destination::{self, Depth, Outcome, Outgoing, Probe, Receipt},
-    error::{Error, ErrorKind, Result, Scope},
+    checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record},
+    destination::{self, Outcome, Outgoing, Receipt},
+    error::{Error, ErrorKind, Result},
     model::{Alteration, AlterationKind, Cursor, Mark, MessageId},
     observe::Event,
 };
@@ -97,6 +95,9 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
         ahead: Vec::new(),
+        unnamed: 0,
+        unnamed_mark: lane.mark()?,
+        resent: false,
         committing: None,
     };
     let mut ended = Ok(());
@@ -117,61 +118,191 @@ pub(super) async fn send(
     ended?;
     committed?;
     engine.check_stop()?;
+    sender.named(lane).await?;
     sender.dates(lane).await
 }
 
-struct Sender {
-    engine: Arc<Engine>,
-    backoff: Backoff,
+/// What came of a batch.
+#[derive(Debug, Default)]
+struct Sent {
+    done: Vec<ItemRow>,
+    /// Some of it is in doubt.
+    open: bool,
+}
+
+pub(super) struct Sender {
+    pub(super) engine: Arc<Engine>,
+    pub(super) backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
-    ahead: Vec<ItemRow>,
+    pub(super) ahead: Vec<ItemRow>,
+    /// Messages stored since `unnamed_mark` whose ids are not known.
+    unnamed: usize,
+    unnamed_mark: Mark,
+    /// The ledger knows that something was sent twice.
+    resent: bool,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
 }
 
 /// Most messages with a date ahead that are looked at; more of them are a wrong clock.
 const AHEAD_MOST: usize = 10_000;
+/// Most messages that wait for their ids to be looked up.
+const UNNAMED_MOST: usize = 500;
 
 impl Sender {
     async fn batch(&mut self, lane: &mut Lane, batch: Batch, intent: Option<Intent>) -> Result<()> {
-        let mut done = batch.rows;
-        let mut stopped = None;
+        let mut sent = Sent::default();
+        let mut ended = Ok(());
         if let Some(intent) = &intent {
-            let (rows, stop) = self.deliver(lane, intent, batch.work).await?;
-            done.extend(rows);
-            stopped = stop;
+            ended = self.deliver(lane, intent, batch.work, &mut sent).await;
         }
-        let found = batch.flags.iter().filter_map(flags::FlagWork::unrecorded);
-        let progress = tally(done.iter().chain(found));
+        // The next batch goes out while this is being made durable. Until it is, the intent stands.
+        self.committed().await?;
+        let sent_rows = self.distinct(lane, sent.done).await?;
+        // A message may be recorded as pending first, and in the same batch as sent.
+        let mut done = self.still_free(lane, &sent_rows, batch.rows).await?;
+        done.extend(sent_rows);
         let mut records: Vec<Record> = done
             .iter()
             .map(|row| Record::Item(Box::new(row.clone())))
             .collect();
-        records.extend(intent.iter().map(|intent| Record::Close(intent.batch)));
-        // With flags still to be set, the cursor waits: their change is not listed again after it.
-        let mut cursor = batch.cursor.filter(|_| stopped.is_none());
-        if batch.flags.is_empty() {
-            records.extend(cursor.take().map(|cursor| advance(lane, cursor)));
+        let gone = batch.gone.into_iter();
+        records.extend(gone.map(|id| Record::Gone(lane.row.no, id, true)));
+        if !self.resent && done.iter().any(|row| row.resent) {
+            self.resent = true;
+            records.push(look_back::resent(&self.engine, lane));
         }
-        // The next batch goes out while this is being made durable. Until it is, the intent stands.
-        self.committed().await?;
+        // What is in doubt keeps its intent.
+        if !sent.open {
+            records.extend(intent.iter().map(|intent| Record::Close(intent.batch)));
+        }
+        let (flags, intended) = flags::intend(&self.engine, batch.flags);
+        records.extend(flags);
+        if ended.is_ok() {
+            records.extend(batch.cursor.map(|cursor| advance(lane, cursor)));
+        }
         let ledger = Arc::clone(&self.engine.ledger);
         self.committing = Some(tokio::spawn(async move { ledger.commit(records).await }));
-        self.report(lane, &done, progress);
-        if let Some(error) = stopped {
+        self.report(lane, &done);
+        if ended.is_err() {
             self.committed().await?;
-            return Err(error);
+            return ended;
         }
         self.read_back(lane, &done).await?;
         self.note_dates_ahead(&done);
-        if !batch.flags.is_empty() {
+        if !intended.is_empty() {
             self.committed().await?;
-            self.flags(batch.flags).await?;
+            flags::carry_out(&self.engine, intended).await?;
         }
-        match cursor {
-            Some(cursor) => self.engine.ledger.commit(vec![advance(lane, cursor)]).await,
-            None => Ok(()),
+        self.look_up(lane, &done).await
+    }
+
+    /// Of messages that were just stored, each has an id of its own. A server that names one twice
+    /// is not believed: what came of them is looked up.
+    async fn distinct(&self, lane: &Lane, mut done: Vec<ItemRow>) -> Result<Vec<ItemRow>> {
+        let mut stored: HashMap<MessageId, u32> = HashMap::new();
+        let mut ids = Vec::with_capacity(done.len());
+        for row in &done {
+            let Some(id) = target_id(row) else { continue };
+            if row.state == ItemState::Copied {
+                *stored.entry(id.clone()).or_default() += 1;
+            }
+            ids.push(id);
         }
+        let held = self.held(lane, &done, ids).await?;
+        let mut folded = HashSet::new();
+        for row in &mut done {
+            let Some(id) = target_id(row) else { continue };
+            let count = stored.get(&id).copied().unwrap_or(0);
+            if row.state == ItemState::Copied {
+                if count > 1 || held.contains(&id) {
+                    row.state = ItemState::Unnamed;
+                    row.target = None;
+                }
+            } else if count > 0 || held.contains(&id) || !folded.insert(id) {
+                // The server folded equal messages into one: it is there once, claimed once.
+                row.target = None;
+                if !row.merged() {
+                    let note = Alteration::new(AlterationKind::MergedByServer, "");
+                    row.altered.push(note);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Which of these messages are claimed by other rows than these.
+    async fn held(
+        &self,
+        lane: &Lane,
+        rows: &[ItemRow],
+        ids: Vec<MessageId>,
+    ) -> Result<HashSet<MessageId>> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ledger = &self.engine.ledger;
+        let claims = ledger.claims(lane.target.no, ids.clone()).await?;
+        let own = |(folder, of): &(FolderNo, MessageId)| {
+            rows.iter()
+                .any(|row| row.folder == *folder && row.id == *of)
+        };
+        let held = ids.into_iter().zip(claims);
+        Ok(held
+            .filter(|(_, claim)| claim.as_ref().is_some_and(|claim| !own(claim)))
+            .map(|(id, _)| id)
+            .collect())
+    }
+
+    /// A message that was found there may have been taken for another that was in doubt: then this
+    /// one is looked for anew.
+    async fn still_free(
+        &self,
+        lane: &Lane,
+        done: &[ItemRow],
+        mut rows: Vec<ItemRow>,
+    ) -> Result<Vec<ItemRow>> {
+        let ids: Vec<MessageId> = rows.iter().filter_map(target_id).collect();
+        if ids.is_empty() {
+            return Ok(rows);
+        }
+        let now: HashSet<MessageId> = done.iter().filter_map(target_id).collect();
+        let held = self.held(lane, &rows, ids).await?;
+        for row in &mut rows {
+            let taken = target_id(row).is_some_and(|id| held.contains(&id) || now.contains(&id));
+            if taken {
+                row.state = ItemState::Pending;
+                row.target = None;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Looks up ids that the server did not name before there are too many of them.
+    async fn look_up(&mut self, lane: &Lane, done: &[ItemRow]) -> Result<()> {
+        let unnamed = |row: &&ItemRow| row.state == ItemState::Unnamed;
+        self.unnamed += done.iter().filter(unnamed).count();
+        if self.unnamed >= UNNAMED_MOST {
+            self.named(lane).await?;
+        }
+        Ok(())
+    }
+
+    async fn named(&mut self, lane: &Lane) -> Result<()> {
+        self.committed().await?;
+        if self.unnamed == 0 {
+            return Ok(());
+        }
+        let place = Place::of(lane);
+        settle::unnamed(&self.engine, &place, lane.row.no, Some(&self.unnamed_mark)).await?;
+        self.unnamed = 0;
+        // All that was stored so far has its id: what comes next comes after this.
+        if let Ok(mark) = self.engine.destination.mark(&lane.place.id).await
+            && mark.epoch == self.unnamed_mark.epoch
+        {
+            self.unnamed_mark = mark;
+        }
+        Ok(())
     }
 
     /// Waits until the batch before is recorded: its claims count from now on.
@@ -193,14 +324,14 @@ impl Sender {
     }
 
     /// Sends messages until each of them has an end, or something ends the folder: then the rest
-    /// of the batch is not in doubt, and stays as it was.
+    /// of the batch is not in doubt, and stays as it was, or the intent has to stay open.
     async fn deliver(
         &mut self,
         lane: &Lane,
         intent: &Intent,
         work: Vec<Work>,
-    ) -> Result<(Vec<ItemRow>, Option<Error>)> {
-        let mut done = Vec::with_capacity(work.len());
+        sent: &mut Sent,
+    ) -> Result<()> {
         let mut queue = VecDeque::from([work]);
         while let Some(work) = queue.pop_front() {
             let outcomes = self.append(lane, &intent.mark, &work).await;
@@ -209,10 +340,12 @@ impl Sender {
             for (work, outcome) in work.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Stored(receipt) => {
-                        done.push(self.stored(lane, work.row, receipt, ItemState::Copied));
+                        let row = self.stored(lane, work.row, receipt, ItemState::Copied);
+                        sent.done.push(row);
                     }
                     Outcome::AlreadyThere(receipt) => {
-                        done.push(self.stored(lane, work.row, receipt, ItemState::AlreadyThere));
+                        let row = self.stored(lane, work.row, receipt, ItemState::AlreadyThere);
+                        sent.done.push(row);
                     }
                     Outcome::NotStored(error) => refused.push((work, error)),
                     Outcome::Unknown(error) => {
@@ -227,14 +360,22 @@ impl Sender {
             }
             // What is in doubt comes first: nothing may be sent again before it is settled.
             if !unknown.is_empty() {
-                let again = self.settle(lane, intent, unknown, &mut done).await?;
-                self.send_again(lane, again, &mut queue, &mut done);
+                sent.open = true;
+                let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
+                sent.open = false;
+                self.send_again(lane, again, &mut queue, &mut sent.done);
             }
-            if let Some(error) = self.refused(lane, refused, &mut queue, &mut done).await? {
-                return Ok((done, Some(error)));
+            if let Err(error) = self
+                .refused(lane, refused, &mut queue, &mut sent.done)
+                .await
+            {
+                // What was in doubt is proven absent; but what lands after all is looked for.
+                let left = queue.into_iter().flatten().filter(|work| work.row.resent);
+                sent.done.extend(left.map(|work| work.row));
+                return Err(error);
             }
         }
-        Ok((done, None))
+        Ok(())
     }
 
     async fn append(&self, lane: &Lane, mark: &Mark, work: &[Work]) -> Vec<Outcome> {
@@ -276,82 +417,6 @@ impl Sender {
         row
     }
 
-    /// Decides about refused messages; `Some` is what ends the folder.
-    async fn refused(
-        &mut self,
-        lane: &Lane,
-        refused: Vec<(Work, Error)>,
-        queue: &mut VecDeque<Vec<Work>>,
-        done: &mut Vec<ItemRow>,
-    ) -> Result<Option<Error>> {
-        let len = refused.len();
-        let whole = self.engine.to.batching.atomic;
-        let mut together: Vec<Work> = Vec::new();
-        let mut plan = None;
-        for (mut work, error) in refused {
-            match after_refusal(&error, len, whole) {
-                Next::Fail => {
-                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                    done.push(work.row);
-                }
-                next => {
-                    together.push(work);
-                    plan.get_or_insert((next, error));
-                }
-            }
-        }
-        let Some((next, error)) = plan else {
-            return Ok(None);
-        };
-        match next {
-            Next::StopFolder | Next::StopPass | Next::Fail => {
-                let scope = if next == Next::StopFolder {
-                    Scope::Folder
-                } else {
-                    Scope::Account
-                };
-                let scope = error.scope().max(scope);
-                return Ok(Some(error.with_scope(scope)));
-            }
-            Next::Halve => {
-                let back = together.split_off(together.len() / 2);
-                queue.push_front(back);
-                queue.push_front(together);
-            }
-            Next::Singles => {
-                for work in together.into_iter().rev() {
-                    queue.push_front(vec![work]);
-                }
-            }
-            Next::Again => match self.backoff.next(&error) {
-                Some(wait) => {
-                    self.retrying(lane, &error, wait);
-                    if let Err(stop) = self.engine.pause(wait).await {
-                        return Ok(Some(stop));
-                    }
-                    queue.push_front(together);
-                }
-                None if error.scope() == Scope::Message => {
-                    for mut work in together {
-                        self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                        done.push(work.row);
-                    }
-                    self.backoff.reset();
-                }
-                None => return Ok(Some(error)),
-            },
-        }
-        Ok(None)
-    }
-
-    fn retrying(&self, lane: &Lane, error: &Error, wait: Duration) {
-        self.engine.emit(Event::Retrying {
-            folder: Some(lane.folder.path.clone()),
-            reason: error.chain(),
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        });
-    }
-
     /// Settles what is in doubt at the destination; returns what has to be sent again.
     async fn settle(
         &mut self,
@@ -360,164 +425,55 @@ impl Sender {
         unknown: Vec<Work>,
         done: &mut Vec<ItemRow>,
     ) -> Result<Vec<Work>> {
-        // What is not claimed yet by the batch before must not be taken for these.
-        self.committed().await?;
-        let rows: Vec<ItemRow> = unknown.iter().map(|work| work.row.clone()).collect();
-        let mut doubt = Doubt::new(&intent.mark, self.engine.now_ms());
-        let id = |row: &ItemRow| row.target.as_ref().map(|(_, id)| id.clone());
-        doubt.given.extend(done.iter().filter_map(id));
-        let settled = settle::settle(&self.engine, lane, doubt, rows).await?;
+        let since = self.engine.now_ms();
+        // What is stored for sure must not be taken for these: neither what the batches before
+        // stored, nor what this one did.
+        self.named(lane).await?;
+        let taken = done.iter().filter_map(target_id).collect();
+        let unnamed = |row: &ItemRow| row.state == ItemState::Unnamed;
+        let (certain, named): (Vec<ItemRow>, Vec<ItemRow>) =
+            std::mem::take(done).into_iter().partition(unnamed);
+        *done = named;
+        let count = certain.len();
+        let doubt = Doubt {
+            rows: certain
+                .iter()
+                .chain(unknown.iter().map(|work| &work.row))
+                .cloned()
+                .collect(),
+            mark: Some(&intent.mark),
+            since,
+            taken,
+        };
+        let settled = match settle::settle(&self.engine, &Place::of(lane), doubt).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                done.extend(certain);
+                return Err(error);
+            }
+        };
+        let mut settled = settled.into_iter();
+        done.extend(settled.by_ref().take(count).map(|(row, _)| row));
         let mut again = Vec::new();
         for (mut work, (row, verdict)) in unknown.into_iter().zip(settled) {
             work.row = row;
-            match verdict {
-                Verdict::Found => done.push(work.row),
-                Verdict::Absent => again.push(work),
-                Verdict::Unproven => {
-                    work.row.resent = true;
-                    self.engine
-                        .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
-                    again.push(work);
-                }
+            if verdict == Verdict::Found {
+                done.push(work.row);
+                continue;
             }
-        }
-        for work in &mut again {
+            if verdict == Verdict::Unproven {
+                self.engine
+                    .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
+            }
             work.row.resent = true;
             work.doubts += 1;
+            again.push(work);
         }
         Ok(again)
     }
 
-    /// A message on which a server chokes must not be sent for ever, nor take its neighbours with
-    /// it: in doubt twice, they go in halves, and one alone fails in the end.
-    fn send_again(
-        &self,
-        lane: &Lane,
-        mut again: Vec<Work>,
-        queue: &mut VecDeque<Vec<Work>>,
-        done: &mut Vec<ItemRow>,
-    ) {
-        let most = self.engine.options.attempts.max(2);
-        let doubts = again.iter().map(|work| work.doubts).max().unwrap_or(0);
-        match again.len() {
-            0 => {}
-            1 if doubts >= most => {
-                let error = Error::new(ErrorKind::Interrupted, "no word on this message")
-                    .with_scope(Scope::Message)
-                    .with_code("destination/no-answer")
-                    .with_context("attempts", doubts.to_string())
-                    .with_remedy(
-                        "The destination breaks off when it gets this message; ask its operator, \
-                         or save the message by hand.",
-                    );
-                for mut work in again {
-                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                    done.push(work.row);
-                }
-            }
-            len if len > 1 && doubts >= 2 => {
-                let back = again.split_off(len / 2);
-                queue.push_front(back);
-                queue.push_front(again);
-            }
-            _ => queue.push_front(again),
-        }
-    }
-
-    /// Reads the job's first stored message back: that decides whether equal bytes can be relied on.
-    async fn read_back(&self, lane: &Lane, done: &[ItemRow]) -> Result<()> {
-        if self.engine.notes().keeps_bytes.is_some() {
-            return Ok(());
-        }
-        let copied = |row: &&ItemRow| row.state == ItemState::Copied && row.digest.is_some();
-        let Some(row) = done.iter().find(copied) else {
-            return Ok(());
-        };
-        let Some((_, id)) = &row.target else {
-            return Ok(());
-        };
-        let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(vec![id.clone()]);
-        let mut pages = self.engine.destination.existing(probe);
-        while let Some(page) = pages.next().await {
-            // A failure to read is no verdict: the next batch tries again.
-            let Ok(page) = page else { return Ok(()) };
-            for existing in page.into_iter().filter(|existing| existing.id == *id) {
-                let kept = existing.digest == row.digest;
-                self.engine.notes().keeps_bytes = Some(kept);
-                let answer = if kept { "yes" } else { "no" };
-                let record = Record::Meta("keeps-bytes".to_owned(), answer.to_owned());
-                self.engine.ledger.commit(vec![record]).await?;
-                if !kept && self.engine.to.keeps_bytes {
-                    self.engine.emit(Event::Note {
-                        folder: Some(lane.folder.path.clone()),
-                        text: "the destination stores other bytes than it is given".to_owned(),
-                    });
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks which of the dates ahead were kept, and reports those that were not.
-    async fn dates(&mut self, lane: &Lane) -> Result<()> {
-        let mut by_id: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.ahead)
-            .into_iter()
-            .filter_map(|row| Some((row.target.as_ref()?.1.clone(), row)))
-            .collect();
-        let ids: Vec<MessageId> = by_id.keys().cloned().collect();
-        for ids in ids.chunks(500) {
-            let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
-            let mut pages = self.engine.destination.existing(probe);
-            let mut records = Vec::new();
-            // A failure to look is no failure to store: `verify` still tells.
-            while let Some(Ok(page)) = pages.next().await {
-                for existing in page {
-                    let Some(mut row) = by_id.remove(&existing.id) else {
-                        continue;
-                    };
-                    let (Some(sent), Some(kept)) = (row.received, existing.received) else {
-                        continue;
-                    };
-                    if sent != kept {
-                        let detail = format!("{sent} became {kept}");
-                        let note = Alteration::new(AlterationKind::DateReplaced, detail);
-                        row.altered.push(note);
-                        records.push(Record::Item(Box::new(row)));
-                    }
-                }
-            }
-            let count = records.len() as u64;
-            if count > 0 {
-                self.engine.ledger.commit(records).await?;
-                self.engine.note(lane.row.no, |notes| {
-                    *notes
-                        .altered
-                        .entry(AlterationKind::DateReplaced)
-                        .or_default() += count;
-                });
-            }
-        }
-        Ok(())
-    }
-
-    async fn flags(&mut self, work: Vec<flags::FlagWork>) -> Result<()> {
-        if work.is_empty() {
-            return Ok(());
-        }
-        loop {
-            let Err(error) = flags::apply(&self.engine, work.clone()).await else {
-                self.backoff.reset();
-                return Ok(());
-            };
-            let Some(wait) = self.backoff.next(&error) else {
-                return Err(error);
-            };
-            self.engine.pause(wait).await?;
-        }
-    }
-
-    fn report(&self, lane: &Lane, done: &[ItemRow], progress: Vec<(ItemState, u64, u64)>) {
-        for (state, messages, bytes) in progress {
+    fn report(&self, lane: &Lane, done: &[ItemRow]) {
+        for (state, messages, bytes) in tally(done) {
             self.engine.emit(Event::Progress {
                 folder: lane.folder.path.clone(),
                 state,
@@ -535,12 +491,16 @@ impl Sender {
     }
 }
 
+fn target_id(row: &ItemRow) -> Option<MessageId> {
+    row.target.as_ref().map(|(_, id)| id.clone())
+}
+
 fn advance(lane: &mut Lane, cursor: Cursor) -> Record {
     lane.row.cursor = Some(cursor);
     Record::Folder(Box::new(lane.row.clone()))
 }
 
-fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemState, u64, u64)> {
+fn tally(done: &[ItemRow]) -> Vec<(ItemState, u64, u64)> {
     let mut out: Vec<(ItemState, u64, u64)> = Vec::new();
     for row in done {
         match out.iter_mut().find(|(state, ..)| *state == row.state) {
@@ -552,48 +512,4 @@ fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemState, u64, u6
         }
     }
     out
-}
-
-/// At a folder's end, looks for surplus copies of what was sent twice, and removes those that the
-/// ledger proves ours.
-pub(super) async fn audit(engine: &Engine, lane: &Lane) -> Result<()> {
-    let mut resent: Vec<ItemRow> = Vec::new();
-    let scan = crate::checkpoint::Scan::folder(lane.row.no).with_states(&[ItemState::Copied]);
-    engine
-        .each_page(scan, |page| {
-            let ours = |row: &ItemRow| row.resent && row.pass == engine.pass;
-            resent.extend(page.into_iter().map(|stored| stored.row).filter(ours));
-            Ok(Vec::new())
-        })
-        .await?;
-    if resent.is_empty() {
-        return Ok(());
-    }
-    let (surplus, alike) = settle::unclaimed_equals(engine, lane, &lane.mark()?, &resent).await?;
-    if surplus.is_empty() {
-        // What a server changed as it stored it is not proven ours, and stays.
-        engine.note(lane.row.no, |notes| {
-            notes.perhaps_doubled = notes.perhaps_doubled.min(alike);
-        });
-        return Ok(());
-    }
-    // At most one copy of each was sent too often: what is beyond that is not proven ours.
-    let (count, ours) = (surplus.len() as u64, resent.len());
-    let surplus: Vec<_> = surplus.into_iter().take(ours).collect();
-    let mut removed = 0;
-    if let (true, Some(updater)) = (engine.to.removes, engine.destination.updater()) {
-        let mut answers = updater.remove(&lane.place.id, surplus);
-        while let Some((_, outcome)) = answers.next().await {
-            removed += u64::from(matches!(outcome, Outcome::Stored(_)));
-        }
-    }
-    engine.note(lane.row.no, |notes| {
-        notes.perhaps_doubled = 0;
-        notes.doubled += count - removed.min(count);
-    });
-    engine.emit(Event::Note {
-        folder: Some(lane.folder.path.clone()),
-        text: format!("{count} surplus copies of our own found, {removed} removed"),
-    });
-    Ok(())
 }

@@ -13,11 +13,13 @@ mod explain;
 mod flags;
 mod health;
 mod lane;
+mod look_back;
 mod moves;
 mod pass;
 mod plan;
 mod produce;
 mod reconcile;
+mod refused;
 mod retry;
 mod settle;
 mod survey;
@@ -27,7 +29,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -68,6 +70,7 @@ pub(crate) struct Engine {
     /// When this process took the job over, in milliseconds since 1970: whoever had it is dead.
     begun: u64,
     next_batch: AtomicU64,
+    next_folder: AtomicU32,
     notes: Mutex<Notes>,
 }
 
@@ -116,6 +119,7 @@ impl Engine {
             .iter()
             .map(|intent| intent.batch)
             .max();
+        let last_folder = ledger.folders().await?.iter().map(|row| row.no.0).max();
         let keeps_bytes = match ledger.meta("keeps-bytes").await?.as_deref() {
             Some("yes") => Some(true),
             Some("no") => Some(false),
@@ -134,6 +138,7 @@ impl Engine {
             pass,
             begun: u64::try_from(migration.edges.clock.now().as_millis()).unwrap_or(0),
             next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
+            next_folder: AtomicU32::new(last_folder.map_or(0, |no| no + 1)),
             notes: Mutex::new(Notes {
                 keeps_bytes,
                 ..Notes::default()
@@ -157,6 +162,16 @@ impl Engine {
         self.next_batch.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// A number for a source folder, given out once.
+    fn folder_number(&self) -> FolderNo {
+        FolderNo(self.next_folder.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether equal messages have equal bytes at the destination, if that was measured.
+    fn measured_bytes(&self) -> Option<bool> {
+        self.notes().keeps_bytes
+    }
+
     /// Whether equal messages have equal bytes at the destination: measured if it was, else as the
     /// adapter claims.
     fn keeps_bytes(&self) -> bool {
@@ -166,6 +181,24 @@ impl Engine {
     /// Now, in milliseconds since 1970.
     fn now_ms(&self) -> u64 {
         u64::try_from(self.edges.clock.now().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits before the next try, or gives up with the error.
+    async fn wait_after(
+        &self,
+        backoff: &mut retry::Backoff,
+        lane: &lane::Lane,
+        error: Error,
+    ) -> Result<()> {
+        let Some(wait) = backoff.next(&error) else {
+            return Err(error);
+        };
+        self.emit(Event::Retrying {
+            folder: Some(lane.folder.path.clone()),
+            reason: error.chain(),
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
+        self.pause(wait).await
     }
 
     /// Waits, unless asked to stop.

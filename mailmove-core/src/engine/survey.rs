@@ -27,8 +27,9 @@ pub(super) async fn survey(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> 
     settle_vanished(engine, lane).await?;
     let mut cursor = lane.row.cursor.clone();
     let mut renumbered = false;
-    // At most one delta and one full listing: a count that differs after that is told at the end.
-    for _ in 0..2 {
+    // At most the rest of a first listing, a delta and a full listing: a count that differs after
+    // that is told at the end.
+    for _ in 0..3 {
         let (exists, coverage) = loop {
             match once(engine, lane, cursor.clone()).await {
                 Ok(seen) => break seen,
@@ -48,10 +49,13 @@ pub(super) async fn survey(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> 
         if let Some(exists) = exists {
             lane.row.exists = Some(exists);
         }
-        if coverage == Coverage::Full || exists.is_none_or(|exists| exists == live) {
-            break;
+        match coverage {
+            Coverage::Full => break,
+            // What was before the cursor may have changed.
+            Coverage::Rest => cursor.clone_from(&lane.row.cursor),
+            Coverage::Delta if exists.is_none_or(|exists| exists == live) => break,
+            Coverage::Delta => cursor = None,
         }
-        cursor = None;
     }
     lane.surveyed = true;
     lane.row.listed = true;
@@ -88,6 +92,7 @@ async fn once(
 ) -> Result<(Option<u64>, Coverage)> {
     let mut seen = Seen::default();
     let mut exists = None;
+    let mut whole = false;
     let mut coverage = Coverage::Full;
     let request = ListRequest::new(&lane.folder)
         .with_since(since)
@@ -99,6 +104,7 @@ async fn once(
         let page = page?;
         coverage = page.coverage;
         exists = page.exists.or(exists);
+        whole |= page.exists.is_some();
         take(engine, lane, page.changes, &mut seen).await?;
         // Rows first, cursor after them. A full listing's cursor waits for its end: until then it
         // is not known what is gone.
@@ -112,6 +118,10 @@ async fn once(
             last = Some(page.next);
         }
     }
+    if !whole {
+        // What it did not name may exist all the same.
+        return Err(broken_off());
+    }
     if coverage == Coverage::Full {
         forget_unseen(engine, lane, &seen).await?;
     }
@@ -123,6 +133,12 @@ async fn once(
             .await?;
     }
     Ok((exists, coverage))
+}
+
+/// A listing that ended without its last page.
+pub(super) fn broken_off() -> Error {
+    let what = "the listing ended before its last page";
+    Error::new(ErrorKind::Interrupted, what).with_code("source/listing-broken-off")
 }
 
 async fn take(
@@ -154,18 +170,13 @@ async fn take(
             }
             (Change::Flags(_, flags), Some(stored)) => {
                 seen.insert(stored.number);
-                let mut row = stored.row;
-                if row.state.is_final() {
-                    work.extend(FlagWork::of(lane, row, &flags));
-                } else if engine.options.flags {
-                    row.flags = flags;
-                    records.push(Record::Item(Box::new(row)));
-                }
+                revive(engine, lane, stored, &flags, &mut records, &mut work);
             }
             (Change::Removed(_), Some(stored)) if !stored.row.gone => {
                 engine.note(lane.row.no, |notes| notes.gone += 1);
                 records.push(Record::Gone(stored.row.folder, stored.row.id, true));
             }
+            // Of a message that was never told of: it counts as missing, and is listed again.
             (Change::Flags(..) | Change::Removed(_), _) => {}
         }
     }
@@ -229,7 +240,11 @@ fn revive(
             .filter
             .excludes(row.received, Some(row.size))
             .is_none();
-    if wanted || row.state == ItemState::Vanished {
+    // Its place at the destination was given to another, when it was thought to have moved.
+    let homeless = row.target.is_none()
+        && matches!(row.state, ItemState::Copied | ItemState::AlreadyThere)
+        && !row.merged();
+    if wanted || homeless || row.state == ItemState::Vanished {
         row.state = ItemState::Pending;
         row.code = None;
         row.flags = if engine.options.flags {
@@ -238,7 +253,10 @@ fn revive(
             Flags::new()
         };
         records.push(Record::Item(Box::new(row)));
-    } else if !row.state.is_final() && row.flags != *flags && engine.options.flags {
+    } else if matches!(row.state, ItemState::Pending | ItemState::Failed)
+        && row.flags != *flags
+        && engine.options.flags
+    {
         row.flags = flags.clone();
         records.push(Record::Item(Box::new(row)));
     } else {

@@ -4,12 +4,15 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a panic is how a test fails"
 )]
 
 mod adoption;
 mod explain;
+mod found;
 mod interrupt;
 mod outcomes;
 mod passes;
+mod simulate;
 mod world;

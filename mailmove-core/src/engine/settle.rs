@@ -338,6 +338,16 @@ impl Search<'_> {
     }
 }
 
+/// Whether a folder holds messages that nobody claims.
+async fn any_unclaimed(engine: &Engine, place: &Place, taken: &HashSet<MessageId>) -> Result<bool> {
+    let search = Search {
+        place,
+        mark: None,
+        sizes: None,
+    };
+    Ok(!search.unclaimed(engine, taken).await?.0.is_empty())
+}
+
 /// Reads messages of a folder to the ground.
 pub(super) async fn contents(
     engine: &Engine,
@@ -530,9 +540,16 @@ pub(super) async fn unnamed(
         },
         taken: HashSet::new(),
     };
+    let settled = settle(engine, place, doubt).await?;
+    let taken = settled.iter().filter_map(|(row, _)| row.target.as_ref());
+    let taken = taken.map(|(_, id)| id.clone()).collect();
+    // Where nothing shows that bytes are kept, a message that nobody claims may be one of them,
+    // changed beyond recognition.
+    let removed = mark.is_none()
+        && (engine.measured_bytes() == Some(true) || !any_unclaimed(engine, place, &taken).await?);
     let mut records = Vec::new();
-    for (mut row, verdict) in settle(engine, place, doubt).await? {
-        if verdict == Verdict::Absent && mark.is_none() {
+    for (mut row, verdict) in settled {
+        if verdict == Verdict::Absent && removed {
             row.state = ItemState::RemovedThere;
             row.pass = engine.pass;
         }

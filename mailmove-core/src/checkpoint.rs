@@ -10,8 +10,8 @@ use crate::{
     error::Result,
     identity::HeaderDigest,
     model::{
-        Alteration, ContentDigest, ContentId, Cursor, Flags, FolderId, FolderPath, JobId, Mark,
-        MessageId, Role, Timestamp, Token,
+        Alteration, AlterationKind, ContentDigest, ContentId, Cursor, Flags, FolderId, FolderPath,
+        JobId, Mark, MessageId, Role, Timestamp, Token,
     },
     source::BoxStream,
 };
@@ -314,6 +314,13 @@ impl ItemRow {
             altered: Vec::new(),
         }
     }
+
+    /// True if the destination folded it into an equal message that another row claims.
+    #[must_use]
+    pub fn merged(&self) -> bool {
+        let merged = |note: &Alteration| note.kind == AlterationKind::MergedByServer;
+        self.altered.iter().any(merged)
+    }
 }
 
 /// A row with its number: rows are numbered from 0 up in the order they were first recorded, over
@@ -412,7 +419,8 @@ pub struct Intent {
     /// Time (since 1970) until which absence proves nothing, in milliseconds.
     pub settled_at: u64,
     /// For a move at the destination: the folder the messages come from. Their ids there are in
-    /// `items[..].target`.
+    /// `items[..].target`. If it is the destination folder itself, nothing moves, but flags change:
+    /// from `items[..].accepted` to `items[..].flags`, as the source has them.
     pub moved_from: Option<TargetNo>,
     /// They are copied at the destination from messages there, not sent. Kept until their flags
     /// are those of `items`, too.
@@ -434,6 +442,29 @@ impl Intent {
             copied: false,
             items,
         }
+    }
+
+    /// An intent to follow the source's flags, of messages as the ledger has them.
+    #[must_use]
+    pub fn of_flags(
+        batch: u64,
+        target: TargetNo,
+        changes: impl IntoIterator<Item = (ItemRow, Flags)>,
+    ) -> Self {
+        let items = changes.into_iter().map(|(row, now)| ItemRow {
+            accepted: Some(row.flags.clone()),
+            flags: now,
+            ..row
+        });
+        let mut intent = Self::new(batch, target, Mark::counted("", 0), items.collect());
+        intent.moved_from = Some(target);
+        intent
+    }
+
+    /// True for one [of flags](Self::of_flags).
+    #[must_use]
+    pub fn changes_flags(&self) -> bool {
+        self.moved_from == Some(self.target)
     }
 }
 

@@ -19,7 +19,7 @@ use mailmove_core::{
     store::MemoryStore,
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
-use mailmove_imap_testserver::{Gmail, Server};
+use mailmove_imap_testserver::{Counters, Gmail, Server};
 use mailmove_testkit::mailbox::{Account, EmailId, FlagOp, InternalDate, NewMessage, Store};
 
 const USER: &str = "ann";
@@ -201,9 +201,14 @@ async fn five_thousand_messages_with_three_labels_each() {
     assert_eq!(second.total().copied, 0);
     let (from, to) = (world.from.counters(), world.to.counters());
     assert_eq!((from.bodies_fetched, to.messages_appended), (0, 0));
-    assert!(from.total_commands() <= 8, "{:?}", from.commands);
+    // A LOGOUT may be the run's before.
+    let but_logout = |counters: &Counters| {
+        let logouts = counters.commands.get("LOGOUT").copied().unwrap_or(0);
+        counters.total_commands() - logouts
+    };
+    assert!(but_logout(&from) <= 7, "{:?}", from.commands);
     // Six of them ask which names the server takes.
-    assert!(to.total_commands() <= 14, "{:?}", to.commands);
+    assert!(but_logout(&to) <= 13, "{:?}", to.commands);
 }
 
 async fn small() -> (World, Gmail, Vec<EmailId>) {

@@ -1,11 +1,15 @@
 //! Messages that are at the destination already: put there by another tool, by forwarding, by the
 //! user, or by a run whose state was lost.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane};
+use super::{
+    Engine,
+    lane::Lane,
+    settle::{self, Place},
+};
 use crate::{
     checkpoint::{ItemRow, ItemState, Record},
     destination::{Depth, Existing, Probe},
@@ -90,12 +94,34 @@ async fn unclaimed(engine: &Engine, lane: &Lane, probe: Probe) -> Result<()> {
 /// Messages with the header, but not the size that is looked for, that are read for one message.
 const GUESSED_MOST: usize = 16;
 
+/// Which of these messages are there, as they are now. What was recorded of them may be old.
+pub(super) async fn present(
+    engine: &Engine,
+    lane: &Lane,
+    ids: Vec<MessageId>,
+) -> Result<HashMap<MessageId, Existing>> {
+    let mut out = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(500) {
+        let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            let page = page?.into_iter();
+            out.extend(page.map(|existing| (existing.id.clone(), existing)));
+        }
+    }
+    Ok(out)
+}
+
 /// Finds unclaimed equals of source messages. Keeps what it gave away until the ledger knows.
 #[derive(Debug, Default)]
 pub(super) struct Adopter {
     taken: HashSet<MessageId>,
+    /// Other source folders have the same destination: a message there may be one of theirs.
+    shared: bool,
     listed: HashSet<u64>,
     repeated: HashSet<u64>,
+    /// Announced without a header.
+    unknown: usize,
 }
 
 /// What looking for an equal message found.
@@ -110,14 +136,28 @@ pub(super) enum Match {
 }
 
 impl Adopter {
+    pub(super) fn new(shared: bool) -> Self {
+        Self {
+            shared,
+            ..Self::default()
+        }
+    }
+
     /// Tells of every source message that will be looked for: two with the same header and size
     /// must not be taken for each other. Sixteen bytes a message.
     pub(super) fn announce(&mut self, row: &ItemRow) {
-        if let Some(key) = key(row)
-            && !self.listed.insert(key)
-        {
-            self.repeated.insert(key);
+        match key(row) {
+            Some(key) if self.listed.insert(key) => {}
+            Some(key) => {
+                self.repeated.insert(key);
+            }
+            None => self.unknown += 1,
         }
+    }
+
+    /// How many different header and size were announced, and void ones.
+    pub(super) fn announced(&self) -> usize {
+        self.listed.len() + self.unknown
     }
 
     /// Looks for an unclaimed equal of `row`.
@@ -210,7 +250,7 @@ impl Adopter {
         let draft = row.flags.contains(SystemFlag::Draft) || lane.row.role == Some(Role::Drafts);
         let unique =
             key(row).is_some_and(|key| self.listed.contains(&key) && !self.repeated.contains(&key));
-        unique && !draft && header.is_traced()
+        unique && !draft && !self.shared && header.is_traced()
     }
 }
 
@@ -222,14 +262,15 @@ fn key(row: &ItemRow) -> Option<u64> {
 }
 
 impl Adopter {
-    /// Like [`find`](Self::find) for a message whose content may not be at hand any more: equal
-    /// header and size decide, or the header alone if it names one transmission, and of several
-    /// equals any one does.
-    pub(super) async fn find_by_header(
+    /// Like [`find`](Self::find) for a message that was stored before, and whose content may not be
+    /// at hand any more. The digest of what was stored decides, and where a whole folder was just
+    /// looked at anew (`fresh`) and no other message could be meant, equal header and size.
+    pub(super) async fn find_again(
         &mut self,
         engine: &Engine,
         lane: &Lane,
         row: &ItemRow,
+        fresh: bool,
     ) -> Result<Match> {
         let Some(header) = row.header else {
             return Ok(Match::None);
@@ -238,6 +279,24 @@ impl Adopter {
         let mut candidates = self.free(engine, lane, header, size).await?;
         if candidates.is_empty() && header.is_traced() {
             candidates = self.other_sizes(engine, lane, header, size).await?;
+        }
+        let repeated = key(row).is_some_and(|key| self.repeated.contains(&key));
+        let ids: Vec<MessageId> = candidates.iter().map(|there| there.id.clone()).collect();
+        if candidates.is_empty() {
+            return Ok(Match::None);
+        } else if size.is_some()
+            && row.digest.is_some()
+            && (!fresh || repeated || candidates.len() > 1)
+        {
+            candidates = settle::contents(engine, &Place::of(lane), &ids).await?;
+            let equal = |there: &Existing| there.digest == row.digest;
+            // A server may have stored other bytes than it was given; then the header has to do.
+            if candidates.iter().any(equal) || !header.is_traced() {
+                candidates.retain(equal);
+            }
+        } else if !fresh {
+            let now = present(engine, lane, ids).await?;
+            candidates.retain(|candidate| now.contains_key(&candidate.id));
         }
         let free = nearest(candidates, row);
         Ok(match free {

@@ -157,7 +157,13 @@ async fn settle_for_next(
         if grown == Some(ours) && lane.target.examined == lane.place.mark {
             lane.target.examined.clone_from(&after.mark);
         }
-        lane.target.messages = after.messages;
+        // What left since the beginning of this pass is noticed at the next one.
+        let expected = lane
+            .place
+            .messages
+            .zip(grown)
+            .map(|(had, grown)| had + grown);
+        lane.target.messages = after.messages.max(expected);
         lane.target.mark.clone_from(&after.mark);
     }
     engine

@@ -1,25 +1,27 @@
 //! Records intents, sends batches, and records what came of them.
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::StreamExt as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    Engine,
-    decide::{Next, after_refusal},
-    flags, fold,
+    Engine, flags, fold,
     lane::{Lane, joined},
+    look_back,
     produce::{Batch, Work},
     retry::Backoff,
-    settle::{self, Doubt, Verdict},
+    settle::{self, Doubt, Place, Verdict},
     share::Desk,
 };
 use crate::{
     checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record},
     destination::{self, Outcome, Outgoing, Receipt},
-    error::{Error, ErrorKind, Result, Scope},
-    model::{ContentId, Cursor, Mark},
+    error::{Error, ErrorKind, Result},
+    model::{Alteration, AlterationKind, ContentId, Cursor, Mark, MessageId},
     observe::{Direction, Event},
 };
 
@@ -110,6 +112,9 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
         ahead: Vec::new(),
+        unnamed: 0,
+        unnamed_mark: lane.mark()?,
+        resent: false,
         committing: None,
         desk,
     };
@@ -131,7 +136,16 @@ pub(super) async fn send(
     ended?;
     committed?;
     engine.check_stop()?;
+    sender.named(lane).await?;
     sender.dates(lane).await
+}
+
+/// What came of a batch.
+#[derive(Debug, Default)]
+struct Sent {
+    done: Vec<ItemRow>,
+    /// Some of it is in doubt.
+    open: bool,
 }
 
 pub(super) struct Sender {
@@ -139,6 +153,11 @@ pub(super) struct Sender {
     pub(super) backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
     pub(super) ahead: Vec<ItemRow>,
+    /// Messages stored since `unnamed_mark` whose ids are not known.
+    unnamed: usize,
+    unnamed_mark: Mark,
+    /// The ledger knows that something was sent twice.
+    resent: bool,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
     pub(super) desk: Arc<Desk>,
@@ -146,6 +165,8 @@ pub(super) struct Sender {
 
 /// Most messages with a date ahead that are looked at; more of them are a wrong clock.
 const AHEAD_MOST: usize = 10_000;
+/// Most messages that wait for their ids to be looked up.
+const UNNAMED_MOST: usize = 500;
 
 impl Sender {
     async fn batch(&mut self, lane: &mut Lane, recorded: Recorded) -> Result<()> {
@@ -154,55 +175,173 @@ impl Sender {
             intent,
             copying,
         } = recorded;
-        let mut done = batch.rows;
-        let mut stopped = None;
+        let mut sent = Sent::default();
+        let mut ended = Ok(());
         if let Some(copying) = &copying {
-            stopped = self.copies(lane, copying, batch.copies).await?;
+            ended = self.copies(lane, copying, batch.copies).await;
         }
-        if let (Some(intent), None) = (&intent, &stopped) {
-            let (mut rows, stop) = self.deliver(lane, intent, batch.work).await?;
-            if self.engine.to.merges {
-                self.committed().await?;
-                fold::at_once(&self.engine, lane, &mut rows).await?;
-            }
-            done.extend(rows);
-            stopped = stop;
+        if let (Some(intent), Ok(())) = (&intent, &ended) {
+            ended = self.deliver(lane, intent, batch.work, &mut sent).await;
         }
-        let found = batch.flags.iter().filter_map(flags::FlagWork::unrecorded);
-        let progress = tally(done.iter().chain(found));
+        // The next batch goes out while this is being made durable. Until it is, the intent stands.
+        self.committed().await?;
+        let contents = contents(batch.rows.iter().chain(&sent.done));
+        fold::at_once(&self.engine, lane, &mut sent.done).await?;
+        let sent_rows = self.distinct(lane, sent.done).await?;
+        // A message may be recorded as pending first, and in the same batch as sent.
+        let mut done = self.still_free(lane, &sent_rows, batch.rows).await?;
+        done.extend(sent_rows);
         let mut records: Vec<Record> = done
             .iter()
             .map(|row| Record::Item(Box::new(row.clone())))
             .collect();
-        records.extend(intent.iter().map(|intent| Record::Close(intent.batch)));
-        records.extend(self.engine.daily.records());
-        // With flags still to be set, the cursor waits: their change is not listed again after it.
-        let mut cursor = batch.cursor.filter(|_| stopped.is_none());
-        if batch.flags.is_empty() {
-            records.extend(cursor.take().map(|cursor| advance(lane, cursor)));
+        self.resent(lane, &done, &mut records);
+        let gone = batch.gone.into_iter();
+        records.extend(gone.map(|id| Record::Gone(lane.row.no, id, true)));
+        // What is in doubt keeps its intent.
+        if !sent.open {
+            records.extend(intent.iter().map(|intent| Record::Close(intent.batch)));
         }
-        // The next batch goes out while this is being made durable. Until it is, the intent stands.
-        self.committed().await?;
-        self.committing = Some(tokio::spawn(commit(
-            Arc::clone(&self.engine),
-            lane.row.no,
-            records,
-        )));
-        self.report(lane, &done, progress);
-        if let Some(error) = stopped {
+        let (flags, intended) = flags::intend(&self.engine, batch.flags);
+        records.extend(flags);
+        records.extend(self.engine.daily.records());
+        if ended.is_ok() {
+            records.extend(batch.cursor.map(|cursor| advance(lane, cursor)));
+        }
+        let (engine, no) = (Arc::clone(&self.engine), lane.row.no);
+        self.committing = Some(tokio::spawn(commit(engine, no, records, contents)));
+        self.report(lane, &done);
+        if ended.is_err() {
             self.committed().await?;
-            return Err(error);
+            return ended;
         }
         self.read_back(lane, &done).await?;
         self.note_dates_ahead(&done);
-        if !batch.flags.is_empty() {
+        if !intended.is_empty() {
             self.committed().await?;
-            self.flags(batch.flags).await?;
+            flags::carry_out(&self.engine, intended).await?;
         }
-        match cursor {
-            Some(cursor) => self.engine.ledger.commit(vec![advance(lane, cursor)]).await,
-            None => Ok(()),
+        self.look_up(lane, &done).await
+    }
+
+    /// Has the ledger remember that something was sent twice.
+    pub(super) fn resent(&mut self, lane: &Lane, done: &[ItemRow], records: &mut Vec<Record>) {
+        if !self.resent && done.iter().any(|row| row.resent) {
+            self.resent = true;
+            records.push(look_back::resent(&self.engine, lane));
         }
+    }
+
+    /// Of messages that were just stored, each has an id of its own. A server that names one twice
+    /// is not believed: what came of them is looked up.
+    pub(super) async fn distinct(
+        &self,
+        lane: &Lane,
+        mut done: Vec<ItemRow>,
+    ) -> Result<Vec<ItemRow>> {
+        let mut stored: HashMap<MessageId, u32> = HashMap::new();
+        let mut ids = Vec::with_capacity(done.len());
+        for row in &done {
+            let Some(id) = target_id(row) else { continue };
+            if row.state == ItemState::Copied {
+                *stored.entry(id.clone()).or_default() += 1;
+            }
+            ids.push(id);
+        }
+        let held = self.held(lane, &done, ids).await?;
+        let mut folded = HashSet::new();
+        for row in &mut done {
+            let Some(id) = target_id(row) else { continue };
+            let count = stored.get(&id).copied().unwrap_or(0);
+            if row.state == ItemState::Copied {
+                if count > 1 || held.contains(&id) {
+                    row.state = ItemState::Unnamed;
+                    row.target = None;
+                }
+            } else if count > 0 || held.contains(&id) || !folded.insert(id) {
+                // The server folded equal messages into one: it is there once, claimed once.
+                row.target = None;
+                if !row.merged() {
+                    let note = Alteration::new(AlterationKind::MergedByServer, "");
+                    row.altered.push(note);
+                }
+            }
+        }
+        Ok(done)
+    }
+
+    /// Which of these messages are claimed by other rows than these.
+    async fn held(
+        &self,
+        lane: &Lane,
+        rows: &[ItemRow],
+        ids: Vec<MessageId>,
+    ) -> Result<HashSet<MessageId>> {
+        if ids.is_empty() {
+            return Ok(HashSet::new());
+        }
+        let ledger = &self.engine.ledger;
+        let claims = ledger.claims(lane.target.no, ids.clone()).await?;
+        let own = |(folder, of): &(FolderNo, MessageId)| {
+            rows.iter()
+                .any(|row| row.folder == *folder && row.id == *of)
+        };
+        let held = ids.into_iter().zip(claims);
+        Ok(held
+            .filter(|(_, claim)| claim.as_ref().is_some_and(|claim| !own(claim)))
+            .map(|(id, _)| id)
+            .collect())
+    }
+
+    /// A message that was found there may have been taken for another that was in doubt: then this
+    /// one is looked for anew.
+    async fn still_free(
+        &self,
+        lane: &Lane,
+        done: &[ItemRow],
+        mut rows: Vec<ItemRow>,
+    ) -> Result<Vec<ItemRow>> {
+        let ids: Vec<MessageId> = rows.iter().filter_map(target_id).collect();
+        if ids.is_empty() {
+            return Ok(rows);
+        }
+        let now: HashSet<MessageId> = done.iter().filter_map(target_id).collect();
+        let held = self.held(lane, &rows, ids).await?;
+        for row in &mut rows {
+            let taken = target_id(row).is_some_and(|id| held.contains(&id) || now.contains(&id));
+            if taken {
+                row.state = ItemState::Pending;
+                row.target = None;
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Looks up ids that the server did not name before there are too many of them.
+    pub(super) async fn look_up(&mut self, lane: &Lane, done: &[ItemRow]) -> Result<()> {
+        let unnamed = |row: &&ItemRow| row.state == ItemState::Unnamed;
+        self.unnamed += done.iter().filter(unnamed).count();
+        if self.unnamed >= UNNAMED_MOST {
+            self.named(lane).await?;
+        }
+        Ok(())
+    }
+
+    pub(super) async fn named(&mut self, lane: &Lane) -> Result<()> {
+        self.committed().await?;
+        if self.unnamed == 0 {
+            return Ok(());
+        }
+        let place = Place::of(lane);
+        settle::unnamed(&self.engine, &place, lane.row.no, Some(&self.unnamed_mark)).await?;
+        self.unnamed = 0;
+        // All that was stored so far has its id: what comes next comes after this.
+        if let Ok(mark) = self.engine.destination.mark(&lane.place.id).await
+            && mark.epoch == self.unnamed_mark.epoch
+        {
+            self.unnamed_mark = mark;
+        }
+        Ok(())
     }
 
     /// Waits until the batch before is recorded: its claims count from now on.
@@ -224,19 +363,21 @@ impl Sender {
     }
 
     /// Sends messages until each of them has an end, or something ends the folder: then the rest
-    /// of the batch is not in doubt, and stays as it was.
+    /// of the batch is not in doubt, and stays as it was, or the intent has to stay open.
     async fn deliver(
         &mut self,
         lane: &Lane,
         intent: &Intent,
         work: Vec<Work>,
-    ) -> Result<(Vec<ItemRow>, Option<Error>)> {
-        let mut done = Vec::with_capacity(work.len());
+        sent: &mut Sent,
+    ) -> Result<()> {
         let mut queue = VecDeque::from([work]);
         while let Some(work) = queue.pop_front() {
             let bytes = work.iter().map(|work| work.content.size()).sum();
             if let Err(error) = self.engine.spend(Direction::Up, bytes).await {
-                return Ok((done, Some(error)));
+                queue.push_front(work);
+                keep_resent(queue, sent);
+                return Err(error);
             }
             let outcomes = self.append(lane, &intent.mark, &work).await;
             let mut refused: Vec<(Work, Error)> = Vec::new();
@@ -244,10 +385,12 @@ impl Sender {
             for (work, outcome) in work.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Stored(receipt) => {
-                        done.push(self.stored(lane, work.row, receipt, ItemState::Copied));
+                        let row = self.stored(lane, work.row, receipt, ItemState::Copied);
+                        sent.done.push(row);
                     }
                     Outcome::AlreadyThere(receipt) => {
-                        done.push(self.stored(lane, work.row, receipt, ItemState::AlreadyThere));
+                        let row = self.stored(lane, work.row, receipt, ItemState::AlreadyThere);
+                        sent.done.push(row);
                     }
                     Outcome::NotStored(error) => refused.push((work, error)),
                     Outcome::Unknown(error) => {
@@ -262,14 +405,20 @@ impl Sender {
             }
             // What is in doubt comes first: nothing may be sent again before it is settled.
             if !unknown.is_empty() {
-                let again = self.settle(lane, intent, unknown, &mut done).await?;
-                self.send_again(lane, again, &mut queue, &mut done);
+                sent.open = true;
+                let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
+                sent.open = false;
+                self.send_again(lane, again, &mut queue, &mut sent.done);
             }
-            if let Some(error) = self.refused(lane, refused, &mut queue, &mut done).await? {
-                return Ok((done, Some(error)));
+            if let Err(error) = self
+                .refused(lane, refused, &mut queue, &mut sent.done)
+                .await
+            {
+                keep_resent(queue, sent);
+                return Err(error);
             }
         }
-        Ok((done, None))
+        Ok(())
     }
 
     async fn append(&self, lane: &Lane, mark: &Mark, work: &[Work]) -> Vec<Outcome> {
@@ -317,82 +466,6 @@ impl Sender {
         row
     }
 
-    /// Decides about refused messages; `Some` is what ends the folder.
-    async fn refused(
-        &mut self,
-        lane: &Lane,
-        refused: Vec<(Work, Error)>,
-        queue: &mut VecDeque<Vec<Work>>,
-        done: &mut Vec<ItemRow>,
-    ) -> Result<Option<Error>> {
-        let len = refused.len();
-        let whole = self.engine.to.batching.atomic;
-        let mut together: Vec<Work> = Vec::new();
-        let mut plan = None;
-        for (mut work, error) in refused {
-            match after_refusal(&error, len, whole) {
-                Next::Fail => {
-                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                    done.push(work.row);
-                }
-                next => {
-                    together.push(work);
-                    plan.get_or_insert((next, error));
-                }
-            }
-        }
-        let Some((next, error)) = plan else {
-            return Ok(None);
-        };
-        match next {
-            Next::StopFolder | Next::StopPass | Next::Fail => {
-                let scope = if next == Next::StopFolder {
-                    Scope::Folder
-                } else {
-                    Scope::Account
-                };
-                let scope = error.scope().max(scope);
-                return Ok(Some(error.with_scope(scope)));
-            }
-            Next::Halve => {
-                let back = together.split_off(together.len() / 2);
-                queue.push_front(back);
-                queue.push_front(together);
-            }
-            Next::Singles => {
-                for work in together.into_iter().rev() {
-                    queue.push_front(vec![work]);
-                }
-            }
-            Next::Again => match self.backoff.next(&error) {
-                Some(wait) => {
-                    self.retrying(lane, &error, wait);
-                    if let Err(stop) = self.engine.pause(wait).await {
-                        return Ok(Some(stop));
-                    }
-                    queue.push_front(together);
-                }
-                None if error.scope() == Scope::Message => {
-                    for mut work in together {
-                        self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                        done.push(work.row);
-                    }
-                    self.backoff.reset();
-                }
-                None => return Ok(Some(error)),
-            },
-        }
-        Ok(None)
-    }
-
-    pub(super) fn retrying(&self, lane: &Lane, error: &Error, wait: Duration) {
-        self.engine.emit(Event::Retrying {
-            folder: Some(lane.folder.path.clone()),
-            reason: error.chain(),
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        });
-    }
-
     /// Settles what is in doubt at the destination; returns what has to be sent again.
     async fn settle(
         &mut self,
@@ -401,93 +474,55 @@ impl Sender {
         unknown: Vec<Work>,
         done: &mut Vec<ItemRow>,
     ) -> Result<Vec<Work>> {
-        // What is not claimed yet by the batch before must not be taken for these.
-        self.committed().await?;
-        let rows: Vec<ItemRow> = unknown.iter().map(|work| work.row.clone()).collect();
-        let mut doubt = Doubt::new(&intent.mark, self.engine.now_ms());
-        let id = |row: &ItemRow| row.target.as_ref().map(|(_, id)| id.clone());
-        doubt.given.extend(done.iter().filter_map(id));
-        let settled = settle::settle(&self.engine, lane, doubt, rows).await?;
+        let since = self.engine.now_ms();
+        // What is stored for sure must not be taken for these: neither what the batches before
+        // stored, nor what this one did.
+        self.named(lane).await?;
+        let taken = done.iter().filter_map(target_id).collect();
+        let unnamed = |row: &ItemRow| row.state == ItemState::Unnamed;
+        let (certain, named): (Vec<ItemRow>, Vec<ItemRow>) =
+            std::mem::take(done).into_iter().partition(unnamed);
+        *done = named;
+        let count = certain.len();
+        let doubt = Doubt {
+            rows: certain
+                .iter()
+                .chain(unknown.iter().map(|work| &work.row))
+                .cloned()
+                .collect(),
+            mark: Some(&intent.mark),
+            since,
+            taken,
+        };
+        let settled = match settle::settle(&self.engine, &Place::of(lane), doubt).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                done.extend(certain);
+                return Err(error);
+            }
+        };
+        let mut settled = settled.into_iter();
+        done.extend(settled.by_ref().take(count).map(|(row, _)| row));
         let mut again = Vec::new();
         for (mut work, (row, verdict)) in unknown.into_iter().zip(settled) {
             work.row = row;
-            match verdict {
-                Verdict::Found => done.push(work.row),
-                Verdict::Absent => again.push(work),
-                Verdict::Unproven => {
-                    work.row.resent = true;
-                    self.engine
-                        .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
-                    again.push(work);
-                }
+            if verdict == Verdict::Found {
+                done.push(work.row);
+                continue;
             }
-        }
-        for work in &mut again {
+            if verdict == Verdict::Unproven {
+                self.engine
+                    .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
+            }
             work.row.resent = true;
             work.doubts += 1;
+            again.push(work);
         }
         Ok(again)
     }
 
-    /// A message on which a server chokes must not be sent for ever, nor take its neighbours with
-    /// it: in doubt twice, they go in halves, and one alone fails in the end.
-    fn send_again(
-        &self,
-        lane: &Lane,
-        mut again: Vec<Work>,
-        queue: &mut VecDeque<Vec<Work>>,
-        done: &mut Vec<ItemRow>,
-    ) {
-        let most = self.engine.options.attempts.max(2);
-        let doubts = again.iter().map(|work| work.doubts).max().unwrap_or(0);
-        match again.len() {
-            0 => {}
-            1 if doubts >= most => {
-                let error = Error::new(ErrorKind::Interrupted, "no word on this message")
-                    .with_scope(Scope::Message)
-                    .with_code("destination/no-answer")
-                    .with_context("attempts", doubts.to_string())
-                    .with_remedy(
-                        "The destination breaks off when it gets this message; ask its operator, \
-                         or save the message by hand.",
-                    );
-                for mut work in again {
-                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                    done.push(work.row);
-                }
-            }
-            len if len > 1 && doubts >= 2 => {
-                let back = again.split_off(len / 2);
-                queue.push_front(back);
-                queue.push_front(again);
-            }
-            _ => queue.push_front(again),
-        }
-    }
-
-    async fn flags(&mut self, work: Vec<flags::FlagWork>) -> Result<()> {
-        if work.is_empty() {
-            return Ok(());
-        }
-        loop {
-            let Err(error) = flags::apply(&self.engine, work.clone()).await else {
-                self.backoff.reset();
-                return Ok(());
-            };
-            let Some(wait) = self.backoff.next(&error) else {
-                return Err(error);
-            };
-            self.engine.pause(wait).await?;
-        }
-    }
-
-    pub(super) fn report(
-        &self,
-        lane: &Lane,
-        done: &[ItemRow],
-        progress: Vec<(ItemState, u64, u64)>,
-    ) {
-        for (state, messages, bytes) in progress {
+    pub(super) fn report(&self, lane: &Lane, done: &[ItemRow]) {
+        for (state, messages, bytes) in tally(done) {
             self.engine.emit(Event::Progress {
                 folder: lane.folder.path.clone(),
                 state,
@@ -506,12 +541,12 @@ impl Sender {
 }
 
 /// Makes a batch's outcome durable. Only then others may count on the contents in it.
-async fn commit(engine: Arc<Engine>, lane: FolderNo, records: Vec<Record>) -> Result<()> {
-    let settled = |record: &Record| match record {
-        Record::Item(row) if row.state != ItemState::Pending => row.content_id.clone(),
-        _ => None,
-    };
-    let contents: Vec<ContentId> = records.iter().filter_map(settled).collect();
+async fn commit(
+    engine: Arc<Engine>,
+    lane: FolderNo,
+    records: Vec<Record>,
+    contents: Vec<ContentId>,
+) -> Result<()> {
     let result = engine.ledger.commit(records).await;
     if !contents.is_empty() {
         engine.contents.release(lane, &contents);
@@ -519,12 +554,29 @@ async fn commit(engine: Arc<Engine>, lane: FolderNo, records: Vec<Record>) -> Re
     result
 }
 
+/// Contents that this batch has done with, however it ended for them.
+fn contents<'a>(rows: impl Iterator<Item = &'a ItemRow>) -> Vec<ContentId> {
+    // A message that was put aside is recorded as pending: another works on its content.
+    let settled = rows.filter(|row| row.state != ItemState::Pending);
+    settled.filter_map(|row| row.content_id.clone()).collect()
+}
+
+/// What was in doubt is proven absent; but what lands after all is looked for.
+fn keep_resent(queue: VecDeque<Vec<Work>>, sent: &mut Sent) {
+    let left = queue.into_iter().flatten().filter(|work| work.row.resent);
+    sent.done.extend(left.map(|work| work.row));
+}
+
+fn target_id(row: &ItemRow) -> Option<MessageId> {
+    row.target.as_ref().map(|(_, id)| id.clone())
+}
+
 fn advance(lane: &mut Lane, cursor: Cursor) -> Record {
     lane.row.cursor = Some(cursor);
     Record::Folder(Box::new(lane.row.clone()))
 }
 
-pub(super) fn tally<'a>(done: impl Iterator<Item = &'a ItemRow>) -> Vec<(ItemState, u64, u64)> {
+fn tally(done: &[ItemRow]) -> Vec<(ItemState, u64, u64)> {
     let mut out: Vec<(ItemState, u64, u64)> = Vec::new();
     for row in done {
         match out.iter_mut().find(|(state, ..)| *state == row.state) {

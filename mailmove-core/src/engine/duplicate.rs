@@ -4,28 +4,24 @@
 //! A copy has the flags of its original. Its row is recorded with those, and the intent stands until
 //! they are what the source shows: who comes after a crash sees from it what is still to be done.
 
-use std::{
-    collections::{HashMap, hash_map::Entry},
-    sync::Arc,
-};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
 use futures_util::StreamExt as _;
 
 use super::{
     Engine,
-    deliver::{Sender, tally},
+    deliver::Sender,
     flags::{self, FlagWork},
     fold,
     lane::Lane,
-    retry::Backoff,
-    settle::{self, Doubt, Verdict},
+    settle::{self, Doubt, Place, Verdict},
     share::Copying,
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, TargetNo},
     destination::{Outcome, Receipt},
     error::{Error, Result, Scope},
-    model::{FolderId, MessageId},
+    model::{AlterationKind, FolderId, MessageId},
 };
 
 /// What came of a round of copies.
@@ -46,13 +42,13 @@ struct Round {
 
 impl Sender {
     /// Makes copies, and records what came of them. What cannot be copied goes back to the
-    /// producer; `Some` is what ends the lane.
+    /// producer; the error is what ends the lane.
     pub(super) async fn copies(
         &mut self,
         lane: &Lane,
         intent: &Intent,
         copies: Vec<Copying>,
-    ) -> Result<Option<Error>> {
+    ) -> Result<()> {
         let count = copies.len();
         let mut open = copies;
         let mut back = Vec::new();
@@ -61,9 +57,9 @@ impl Sender {
             let mut round = self.round(lane, open).await?;
             stopped = round.stop;
             // Before doubts are settled: what is claimed must not be taken for what is in doubt.
-            self.record(lane, &mut round.done).await?;
-            let (mut found, absent) = self.doubts(lane, intent, round.doubtful).await?;
-            self.record(lane, &mut found).await?;
+            self.record(lane, round.done).await?;
+            let (found, absent) = self.doubts(lane, intent, round.doubtful).await?;
+            self.record(lane, found).await?;
             round.back.extend(absent);
             if let (None, Some(error)) = (&stopped, round.passing) {
                 match self.backoff.next(&error) {
@@ -83,9 +79,9 @@ impl Sender {
             back.extend(round.back);
             open = round.again;
         }
-        finish(&self.engine, lane, intent).await?;
+        finish(&self.engine, &Place::of(lane), intent).await?;
         self.desk.done(count, back);
-        Ok(stopped)
+        stopped.map_or(Ok(()), Err)
     }
 
     /// One request for each folder that messages are copied from; no message twice in one of them.
@@ -175,17 +171,22 @@ impl Sender {
         if doubtful.is_empty() {
             return Ok((found, back));
         }
-        self.committed().await?;
+        // What is stored for sure must not be taken for these.
+        let since = self.engine.now_ms();
+        self.named(lane).await?;
         for copying in &doubtful {
             self.engine.contents.spend(copying.from.clone());
         }
-        let rows = doubtful.into_iter().map(|one| one.row).collect();
-        let from = self.engine.now_ms();
-        let settled =
-            settle::settle(&self.engine, lane, Doubt::new(&intent.mark, from), rows).await?;
+        let doubt = Doubt {
+            rows: doubtful.into_iter().map(|one| one.row).collect(),
+            mark: Some(&intent.mark),
+            since,
+            taken: HashSet::new(),
+        };
+        let settled = settle::settle(&self.engine, &Place::of(lane), doubt).await?;
         for (mut row, verdict) in settled {
             if verdict == Verdict::Found {
-                found.push(as_there(row));
+                found.push(as_there(row, &intent.items));
                 continue;
             }
             row.resent = true;
@@ -198,22 +199,23 @@ impl Sender {
         Ok((found, back))
     }
 
-    async fn record(&mut self, lane: &Lane, done: &mut [ItemRow]) -> Result<()> {
+    async fn record(&mut self, lane: &Lane, mut done: Vec<ItemRow>) -> Result<()> {
         if done.is_empty() {
             return Ok(());
         }
-        if self.engine.to.merges {
-            self.committed().await?;
-            fold::at_once(&self.engine, lane, done).await?;
-        }
+        self.committed().await?;
+        fold::at_once(&self.engine, lane, &mut done).await?;
+        let done = self.distinct(lane, done).await?;
         let records = done.iter().cloned().map(|row| Record::Item(Box::new(row)));
-        self.engine.ledger.commit(records.collect()).await?;
-        self.report(lane, done, tally(done.iter()));
-        self.note_dates_ahead(done);
+        let mut records: Vec<Record> = records.collect();
+        self.resent(lane, &done, &mut records);
+        self.engine.ledger.commit(records).await?;
+        self.report(lane, &done);
+        self.note_dates_ahead(&done);
         let count = done.len() as u64;
         self.engine
             .note(lane.row.no, |notes| notes.by_reference += count);
-        Ok(())
+        self.look_up(lane, &done).await
     }
 
     /// In the ledger they are pending, so that a cursor may pass them.
@@ -223,17 +225,22 @@ impl Sender {
     }
 }
 
-/// A row that was found by its content: from there on its flags are merged as of any other.
-fn as_there(mut row: ItemRow) -> ItemRow {
+/// A row that was found by its content: from there on its flags are merged as of any other. That
+/// it lacks some is no loss: nobody has set them yet.
+pub(super) fn as_there(mut row: ItemRow, sent: &[ItemRow]) -> ItemRow {
     if let Some(there) = row.accepted.take() {
         row.flags = there;
     }
+    let of = |other: &&ItemRow| other.folder == row.folder && other.id == row.id;
+    let before = sent.iter().find(of).map_or(&[][..], |row| &row.altered);
+    row.altered
+        .retain(|note| note.kind != AlterationKind::FlagDropped || before.contains(note));
     row
 }
 
 /// Gives copies the flags that the source shows, and closes their intent, unless one of them is yet
 /// to be found.
-async fn finish(engine: &Engine, lane: &Lane, intent: &Intent) -> Result<()> {
+pub(super) async fn finish(engine: &Engine, place: &Place, intent: &Intent) -> Result<()> {
     let known = settle::known_rows(engine, &intent.items).await?;
     let mut work = Vec::new();
     let mut open = false;
@@ -245,51 +252,15 @@ async fn finish(engine: &Engine, lane: &Lane, intent: &Intent) -> Result<()> {
             .as_ref()
             .is_some_and(|(target, _)| *target == intent.target);
         if here {
-            work.extend(FlagWork::of(lane, row, &item.flags));
+            work.extend(FlagWork::at(&place.id, row, &item.flags));
         }
     }
-    let seed = engine.now_ms();
-    let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
-    while let Err(error) = flags::apply(engine, work.clone()).await {
-        match backoff.next(&error) {
-            Some(wait) => engine.pause(wait).await?,
-            None => return Err(error),
-        }
-    }
+    flags::apply(engine, work).await?;
     if open {
         return Ok(());
     }
     let close = vec![Record::Close(intent.batch)];
     engine.ledger.commit(close).await
-}
-
-/// Settles copies that an earlier run left open.
-pub(super) async fn resume(engine: &Arc<Engine>, lane: &Lane, intent: &Intent) -> Result<()> {
-    let known = settle::known_rows(engine, &intent.items).await?;
-    let open: Vec<ItemRow> = intent
-        .items
-        .iter()
-        .zip(known)
-        .filter(|(_, known)| known.as_ref().is_none_or(|row| !row.state.is_final()))
-        .map(|(item, _)| item.clone())
-        .collect();
-    let settled =
-        settle::settle(engine, lane, Doubt::new(&intent.mark, engine.begun), open).await?;
-    let mut records = Vec::with_capacity(settled.len());
-    for (mut row, verdict) in settled {
-        if verdict == Verdict::Found {
-            row = as_there(row);
-        } else {
-            row.state = ItemState::Pending;
-            row.resent = true;
-            if verdict == Verdict::Unproven {
-                engine.note(row.folder, |notes| notes.perhaps_doubled += 1);
-            }
-        }
-        records.push(Record::Item(Box::new(row)));
-    }
-    engine.ledger.commit(records).await?;
-    finish(engine, lane, intent).await
 }
 
 /// At a lane's end: copies that the server confirmed without an id have been looked up.
@@ -299,7 +270,7 @@ pub(super) async fn finish_all(engine: &Engine, lane: &Lane) -> Result<()> {
     }
     for intent in engine.ledger.intents().await? {
         if intent.copied && intent.target == lane.target.no {
-            finish(engine, lane, &intent).await?;
+            finish(engine, &Place::of(lane), &intent).await?;
         }
     }
     Ok(())

@@ -5,108 +5,43 @@ use std::collections::HashMap;
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane};
+use super::{Engine, lane::Lane, retry::Backoff, settle::known_rows};
 use crate::{
-    checkpoint::{ItemRow, ItemState, Record},
+    checkpoint::{Intent, ItemRow, Record, TargetNo},
     destination::{Depth, FlagChange, Outcome, Probe},
-    error::{Error, ErrorKind, Result},
-    model::{Flags, FolderId, MessageId, SystemFlag},
+    error::{Error, ErrorKind, Result, Scope},
+    model::{Alteration, AlterationKind, Flags, FolderId, MessageId, SystemFlag},
 };
 
 /// A message whose flags changed at the source.
 #[derive(Clone, Debug)]
 pub(super) struct FlagWork {
     row: ItemRow,
+    target: TargetNo,
     place: FolderId,
     now: Flags,
-    kind: Kind,
-}
-
-/// Why flags are set. What is not [`Known`](Kind::Known) gets its row only when the flags are set:
-/// were it recorded before and the process killed between, nobody would set them any more.
-#[derive(Clone, Debug)]
-enum Kind {
-    /// It has a row; its flags changed.
-    Known,
-    /// It has a row that was open when it was listed, and has its end by the time this is applied.
-    Open,
-    /// It was found at the destination: flags are only added.
-    Adopted,
-    /// It moved there; the row of its old place gives up its claim.
-    Moved(Box<ItemRow>),
 }
 
 impl FlagWork {
     /// The work for a known message that now has the flags `now`; `None` if nothing changed or the
     /// message is not at the destination.
     pub(super) fn of(lane: &Lane, row: ItemRow, now: &Flags) -> Option<Self> {
-        if row.flags == *now || row.target.is_none() || !row.state.is_final() {
+        Self::at(&lane.place.id, row, now)
+    }
+
+    /// The same for a message in that folder.
+    pub(super) fn at(place: &FolderId, row: ItemRow, now: &Flags) -> Option<Self> {
+        let (target, _) = row.target.clone()?;
+        if row.flags == *now || !row.state.is_final() {
             return None;
         }
-        Some(Self::new(lane, row, now.clone(), Kind::Known))
-    }
-
-    /// The work for a message that is being copied with flags that are no longer its own.
-    pub(super) fn of_open(lane: &Lane, row: ItemRow, now: &Flags) -> Option<Self> {
-        (row.flags != *now).then(|| Self::new(lane, row, now.clone(), Kind::Open))
-    }
-
-    /// Adds flags to a message that was found at the destination, then records its row.
-    pub(super) fn adopted(lane: &Lane, row: ItemRow, missing: &Flags) -> Self {
-        let now = row.flags.union(missing);
-        Self::new(lane, row, now, Kind::Adopted)
-    }
-
-    /// Merges the flags of a message that moved from the place of `old`, then records both rows.
-    pub(super) fn moved(lane: &Lane, row: ItemRow, old: ItemRow, now: Flags) -> Self {
-        Self::new(lane, row, now, Kind::Moved(Box::new(old)))
-    }
-
-    fn new(lane: &Lane, row: ItemRow, now: Flags, kind: Kind) -> Self {
-        Self {
+        Some(Self {
             row,
-            place: lane.place.id.clone(),
-            now,
-            kind,
-        }
+            target,
+            place: place.clone(),
+            now: now.clone(),
+        })
     }
-
-    /// The row of a message that was found at the destination and is not recorded yet.
-    pub(super) fn unrecorded(&self) -> Option<&ItemRow> {
-        matches!(self.kind, Kind::Adopted).then_some(&self.row)
-    }
-
-    /// What to record now that the flags are as they shall be.
-    fn done(&self, row: ItemRow) -> Vec<Record> {
-        let mut records = Vec::with_capacity(2);
-        // First the claim is given up: within one destination folder it is the same.
-        if let Kind::Moved(old) = &self.kind {
-            records.push(Record::Item(old.clone()));
-        }
-        records.push(Record::Item(Box::new(row)));
-        records
-    }
-
-    /// What to record if the message is gone from the destination.
-    fn gone(&self) -> Vec<Record> {
-        let mut row = self.row.clone();
-        row.target = None;
-        row.accepted = None;
-        row.flags = self.now.clone();
-        row.state = match self.kind {
-            // The destination check says so.
-            Kind::Known | Kind::Open => return Vec::new(),
-            // It was there a moment ago; it is copied like any other.
-            Kind::Adopted => ItemState::Pending,
-            Kind::Moved(_) => ItemState::RemovedThere,
-        };
-        self.done(row)
-    }
-}
-
-/// Whether flags of messages that are there can and shall be set.
-pub(super) fn can_set(engine: &Engine) -> bool {
-    engine.options.flags && engine.to.sets_flags && engine.destination.updater().is_some()
 }
 
 /// What to send for one message: (add, remove).
@@ -131,118 +66,177 @@ fn merge(before: &Flags, now: &Flags, accepted: &Flags, there: &Flags) -> (Flags
     (add, remove)
 }
 
-/// Applies flag changes, recording what the destination confirmed. Known messages that are gone
-/// there are left to the destination check. Setting flags is idempotent: after an error the whole
-/// call may be made again, and what was confirmed is not sent a second time.
+/// Applies flag changes, recording what the destination confirmed. Messages that are gone there
+/// are left to the destination check.
 pub(super) async fn apply(engine: &Engine, work: Vec<FlagWork>) -> Result<()> {
-    if work.is_empty() || !can_set(engine) {
+    let (records, intents) = intend(engine, work);
+    if intents.is_empty() {
         return Ok(());
     }
-    let mut by_place: HashMap<FolderId, Vec<FlagWork>> = HashMap::new();
-    for item in work {
-        by_place.entry(item.place.clone()).or_default().push(item);
+    engine.ledger.commit(records).await?;
+    carry_out(engine, intents).await
+}
+
+/// Flags to be changed in one folder.
+#[derive(Debug)]
+pub(super) struct Intended {
+    place: FolderId,
+    intent: Intent,
+}
+
+/// What is to be recorded before flags are changed: else, after a crash, nobody could tell our own
+/// change from one that a user made. To be committed with the rows or after them.
+pub(super) fn intend(engine: &Engine, work: Vec<FlagWork>) -> (Vec<Record>, Vec<Intended>) {
+    if work.is_empty() || !engine.options.flags || !engine.to.sets_flags {
+        return (Vec::new(), Vec::new());
     }
-    for (place, work) in by_place {
+    let mut by_place: HashMap<(TargetNo, FolderId), Vec<FlagWork>> = HashMap::new();
+    for item in work {
+        let key = (item.target, item.place.clone());
+        by_place.entry(key).or_default().push(item);
+    }
+    let (mut records, mut intents) = (Vec::new(), Vec::new());
+    for ((target, place), work) in by_place {
         for chunk in work.chunks(500) {
-            let work = ended(engine, chunk.to_vec()).await?;
-            apply_chunk(engine, &place, &work).await?;
+            let changes = chunk
+                .iter()
+                .map(|item| (item.row.clone(), item.now.clone()));
+            let intent = Intent::of_flags(engine.batch_number(), target, changes);
+            records.push(Record::Intent(Box::new(intent.clone())));
+            let place = place.clone();
+            intents.push(Intended { place, intent });
         }
+    }
+    (records, intents)
+}
+
+/// Changes flags whose intent is durable, again after failures that pass.
+pub(super) async fn carry_out(engine: &Engine, intents: Vec<Intended>) -> Result<()> {
+    for Intended { place, intent } in intents {
+        resume(engine, &place, &intent).await?;
     }
     Ok(())
 }
 
-/// Takes up the rows of messages that were open when they were listed. One that is open still is
-/// sent later, with the flags that it has now.
-async fn ended(engine: &Engine, work: Vec<FlagWork>) -> Result<Vec<FlagWork>> {
-    let mut out = Vec::with_capacity(work.len());
-    let mut records = Vec::new();
-    for mut item in work {
-        if matches!(item.kind, Kind::Open) {
-            let (folder, id) = (item.row.folder, item.row.id.clone());
-            let found = engine.ledger.items(folder, vec![id]).await?;
-            let Some(mut row) = found.into_iter().flatten().next().map(|stored| stored.row) else {
-                continue;
-            };
-            if !row.state.is_final() {
-                row.flags = item.now;
-                records.push(Record::Item(Box::new(row)));
-                continue;
-            }
-            if row.target.is_none() || row.flags == item.now {
-                continue;
-            }
-            item.row = row;
-            item.kind = Kind::Known;
+/// Changes the flags of an intent, this run's or an earlier one's. Doing it twice does no harm.
+pub(super) async fn resume(engine: &Engine, place: &FolderId, intent: &Intent) -> Result<()> {
+    let mut backoff = Backoff::of(engine);
+    loop {
+        let (rows, failed) = once(engine, place, intent).await?;
+        let mut records: Vec<Record> = rows
+            .into_iter()
+            .map(|row| Record::Item(Box::new(row)))
+            .collect();
+        if failed.is_none() {
+            records.push(Record::Close(intent.batch));
         }
-        out.push(item);
-    }
-    if !records.is_empty() {
         engine.ledger.commit(records).await?;
+        let Some(error) = failed else { return Ok(()) };
+        match backoff.next(&error) {
+            Some(wait) => engine.pause(wait).await?,
+            None => return Err(error),
+        }
     }
-    Ok(out)
 }
 
-async fn apply_chunk(engine: &Engine, place: &FolderId, work: &[FlagWork]) -> Result<()> {
-    let Some(updater) = engine.destination.updater() else {
+/// One try: the rows of what was dealt with, and what failed.
+async fn once(
+    engine: &Engine,
+    place: &FolderId,
+    intent: &Intent,
+) -> Result<(Vec<ItemRow>, Option<Error>)> {
+    let known = known_rows(engine, &intent.items).await?;
+    let items = intent.items.iter().zip(known);
+    let open = items.filter_map(|(item, known)| {
+        // What was dealt with meanwhile is left alone.
+        let row = known.filter(|row| {
+            row.target == item.target && Some(&row.flags) == item.accepted.as_ref()
+        })?;
+        Some((row.target.clone()?.1, row, item.flags.clone()))
+    });
+    let open: Vec<(MessageId, ItemRow, Flags)> = open.collect();
+    let mut rows = Vec::new();
+    let failed = change(engine, place, open, &mut rows).await.err();
+    Ok((rows, failed))
+}
+
+async fn change(
+    engine: &Engine,
+    place: &FolderId,
+    open: Vec<(MessageId, ItemRow, Flags)>,
+    rows: &mut Vec<ItemRow>,
+) -> Result<()> {
+    let Some(updater) = engine.destination.updater().filter(|_| !open.is_empty()) else {
         return Ok(());
     };
-    let id_of = |work: &FlagWork| work.row.target.as_ref().map(|(_, id)| id.clone());
-    let ids: Vec<MessageId> = work.iter().filter_map(id_of).collect();
+    let ids = open.iter().map(|(id, ..)| id.clone()).collect();
     let there = flags_there(engine, place, ids).await?;
     let mut changes = Vec::new();
-    let mut records = Vec::new();
-    let mut waiting: HashMap<MessageId, (ItemRow, &FlagWork)> = HashMap::new();
-    let mut failed = None;
-    for item in work {
-        let Some(id) = id_of(item) else { continue };
+    let mut waiting: HashMap<MessageId, (ItemRow, Flags)> = HashMap::new();
+    for (id, mut row, now) in open {
         let Some(flags_there) = there.get(&id) else {
-            records.extend(item.gone());
             continue;
         };
-        let accepted = item.row.accepted.as_ref().unwrap_or(&item.row.flags);
-        let (add, remove) = if matches!(item.kind, Kind::Adopted) {
-            (item.now.difference(flags_there), Flags::new())
-        } else {
-            merge(&item.row.flags, &item.now, accepted, flags_there)
-        };
-        let mut row = item.row.clone();
-        row.flags = item.now.clone();
+        let accepted = row.accepted.as_ref().unwrap_or(&row.flags);
+        let (add, remove) = merge(&row.flags, &now, accepted, flags_there);
+        row.flags = now;
         if add.is_empty() && remove.is_empty() {
             set_accepted(&mut row, flags_there.clone());
-            records.extend(item.done(row));
+            rows.push(row);
         } else {
             set_accepted(&mut row, flags_there.union(&add).difference(&remove));
-            waiting.insert(id.clone(), (row, item));
+            waiting.insert(id.clone(), (row, flags_there.clone()));
             changes.push(FlagChange::new(id, add, remove));
         }
     }
-    if !changes.is_empty() {
-        let mut answers = updater.set_flags(place, changes);
-        while let Some((id, outcome)) = answers.next().await {
-            let Some((mut row, item)) = waiting.remove(&id) else {
-                continue;
-            };
-            match outcome {
-                Outcome::Stored(receipt) | Outcome::AlreadyThere(receipt) => {
-                    if let Some(flags) = receipt.flags {
-                        set_accepted(&mut row, flags);
-                    }
-                    engine.note(row.folder, |notes| notes.flags_changed += 1);
-                    records.extend(item.done(row));
+    if changes.is_empty() {
+        return Ok(());
+    }
+    let mut failed = None;
+    let mut answers = updater.set_flags(place, changes);
+    while let Some((id, outcome)) = answers.next().await {
+        let Some((mut row, before)) = waiting.remove(&id) else {
+            continue;
+        };
+        match outcome {
+            Outcome::Stored(receipt) | Outcome::AlreadyThere(receipt) => {
+                if let Some(flags) = receipt.flags {
+                    set_accepted(&mut row, flags);
                 }
-                Outcome::NotStored(error) if error.kind() == ErrorKind::NotFound => {
-                    records.extend(item.gone());
-                }
-                Outcome::NotStored(error) | Outcome::Unknown(error) => failed = Some(error),
+                engine.note(row.folder, |notes| notes.flags_changed += 1);
+                rows.push(row);
             }
-        }
-        if failed.is_none() && !waiting.is_empty() {
-            let text = "the destination left out messages whose flags were to be set";
-            failed = Some(Error::new(ErrorKind::Interrupted, text));
+            // Gone there: the destination check says so.
+            Outcome::NotStored(error) if gone(&error) => {}
+            // One message's flags cost nobody else's.
+            Outcome::NotStored(error)
+                if error.scope() == Scope::Message && !error.is_transient() =>
+            {
+                let note = format!("refused: {}", error.chain());
+                row.altered
+                    .push(Alteration::new(AlterationKind::FlagDropped, note));
+                engine.note(row.folder, |notes| {
+                    *notes
+                        .altered
+                        .entry(AlterationKind::FlagDropped)
+                        .or_default() += 1;
+                });
+                set_accepted(&mut row, before);
+                rows.push(row);
+            }
+            Outcome::NotStored(error) | Outcome::Unknown(error) => failed = Some(error),
         }
     }
-    engine.ledger.commit(records).await?;
+    if failed.is_none() && !waiting.is_empty() {
+        let error = Error::new(ErrorKind::Interrupted, "no answer on flags that were set");
+        failed = Some(error);
+    }
     failed.map_or(Ok(()), Err)
+}
+
+/// The message is gone, not its folder.
+pub(super) fn gone(error: &Error) -> bool {
+    error.kind() == ErrorKind::NotFound && error.scope() == Scope::Message
 }
 
 fn set_accepted(row: &mut ItemRow, flags: Flags) {

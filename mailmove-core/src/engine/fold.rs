@@ -8,12 +8,17 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, health, lane::Lane, settle, survey::Seen};
+use super::{
+    Engine, health,
+    lane::Lane,
+    settle::{self, Doubt, Place, Verdict},
+    survey::Seen,
+};
 use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan},
     destination::{Depth, Probe},
     error::{Error, ErrorKind, Result, Scope},
-    model::{Alteration, AlterationKind, ContentDigest, Mark, MessageId},
+    model::{Alteration, AlterationKind, ContentDigest, MessageId},
 };
 
 fn merged(mut row: ItemRow) -> ItemRow {
@@ -60,15 +65,11 @@ pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
         return Ok(());
     }
     // Perhaps the one that is left is nobody's: the copy of an append that was sent twice.
-    let mut mark = lane.mark()?;
-    if mark.next.is_some() {
-        mark.next = Some(1);
-    }
     let free = |row: ItemRow| ItemRow {
         target: None,
         ..row
     };
-    let unclaimed = settle_among(engine, lane, &mark, missing.into_iter().map(free).collect());
+    let unclaimed = settle_among(engine, lane, missing.into_iter().map(free).collect());
     let (mut done, left) = unclaimed.await?;
     let equal = claimed_equals(engine, lane, &left).await?;
     let mut count = 0;
@@ -153,14 +154,19 @@ async fn see(engine: &Engine, lane: &Lane, probe: Probe, seen: &mut Seen) -> Res
 async fn settle_among(
     engine: &Engine,
     lane: &Lane,
-    mark: &Mark,
     rows: Vec<ItemRow>,
 ) -> Result<(Vec<ItemRow>, Vec<ItemRow>)> {
     // Nothing is in doubt since long: what is not seen now is not there.
-    let settled = settle::settle(engine, lane, settle::Doubt::new(mark, 0), rows).await?;
+    let doubt = Doubt {
+        rows,
+        mark: None,
+        since: 0,
+        taken: HashSet::new(),
+    };
+    let settled = settle::settle(engine, &Place::of(lane), doubt).await?;
     let (found, left): (Vec<_>, Vec<_>) = settled
         .into_iter()
-        .partition(|(_, verdict)| *verdict == settle::Verdict::Found);
+        .partition(|(_, verdict)| *verdict == Verdict::Found);
     let rows = |pairs: Vec<(ItemRow, _)>| pairs.into_iter().map(|(row, _)| row).collect();
     Ok((rows(found), rows(left)))
 }

@@ -8,11 +8,13 @@ use super::{
     Engine,
     adopt::{self, Adopter, Match},
     lane::Lane,
+    look_back,
+    moves::MOVED,
     survey::Seen,
 };
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, Stored},
-    destination::{Depth, Probe},
+    destination::{Depth, Existing, Probe},
     error::{Error, ErrorKind, Result, Scope},
     model::{FolderPath, MessageId},
 };
@@ -43,39 +45,45 @@ pub(super) fn lost(path: &FolderPath, count: Option<u64>) -> Error {
 /// Looks at one lane before work begins: decides whether it is quiet, and settles what became of
 /// messages that the destination does not have any more.
 pub(super) async fn check(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
-    if lane.target.identity != lane.place.identity.as_str() {
-        renumbered(engine, lane).await?;
-    } else if lost_some(lane) {
+    renumbered(engine, lane).await?;
+    if lost_some(engine, lane).await? {
         removed(engine, lane).await?;
     }
     still_lost(engine, lane).await?;
     let counts = engine.ledger.counts(lane.row.no).await?;
-    let open = counts
-        .iter()
-        .any(|count| !count.gone && !count.state.is_final());
+    // What vanished is looked at once more: a server may have been wrong.
+    let open = counts.iter().any(|count| {
+        let state = count.state;
+        !count.gone && (!state.is_final() || state == ItemState::Vanished)
+    });
+    lane.begun = !counts.is_empty();
     let unchanged = lane.row.token.is_some() && lane.row.token == lane.folder.token;
-    let no_arrivals = lane.target.examined.is_some();
-    lane.quiet = lane.row.listed && unchanged && !open && no_arrivals;
+    let examined = lane.target.examined.is_some();
+    let audited = look_back::last_resent(engine, lane).await?.is_none();
+    lane.quiet = lane.row.listed && unchanged && !open && examined && audited;
     Ok(())
 }
 
-/// Fewer messages than there were, plus those that came: some are gone.
-fn lost_some(lane: &Lane) -> bool {
-    let (Some(before), Some(now)) = (&lane.target.mark, &lane.place.mark) else {
-        return false;
+/// Fewer messages than there were, plus those that came: some are gone. Nothing to compare with,
+/// after a first pass that did not come to its end: some may be gone.
+async fn lost_some(engine: &Engine, lane: &Lane) -> Result<bool> {
+    let (Some(had), Some(before)) = (lane.target.messages, &lane.target.mark) else {
+        let mut claims = engine.ledger.scan(Scan::target(lane.target.no));
+        return Ok(claims.next().await.transpose()?.is_some());
     };
-    let (Some(had), Some(has)) = (lane.target.messages, lane.place.messages) else {
-        return false;
+    let (Some(has), Some(now)) = (lane.place.messages, &lane.place.mark) else {
+        return Ok(false);
     };
-    match (before.next, now.next) {
+    Ok(match (before.next, now.next) {
         (Some(then), Some(now)) => has < had + now.saturating_sub(then),
-        _ => has < had,
-    }
+        // Uncounted: what came in hides what left.
+        _ => has < had || before != now,
+    })
 }
 
-/// Finds out which claimed messages are gone. A few were removed by the user and stay so; many are
-/// a loss that the user must know of.
-async fn removed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
+/// Finds out which claimed messages are gone. Those that were put back have another id by now. A
+/// few were removed by the user and stay so; many are a loss that the user must know of.
+async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     let mut seen = Seen::default();
     let probe = Probe::new(lane.place.id.clone(), Depth::Ids);
     let mut pages = engine.destination.existing(probe);
@@ -86,22 +94,44 @@ async fn removed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
             seen.insert(stored.number);
         }
     }
+    drop(pages);
+    let all = Scan::target(lane.target.no);
     let (mut claims, mut missing) = (0_u64, 0_u64);
-    engine
-        .each_page(Scan::target(lane.target.no), |page| {
-            claims += page.len() as u64;
-            missing += page
-                .iter()
-                .filter(|stored| !seen.contains(stored.number))
-                .count() as u64;
-            Ok(Vec::new())
-        })
-        .await?;
+    let mut adopter = None;
+    let mut pages = engine.ledger.scan(all.clone());
+    while let Some(page) = pages.next().await {
+        let page = page?;
+        claims += page.len() as u64;
+        let mut records = Vec::new();
+        for stored in page {
+            if seen.contains(stored.number) {
+                continue;
+            }
+            let adopter = match &mut adopter {
+                Some(adopter) => adopter,
+                None => {
+                    adopt::examine(engine, lane).await?;
+                    adopter.insert(announced(engine, &all, |row| row.target.is_some()).await?)
+                }
+            };
+            match adopter.find_again(engine, lane, &stored.row, false).await? {
+                Match::Found(existing) => {
+                    seen.insert(stored.number);
+                    let row = found_again(lane, stored.row, &existing);
+                    records.push(Record::Item(Box::new(row)));
+                }
+                _ => missing += 1,
+            }
+        }
+        if !records.is_empty() {
+            engine.ledger.commit(records).await?;
+        }
+    }
     if missing > 20 && missing * 10 > claims && !engine.options.accept_lost {
         return Err(lost(&lane.place.path, Some(missing)));
     }
     engine
-        .each_page(Scan::target(lane.target.no), |page| {
+        .each_page(all, |page| {
             let gone = page
                 .into_iter()
                 .filter(|stored| !seen.contains(stored.number));
@@ -112,8 +142,37 @@ async fn removed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
         .await
 }
 
+fn found_again(lane: &Lane, mut row: ItemRow, existing: &Existing) -> ItemRow {
+    if row.received != existing.received {
+        // It is not the one that was sent, but one that is equal.
+        row.state = ItemState::AlreadyThere;
+    }
+    row.target = Some((lane.target.no, existing.id.clone()));
+    row.code.take_if(|code| code != MOVED);
+    row
+}
+
+/// An adopter that knows which of the rows of a scan could be taken for each other.
+async fn announced(
+    engine: &Engine,
+    scan: &Scan,
+    wanted: impl Fn(&ItemRow) -> bool,
+) -> Result<Adopter> {
+    let mut adopter = Adopter::default();
+    let mut pages = engine.ledger.scan(scan.clone());
+    while let Some(page) = pages.next().await {
+        for stored in page? {
+            if wanted(&stored.row) {
+                adopter.announce(&stored.row);
+            }
+        }
+    }
+    Ok(adopter)
+}
+
 fn removed_there(engine: &Engine, mut row: ItemRow) -> ItemRow {
     row.state = ItemState::RemovedThere;
+    row.code.take_if(|code| code != MOVED);
     row.target = None;
     row.pass = engine.pass;
     row
@@ -147,69 +206,74 @@ pub(super) async fn claimed_rows(
     Ok(out)
 }
 
-/// The destination folder was renumbered or replaced: its claims are void, and every message is
-/// looked for again by its header and size.
+/// The destination folder was renumbered or replaced: it stands in the ledger under a new number,
+/// and the claims on the old one are void. Each of their messages is looked for again. A claim is
+/// void until that is done, so that it may be broken off anywhere.
 async fn renumbered(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
-    lane.target.identity = lane.place.identity.as_str().to_owned();
-    lane.target.examined = None;
-    lane.target.messages = None;
-    lane.target.mark = None;
-    let mut rows = Vec::new();
-    engine
-        .each_page(Scan::target(lane.target.no), |page| {
-            rows.extend(page.into_iter().map(|stored| stored.row));
-            Ok(Vec::new())
-        })
-        .await?;
-    engine
-        .ledger
-        .commit(vec![
-            Record::ReleaseClaims(lane.target.no),
-            Record::ForgetUnclaimed(lane.target.no),
-            Record::Target(Box::new(lane.target.clone())),
-        ])
-        .await?;
-    match_again(engine, lane, rows).await
+    let mut missing = 0;
+    for old in engine.ledger.targets().await? {
+        if old.path != lane.target.path || old.no == lane.target.no {
+            continue;
+        }
+        let claims = Scan::target(old.no);
+        if engine.ledger.scan(claims.clone()).next().await.is_none() {
+            continue;
+        }
+        adopt::examine(engine, lane).await?;
+        let mut adopter = announced(engine, &claims, |_| true).await?;
+        missing += match_again(engine, lane, &mut adopter, claims, true, |_| true).await?;
+    }
+    if missing > 0 {
+        Err(lost(&lane.place.path, Some(missing)))
+    } else {
+        Ok(())
+    }
 }
 
 /// Messages that an earlier pass found lost: they may have been restored, or the loss accepted.
 async fn still_lost(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
-    let mut rows = Vec::new();
     let scan = Scan::folder(lane.row.no)
         .with_states(&[ItemState::Failed])
         .with_gone(false);
-    engine
-        .each_page(scan, |page| {
-            let page = page.into_iter().map(|stored| stored.row);
-            rows.extend(page.filter(|row| row.code.as_deref() == Some(LOST)));
-            Ok(Vec::new())
-        })
-        .await?;
-    if rows.is_empty() {
-        Ok(())
+    let is_lost = |row: &ItemRow| row.code.as_deref() == Some(LOST);
+    let mut adopter = announced(engine, &scan, is_lost).await?;
+    if adopter.announced() == 0 {
+        return Ok(());
+    }
+    adopt::examine(engine, lane).await?;
+    let missing = match_again(engine, lane, &mut adopter, scan, false, is_lost).await?;
+    if missing > 0 {
+        Err(lost(&lane.place.path, Some(missing)))
     } else {
-        match_again(engine, lane, rows).await
+        Ok(())
     }
 }
 
-async fn match_again(engine: &Arc<Engine>, lane: &mut Lane, rows: Vec<ItemRow>) -> Result<()> {
-    adopt::examine(engine, lane).await?;
-    let mut adopter = Adopter::default();
+/// Looks for messages that were stored before; returns how many are not there.
+async fn match_again(
+    engine: &Arc<Engine>,
+    lane: &Lane,
+    adopter: &mut Adopter,
+    scan: Scan,
+    fresh: bool,
+    wanted: impl Fn(&ItemRow) -> bool,
+) -> Result<u64> {
     let mut missing = 0;
-    for chunk in rows.chunks(500) {
-        let mut records = Vec::with_capacity(chunk.len());
-        for row in chunk {
-            let mut row = ItemRow {
-                target: None,
-                ..row.clone()
-            };
-            // A void header or an ambiguity needs the content, which may be gone at the source.
-            let found = adopter.find_by_header(engine, lane, &row).await?;
-            match found {
+    let mut pages = engine.ledger.scan(scan);
+    while let Some(page) = pages.next().await {
+        engine.check_stop()?;
+        let mut records = Vec::new();
+        for mut row in page?.into_iter().map(|stored| stored.row) {
+            if !wanted(&row) {
+                continue;
+            }
+            row.target = None;
+            match adopter.find_again(engine, lane, &row, fresh).await? {
                 Match::Found(existing) => {
-                    row.target = Some((lane.target.no, existing.id));
-                    row.state = ItemState::Copied;
-                    row.code = None;
+                    if row.state == ItemState::Failed {
+                        row.state = ItemState::Copied;
+                    }
+                    row = found_again(lane, row, &existing);
                 }
                 _ if row.gone => {}
                 _ if engine.options.accept_lost => row = removed_there(engine, row),
@@ -221,11 +285,9 @@ async fn match_again(engine: &Arc<Engine>, lane: &mut Lane, rows: Vec<ItemRow>) 
             }
             records.push(Record::Item(Box::new(row)));
         }
-        engine.ledger.commit(records).await?;
+        if !records.is_empty() {
+            engine.ledger.commit(records).await?;
+        }
     }
-    if missing > 0 {
-        Err(lost(&lane.place.path, Some(missing)))
-    } else {
-        Ok(())
-    }
+    Ok(missing)
 }

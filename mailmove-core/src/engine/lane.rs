@@ -5,9 +5,9 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, adopt, audit, deliver, duplicate, fold,
+    Engine, adopt, deliver, duplicate, fold, look_back,
     produce::{self, Listing},
-    settle,
+    retry::Backoff,
     share::Desk,
     survey,
 };
@@ -37,11 +37,20 @@ pub(super) struct Lane {
     pub(super) adopting: bool,
     /// Folders whose messages are left to them, if this is the folder with all messages.
     pub(super) homes: Option<Arc<HashSet<FolderId>>>,
+    /// Other source folders have the same destination.
+    pub(super) shared: bool,
+    /// The ledger has rows of the folder.
+    pub(super) begun: bool,
+    /// Up to where the destination had been looked at before this pass.
+    pub(super) looked: Option<Mark>,
 }
 
 impl Lane {
     pub(super) fn new(row: FolderRow, folder: Folder, target: TargetRow, place: Folder) -> Self {
         Self {
+            looked: target.examined.clone(),
+            shared: false,
+            begun: false,
             row,
             folder,
             target,
@@ -71,8 +80,7 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
         messages: lane.folder.messages,
         bytes: lane.folder.bytes,
     });
-    settle::open_intents(engine, lane).await?;
-    adopt::examine(engine, lane).await?;
+    examine(engine, lane).await?;
     if lane.adopting && !lane.surveyed {
         // All of them are listed before any is looked for: see `Adopter::announce`.
         survey::survey(engine, lane).await?;
@@ -85,17 +93,36 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
             .ledger
             .commit(vec![Record::Folder(Box::new(lane.row.clone()))])
             .await?;
-        // A first listing that was interrupted does not see what left before it went on.
-        if lane.row.exists != Some(survey::live_rows(engine, lane).await?) {
+        // A first listing that was interrupted does not see what changed before it went on.
+        let all = listing.again || lane.row.exists != Some(survey::live_rows(engine, lane).await?);
+        if all {
             lane.row.cursor = None;
+        }
+        if all || listing.rest {
             survey::survey(engine, lane).await?;
             copy(engine, lane).await?;
         }
     }
-    settle::unnamed(engine, lane).await?;
+    let mut backoff = Backoff::of(engine);
+    while let Err(error) = look_again(engine, lane).await {
+        engine.wait_after(&mut backoff, lane, error).await?;
+    }
+    Ok(())
+}
+
+/// At a lane's end: is all that was stored there, once, and as it is at the source?
+async fn look_again(engine: &Engine, lane: &Lane) -> Result<()> {
     duplicate::finish_all(engine, lane).await?;
     fold::afterwards(engine, lane).await?;
-    audit::audit(engine, lane).await
+    look_back::audit(engine, lane).await
+}
+
+async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
+    let mut backoff = Backoff::of(engine);
+    while let Err(error) = adopt::examine(engine, lane).await {
+        engine.wait_after(&mut backoff, lane, error).await?;
+    }
+    Ok(())
 }
 
 /// One batch is being made, one waits with its intent durable, one is on the wire.

@@ -6,7 +6,6 @@
 //! [`decide`] and [`retry`], free of I/O.
 
 mod adopt;
-mod audit;
 mod close;
 mod daily;
 mod decide;
@@ -18,11 +17,13 @@ mod fold;
 mod health;
 mod labels;
 mod lane;
+mod look_back;
 mod moves;
 mod pass;
 mod plan;
 mod produce;
 mod reconcile;
+mod refused;
 mod retry;
 mod settle;
 mod share;
@@ -33,7 +34,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicU32, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -76,6 +77,7 @@ pub(crate) struct Engine {
     next_batch: AtomicU64,
     contents: share::Contents,
     daily: daily::Daily,
+    next_folder: AtomicU32,
     notes: Mutex<Notes>,
 }
 
@@ -125,6 +127,7 @@ impl Engine {
             .iter()
             .map(|intent| intent.batch)
             .max();
+        let last_folder = ledger.folders().await?.iter().map(|row| row.no.0).max();
         let keeps_bytes = match ledger.meta("keeps-bytes").await?.as_deref() {
             Some("yes") => Some(true),
             Some("no") => Some(false),
@@ -147,6 +150,7 @@ impl Engine {
             next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
             contents: share::Contents::default(),
             daily,
+            next_folder: AtomicU32::new(last_folder.map_or(0, |no| no + 1)),
             notes: Mutex::new(Notes {
                 keeps_bytes,
                 ..Notes::default()
@@ -170,6 +174,16 @@ impl Engine {
         self.next_batch.fetch_add(1, Ordering::Relaxed)
     }
 
+    /// A number for a source folder, given out once.
+    fn folder_number(&self) -> FolderNo {
+        FolderNo(self.next_folder.fetch_add(1, Ordering::Relaxed))
+    }
+
+    /// Whether equal messages have equal bytes at the destination, if that was measured.
+    fn measured_bytes(&self) -> Option<bool> {
+        self.notes().keeps_bytes
+    }
+
     /// Whether equal messages have equal bytes at the destination: measured if it was, else as the
     /// adapter claims.
     fn keeps_bytes(&self) -> bool {
@@ -179,6 +193,24 @@ impl Engine {
     /// Now, in milliseconds since 1970.
     fn now_ms(&self) -> u64 {
         u64::try_from(self.edges.clock.now().as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// Waits before the next try, or gives up with the error.
+    async fn wait_after(
+        &self,
+        backoff: &mut retry::Backoff,
+        lane: &lane::Lane,
+        error: Error,
+    ) -> Result<()> {
+        let Some(wait) = backoff.next(&error) else {
+            return Err(error);
+        };
+        self.emit(Event::Retrying {
+            folder: Some(lane.folder.path.clone()),
+            reason: error.chain(),
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
+        self.pause(wait).await
     }
 
     /// Waits, unless asked to stop.

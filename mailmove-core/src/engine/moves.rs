@@ -1,79 +1,105 @@
 //! Messages that moved at the source are moved at the destination, not copied again. Decided after
 //! all listings: what is gone in one place and new in another, with equal content, moved.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet, hash_map::Entry},
+    sync::Arc,
+};
 
 use futures_util::StreamExt as _;
 
 use super::{
     Engine,
+    adopt::{self, Adopter, Match},
     flags::{self, FlagWork},
+    health::LOST,
     lane::Lane,
-    settle::{self, Doubt, Verdict},
+    retry::Backoff,
+    settle::{self, Doubt, Place, Verdict, known_rows},
 };
 use crate::{
-    checkpoint::{Intent, ItemRow, ItemState, Record, Scan, TargetNo},
+    checkpoint::{Intent, ItemRow, ItemState, Record, Scan, TargetNo, TargetRow},
     destination::{Depth, Outcome, Probe},
-    error::{ErrorKind, Result, Scope},
+    error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
     model::{Alteration, AlterationKind, Content, MessageId},
     observe::Direction,
     source::{FetchRequest, Fetched},
 };
 
-/// Messages that are gone from the source and still claimed at the destination.
-#[derive(Debug, Default)]
-pub(super) struct Gone(HashMap<(u64, i64), Vec<ItemRow>>);
+/// Code of a row whose message was found in another place at the source: what is known of it at the
+/// destination was used up. One removal keeps one message away, not all that are like it; and what
+/// stayed in its old place does not move a second time.
+pub(super) const MOVED: &str = "moved";
 
-/// Most gone messages that are considered. Beyond it a moved message is copied to its new place
-/// and kept in its old one, which loses nothing.
-const MOST_GONE: usize = 100_000;
+/// Messages that are gone from the source, and whose place at the destination is known: it holds
+/// them still, or somebody removed them there. Only those that may equal a message now at hand.
+#[derive(Debug, Default)]
+struct Gone(HashMap<(u64, i64), Vec<ItemRow>>);
+
+fn gone_rows() -> Scan {
+    Scan::all().with_gone(true).with_states(&[
+        ItemState::Copied,
+        ItemState::AlreadyThere,
+        ItemState::RemovedThere,
+    ])
+}
+
+fn may_have_moved(row: &ItemRow) -> bool {
+    row.target.is_some()
+        || row.state == ItemState::RemovedThere && row.code.as_deref() != Some(MOVED)
+}
+
+/// Whether anything is gone from the source that might be new elsewhere.
+pub(super) async fn any_gone(engine: &Engine) -> Result<bool> {
+    let mut pages = engine.ledger.scan(gone_rows());
+    while let Some(page) = pages.next().await {
+        if page?.iter().any(|stored| may_have_moved(&stored.row)) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
 
 impl Gone {
-    pub(super) async fn load(engine: &Engine) -> Result<Self> {
+    /// Those with the size and date of one of `new`.
+    async fn like(engine: &Engine, new: &[ItemRow]) -> Result<Self> {
+        let wanted: HashSet<(u64, i64)> = new.iter().map(key).collect();
         let mut gone = Self::default();
-        let scan = Scan::all()
-            .with_gone(true)
-            .with_states(&[ItemState::Copied, ItemState::AlreadyThere]);
-        let mut count = 0;
-        engine
-            .each_page(scan, |page| {
-                for row in page.into_iter().map(|stored| stored.row) {
-                    if row.target.is_some() && count < MOST_GONE {
-                        count += 1;
-                        gone.0.entry(key(&row)).or_default().push(row);
-                    }
+        let mut pages = engine.ledger.scan(gone_rows());
+        while let Some(page) = pages.next().await {
+            for row in page?.into_iter().map(|stored| stored.row) {
+                if may_have_moved(&row) && wanted.contains(&key(&row)) {
+                    gone.0.entry(key(&row)).or_default().push(row);
                 }
-                Ok(Vec::new())
-            })
-            .await?;
+            }
+        }
         Ok(gone)
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
     fn may_hold(&self, row: &ItemRow) -> bool {
-        self.0.contains_key(&key(row))
+        self.0.get(&key(row)).is_some_and(|rows| !rows.is_empty())
     }
 
-    /// Takes out one message equal to `new`. The nearest place first: within the same destination
-    /// folder nothing has to move.
-    fn take(&mut self, new: &ItemRow, target: TargetNo) -> Option<ItemRow> {
+    /// Takes out one message equal to `new` that is in this place, where nothing has to move; or else
+    /// (not `here`) one of another place, and last of all one that was removed.
+    fn take(&mut self, new: &ItemRow, target: TargetNo, here: bool) -> Option<ItemRow> {
         let rows = self.0.get_mut(&key(new))?;
         let equal = |old: &ItemRow| match (old.digest, old.header) {
             (Some(digest), _) => Some(digest) == new.digest,
             (None, Some(header)) => !header.is_void() && Some(header) == new.header,
             (None, None) => false,
         };
-        let here = |old: &ItemRow| old.target.as_ref().is_some_and(|(no, _)| *no == target);
-        // Of identical ones that with the same flags: it needs no change.
-        let (at, _) = rows
-            .iter()
-            .enumerate()
-            .filter(|(_, old)| equal(old))
-            .min_by_key(|(_, old)| (!here(old), old.flags != new.flags))?;
+        let rank = |old: &ItemRow| match &old.target {
+            Some((no, _)) if *no == target => Some(0),
+            _ if old.code.as_deref() == Some(MOVED) => None,
+            Some(_) => Some(1),
+            None => Some(2),
+        };
+        let equals = rows.iter().enumerate().filter(|(_, old)| equal(old));
+        let ranked = equals.filter_map(|(at, old)| Some((rank(old)?, old.flags != new.flags, at)));
+        let ranked = ranked.filter(|(rank, ..)| (*rank == 0) == here);
+        let (.., at) = ranked.min()?;
         Some(rows.swap_remove(at))
     }
 }
@@ -91,72 +117,137 @@ fn key(row: &ItemRow) -> (u64, i64) {
 /// have moved stays pending.
 pub(super) async fn run(
     engine: &Arc<Engine>,
-    lane: &Lane,
-    gone: &mut Gone,
-    lanes: &[Lane],
+    lane: &mut Lane,
+    theres: &mut HashMap<TargetNo, Adopter>,
 ) -> Result<()> {
-    let mut candidates = Vec::new();
     let scan = Scan::folder(lane.row.no)
-        .with_states(&[ItemState::Pending])
+        .with_states(&[ItemState::Pending, ItemState::Failed])
         .with_gone(false);
-    engine
-        .each_page(scan, |page| {
-            let rows = page.into_iter().map(|stored| stored.row);
-            candidates.extend(rows.filter(|row| gone.may_hold(row)));
-            Ok(Vec::new())
-        })
-        .await?;
-    if candidates.is_empty() {
-        return Ok(());
-    }
-    let mut pairs: HashMap<TargetNo, Vec<(ItemRow, ItemRow)>> = HashMap::new();
-    for chunk in candidates.chunks(500) {
-        for row in with_digests(engine, lane, chunk.to_vec()).await? {
-            if let Some(old) = gone.take(&row, lane.target.no) {
-                let from = old.target.as_ref().map_or(lane.target.no, |(no, _)| *no);
-                pairs.entry(from).or_default().push((old, row));
-            }
-        }
-    }
-    for (from, pairs) in pairs {
-        if from == lane.target.no {
-            let moved = pairs.into_iter().filter_map(|(old, new)| {
-                let id = old.target.as_ref()?.1.clone();
-                Some((old, new, id))
-            });
-            finish(engine, lane, moved.collect()).await?;
-        } else {
-            for chunk in pairs.chunks(500) {
-                relocate(engine, lane, from, chunk.to_vec(), lanes).await?;
-            }
+    let mut pages = engine.ledger.scan(scan);
+    while let Some(page) = pages.next().await {
+        engine.check_stop()?;
+        let rows = page?.into_iter().map(|stored| stored.row);
+        let mut new: Vec<ItemRow> = rows
+            .filter(|row| row.code.as_deref() != Some(LOST))
+            .collect();
+        let mut gone = Gone::like(engine, &new).await?;
+        new.retain(|row| gone.may_hold(row));
+        for chunk in new.chunks(500) {
+            matched(engine, lane, &mut gone, theres, chunk.to_vec()).await?;
         }
     }
     Ok(())
 }
 
-/// Reads the candidates: equal size and date are a hint, equal content is the proof. What is known
-/// of a content by its name need not be read.
+async fn matched(
+    engine: &Arc<Engine>,
+    lane: &mut Lane,
+    gone: &mut Gone,
+    theres: &mut HashMap<TargetNo, Adopter>,
+    rows: Vec<ItemRow>,
+) -> Result<()> {
+    let place = Place::of(lane);
+    let mut here = Vec::new();
+    let mut elsewhere: HashMap<TargetNo, Vec<(ItemRow, ItemRow)>> = HashMap::new();
+    for new in with_digests(engine, lane, rows).await? {
+        let old = match gone.take(&new, place.no, true) {
+            Some(old) => Some(old),
+            // One that is there already and nobody's is taken before one is moved away from where
+            // it may have an equal of its own.
+            None if is_there(engine, lane, theres, &new).await? => None,
+            None => gone.take(&new, place.no, false),
+        };
+        let Some(old) = old else { continue };
+        match old.target.clone() {
+            None => removed_there(engine, Some(old), new).await?,
+            Some((no, id)) if no == place.no => here.push((old, new, id)),
+            Some((no, _)) => elsewhere.entry(no).or_default().push((old, new)),
+        }
+    }
+    if !here.is_empty() {
+        finish(engine, &place, here).await?;
+    }
+    for (from, pairs) in elsewhere {
+        relocate(engine, lane, from, pairs).await?;
+    }
+    Ok(())
+}
+
+/// Whether an unclaimed equal is in the new place: then the copier will find it.
+async fn is_there(
+    engine: &Engine,
+    lane: &mut Lane,
+    theres: &mut HashMap<TargetNo, Adopter>,
+    new: &ItemRow,
+) -> Result<bool> {
+    // Folders with the same destination share what is there.
+    let adopter = match theres.entry(lane.target.no) {
+        Entry::Occupied(entry) => entry.into_mut(),
+        Entry::Vacant(entry) => {
+            adopt::examine(engine, lane).await?;
+            entry.insert(Adopter::default())
+        }
+    };
+    let found = adopter.find_again(engine, lane, new, false).await?;
+    Ok(matches!(found, Match::Found(_)))
+}
+
+/// Reads the candidates: equal size and date are a hint, equal content is the proof. What cannot be
+/// read now must not be copied in this pass: it may have a copy already. What is known of a content
+/// by its name need not be read.
 async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Result<Vec<ItemRow>> {
     let (mut out, rows) = known_contents(engine, rows).await?;
     if rows.is_empty() {
         return Ok(out);
     }
+    let mut backoff = Backoff::of(engine);
     let mut by_id: HashMap<MessageId, ItemRow> =
         rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-    let bytes = by_id.values().map(|row| row.size).sum();
-    engine.spend(Direction::Down, bytes).await?;
-    let ids: Vec<MessageId> = by_id.keys().cloned().collect();
-    let identity = lane.folder.identity.as_str();
-    let request = FetchRequest::new(lane.folder.id.clone(), identity, ids);
-    let mut answers = engine.source.fetch(request);
-    while let Some((id, fetched)) = answers.next().await {
-        // What cannot be read now is copied later, with all tries of the copier.
-        if let (Some(mut row), Fetched::Content(content)) = (by_id.remove(&id), fetched) {
-            digest(&mut row, &content).await?;
-            out.push(row);
+    loop {
+        let bytes = by_id.values().map(|row| row.size).sum();
+        engine.spend(Direction::Down, bytes).await?;
+        let mut ids: Vec<MessageId> = by_id.keys().cloned().collect();
+        ids.sort_unstable();
+        let identity = lane.folder.identity.as_str();
+        let request = FetchRequest::new(lane.folder.id.clone(), identity, ids);
+        let mut answers = engine.source.fetch(request);
+        let mut again = None;
+        while let Some((id, fetched)) = answers.next().await {
+            let Some(mut row) = by_id.remove(&id) else {
+                continue;
+            };
+            match fetched {
+                Fetched::Content(content) => {
+                    digest(&mut row, &content).await?;
+                    out.push(row);
+                }
+                // The copier accounts for it.
+                Fetched::Vanished => {}
+                Fetched::Failed(error)
+                    if error.scope() > Scope::Message || error.is_transient() =>
+                {
+                    again = Some(error);
+                    by_id.insert(id, row);
+                }
+                Fetched::Failed(error) => {
+                    engine.fail(&lane.folder.path, &mut row, &error);
+                    let record = Record::Item(Box::new(row));
+                    engine.ledger.commit(vec![record]).await?;
+                }
+            }
+        }
+        if by_id.is_empty() {
+            return Ok(out);
+        }
+        let error = again.unwrap_or_else(|| {
+            let what = "the source left out messages it was asked for";
+            Error::new(ErrorKind::Interrupted, what)
+        });
+        match backoff.next(&error) {
+            Some(wait) => engine.pause(wait).await?,
+            None => return Err(error),
         }
     }
-    Ok(out)
 }
 
 /// Rows whose content another row has, with its digests; and the others.
@@ -197,50 +288,65 @@ async fn digest(row: &mut ItemRow, content: &Content) -> Result<()> {
     Ok(())
 }
 
+type Pairs = Vec<(ItemRow, ItemRow)>;
+
+/// Moves messages (old and new row) from one destination folder into the lane's, again after
+/// failures that pass.
 async fn relocate(
     engine: &Arc<Engine>,
     lane: &Lane,
     from: TargetNo,
-    pairs: Vec<(ItemRow, ItemRow)>,
-    lanes: &[Lane],
+    mut pairs: Pairs,
 ) -> Result<()> {
-    let place = engine
-        .ledger
-        .targets()
-        .await?
-        .into_iter()
-        .find(|target| target.no == from);
-    let (Some(place), Some(updater), true) = (place, engine.destination.updater(), engine.to.moves)
+    let targets = engine.ledger.targets().await?;
+    let from = targets.into_iter().find(|target| target.no == from);
+    let Some(from) = from.filter(|_| engine.to.moves && engine.destination.updater().is_some())
     else {
-        return keep_old_place(engine, pairs.into_iter().map(|(_, new)| new)).await;
+        return keep_old_place(engine, pairs).await;
     };
-    let mut intent = Intent::new(
-        engine.batch_number(),
-        lane.target.no,
-        lane.mark()?,
-        Vec::new(),
-    );
-    intent.moved_from = Some(from);
-    intent.items = pairs
-        .iter()
-        .map(|(old, new)| ItemRow {
-            target: old.target.clone(),
-            ..new.clone()
-        })
-        .collect();
-    engine
-        .ledger
-        .commit(vec![Record::Intent(Box::new(intent.clone()))])
-        .await?;
+    let mut backoff = Backoff::of(engine);
+    loop {
+        let Some((left, error)) = try_relocate(engine, lane, &from, pairs).await? else {
+            return Ok(());
+        };
+        match backoff.next(&error) {
+            Some(wait) => engine.pause(wait).await?,
+            None if error.scope() > Scope::Folder => return Err(error),
+            None => return keep_old_place(engine, left).await,
+        }
+        pairs = left;
+    }
+}
+
+/// One try. What did not move, and why, is given back.
+async fn try_relocate(
+    engine: &Arc<Engine>,
+    lane: &Lane,
+    from: &TargetRow,
+    pairs: Pairs,
+) -> Result<Option<(Pairs, Error)>> {
+    let Some(updater) = engine.destination.updater() else {
+        return Ok(None);
+    };
+    let place = Place::of(lane);
+    let mut intent = Intent::new(engine.batch_number(), place.no, lane.mark()?, Vec::new());
+    intent.moved_from = Some(from.no);
+    let item = |(old, new): &(ItemRow, ItemRow)| ItemRow {
+        target: old.target.clone(),
+        ..new.clone()
+    };
+    intent.items = pairs.iter().map(item).collect();
+    let record = Record::Intent(Box::new(intent.clone()));
+    engine.ledger.commit(vec![record]).await?;
+    let since = engine.now_ms();
+    let ids: Vec<MessageId> = pairs.iter().filter_map(|(old, _)| there(old)).collect();
     let mut by_id: HashMap<MessageId, (ItemRow, ItemRow)> = pairs
         .into_iter()
-        .filter_map(|(old, new)| Some((old.target.as_ref()?.1.clone(), (old, new))))
+        .filter_map(|(old, new)| Some((there(&old)?, (old, new))))
         .collect();
-    let ids = by_id.keys().cloned().collect();
-    let mut answers = updater.relocate(&place.id, ids, &lane.place.id);
-    let mut moved = Vec::new();
-    let mut kept = Vec::new();
-    let mut doubt = None;
+    let mut answers = updater.relocate(&from.id, ids, &place.id);
+    let (mut moved, mut kept, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut doubt, mut why) = (Vec::new(), None);
     while let Some((id, outcome)) = answers.next().await {
         let Some((old, new)) = by_id.remove(&id) else {
             continue;
@@ -248,148 +354,194 @@ async fn relocate(
         match outcome {
             Outcome::Stored(receipt) | Outcome::AlreadyThere(receipt) => match receipt.id {
                 Some(id) => moved.push((old, new, id)),
-                None => doubt = Some(None),
+                None => doubt.push((old, new)),
             },
-            Outcome::NotStored(error) if error.kind() == ErrorKind::NotFound => {
-                removed_there(engine, new).await?;
+            Outcome::NotStored(error) if flags::gone(&error) => {
+                removed_there(engine, None, new).await?;
             }
-            Outcome::NotStored(error) if error.scope() > Scope::Folder => doubt = Some(Some(error)),
-            Outcome::NotStored(_) => kept.push(new),
-            Outcome::Unknown(error) => doubt = Some(Some(error)),
+            Outcome::NotStored(error) if error.is_transient() || error.scope() > Scope::Folder => {
+                left.push((old, new));
+                why = Some(error);
+            }
+            Outcome::NotStored(_) => kept.push((old, new)),
+            Outcome::Unknown(error) => {
+                doubt.push((old, new));
+                why = Some(error);
+            }
         }
     }
-    finish(engine, lane, moved).await?;
-    keep_old_place(engine, kept.into_iter()).await?;
-    if doubt.is_some() || !by_id.is_empty() {
-        tracing::info!("a move is in doubt");
-        return resume_one(engine, lanes, intent).await;
+    // What got no answer is in doubt too.
+    doubt.extend(by_id.into_values());
+    finish(engine, &place, moved).await?;
+    keep_old_place(engine, kept).await?;
+    if !doubt.is_empty() {
+        tracing::info!(messages = doubt.len(), "moves are in doubt");
+        left.extend(settle_moves(engine, &place, from, &intent, doubt, since).await?);
     }
-    engine
-        .ledger
-        .commit(vec![Record::Close(intent.batch)])
-        .await
+    let close = Record::Close(intent.batch);
+    engine.ledger.commit(vec![close]).await?;
+    if left.is_empty() {
+        return Ok(None);
+    }
+    let why = why
+        .unwrap_or_else(|| Error::new(ErrorKind::Interrupted, "no word on what became of a move"));
+    Ok(Some((left, why)))
+}
+
+fn there(row: &ItemRow) -> Option<MessageId> {
+    row.target.as_ref().map(|(_, id)| id.clone())
+}
+
+/// Finds out what became of moves: found in their new place, they moved. Of the others those are
+/// given back that are still in their old place. What is nowhere is copied: an extra copy beats a
+/// missing one.
+async fn settle_moves(
+    engine: &Arc<Engine>,
+    place: &Place,
+    from: &TargetRow,
+    intent: &Intent,
+    pairs: Pairs,
+    since: u64,
+) -> Result<Pairs> {
+    let (olds, news): (Vec<ItemRow>, Vec<ItemRow>) = pairs.into_iter().unzip();
+    // Equal ones are told apart by the flags that they have in their old place.
+    let rows = olds.iter().zip(&news).map(|(old, new)| ItemRow {
+        target: None,
+        flags: old.accepted.clone().unwrap_or_else(|| old.flags.clone()),
+        ..new.clone()
+    });
+    let doubt = Doubt {
+        rows: rows.collect(),
+        mark: Some(&intent.mark),
+        since,
+        taken: HashSet::new(),
+    };
+    let settled = settle::settle(engine, place, doubt).await?;
+    let (mut moved, mut missing) = (Vec::new(), Vec::new());
+    for ((old, new), (row, verdict)) in olds.into_iter().zip(news).zip(settled) {
+        match (verdict, row.target) {
+            (Verdict::Found, Some((_, id))) => moved.push((old, new, id)),
+            _ => missing.push((old, new)),
+        }
+    }
+    finish(engine, place, moved).await?;
+    let ids: Vec<MessageId> = missing.iter().filter_map(|(old, _)| there(old)).collect();
+    let mut still = HashSet::new();
+    if !ids.is_empty() {
+        let probe = Probe::new(from.id.clone(), Depth::Ids).with_ids(ids);
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => still.extend(page.into_iter().map(|existing| existing.id)),
+                // Renumbered, or gone: nothing is known to be there.
+                Err(error) if matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound) => {
+                    break;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    missing.retain(|(old, _)| there(old).is_some_and(|id| still.contains(&id)));
+    Ok(missing)
 }
 
 /// The new row takes over the claim, and the flags are merged from where the old row stood.
 async fn finish(
     engine: &Arc<Engine>,
-    lane: &Lane,
+    place: &Place,
     moved: Vec<(ItemRow, ItemRow, MessageId)>,
 ) -> Result<()> {
-    let mut records = Vec::with_capacity(moved.len() * 2);
+    if moved.is_empty() {
+        return Ok(());
+    }
+    let mut records = Vec::with_capacity(moved.len() * 2 + 1);
     let mut work = Vec::new();
-    let count = moved.len() as u64;
     for (mut old, mut new, id) in moved {
+        engine.note(new.folder, |notes| notes.moved += 1);
         let now = std::mem::replace(&mut new.flags, old.flags.clone());
         new.accepted.clone_from(&old.accepted);
-        new.state = ItemState::Copied;
+        new.state = old.state;
+        new.code = None;
         new.pass = old.pass;
+        new.resent = old.resent;
         new.digest = old.digest.or(new.digest);
-        new.target = Some((lane.target.no, id));
+        new.target = Some((place.no, id));
         old.target = None;
-        if new.flags != now && flags::can_set(engine) {
-            work.push(FlagWork::moved(lane, new, old, now));
-        } else {
-            records.push(Record::Item(Box::new(old)));
-            records.push(Record::Item(Box::new(new)));
-        }
+        // The claim is given up before it is taken.
+        records.push(Record::Item(Box::new(old)));
+        records.push(Record::Item(Box::new(new.clone())));
+        work.extend(FlagWork::at(&place.id, new, &now));
     }
+    let (intents, intended) = flags::intend(engine, work);
+    records.extend(intents);
     engine.ledger.commit(records).await?;
-    engine.note(lane.row.no, |notes| notes.moved += count);
-    flags::apply(engine, work).await
+    flags::carry_out(engine, intended).await
 }
 
-async fn removed_there(engine: &Engine, mut new: ItemRow) -> Result<()> {
-    // The user removed it at the destination: it does not come back by having been moved.
+/// The user removed it at the destination: it does not come back by having been moved.
+async fn removed_there(engine: &Engine, old: Option<ItemRow>, mut new: ItemRow) -> Result<()> {
     new.state = ItemState::RemovedThere;
+    new.code = None;
     new.pass = engine.pass;
-    engine
-        .ledger
-        .commit(vec![Record::Item(Box::new(new))])
-        .await
-}
-
-async fn keep_old_place(engine: &Engine, rows: impl Iterator<Item = ItemRow> + Send) -> Result<()> {
-    let records = rows
-        .map(|mut row| {
-            let note = "moved at the source; the old place is kept too";
-            row.altered
-                .push(Alteration::new(AlterationKind::OldPlaceKept, note));
-            Record::Item(Box::new(row))
-        })
-        .collect();
+    let mut records = vec![Record::Item(Box::new(new))];
+    if let Some(mut old) = old {
+        old.code = Some(MOVED.to_owned());
+        records.push(Record::Item(Box::new(old)));
+    }
     engine.ledger.commit(records).await
 }
 
-/// Settles moves that an earlier run left open.
-pub(super) async fn resume(engine: &Arc<Engine>, lanes: &[Lane]) -> Result<()> {
-    for intent in engine.ledger.intents().await? {
-        if intent.moved_from.is_some() {
-            resume_one(engine, lanes, intent).await?;
-        }
+/// What cannot be moved is copied to its new place, and stays in the old one.
+async fn keep_old_place(engine: &Engine, pairs: Pairs) -> Result<()> {
+    let mut records = Vec::with_capacity(pairs.len() * 2);
+    for (mut old, mut new) in pairs {
+        old.code = Some(MOVED.to_owned());
+        let note = "moved at the source; the old place is kept too";
+        new.altered
+            .push(Alteration::new(AlterationKind::OldPlaceKept, note));
+        records.extend([old, new].map(|row| Record::Item(Box::new(row))));
     }
-    Ok(())
+    if records.is_empty() {
+        return Ok(());
+    }
+    engine.ledger.commit(records).await
 }
 
-/// A message that is still in its old place was not moved, and is matched anew. One that is not is
-/// looked for in its new place; if it is nowhere, it is copied: an extra copy beats a missing one.
-async fn resume_one(engine: &Arc<Engine>, lanes: &[Lane], intent: Intent) -> Result<()> {
-    let close = Record::Close(intent.batch);
-    let lane = lanes.iter().find(|lane| lane.target.no == intent.target);
-    let from = engine.ledger.targets().await?;
-    let from = from
-        .into_iter()
-        .find(|target| Some(target.no) == intent.moved_from);
-    let (Some(lane), Some(from)) = (lane, from) else {
-        return engine.ledger.commit(vec![close]).await;
-    };
-    let old_id = |row: &ItemRow| row.target.as_ref().map(|(_, id)| id.clone());
-    let ids: Vec<MessageId> = intent.items.iter().filter_map(old_id).collect();
-    let holders = engine.ledger.claims(from.no, ids.clone()).await?;
-    let mut still = std::collections::HashSet::new();
-    let probe = Probe::new(from.id.clone(), Depth::Ids).with_ids(ids.clone());
-    let mut pages = engine.destination.existing(probe);
-    while let Some(page) = pages.next().await {
-        still.extend(page?.into_iter().map(|existing| existing.id));
-    }
-    let mut open = Vec::new();
-    let mut olds = HashMap::new();
-    for ((new, id), holder) in intent.items.into_iter().zip(ids).zip(holders) {
-        // Without a holder the move was recorded before the crash.
-        let Some((folder, old)) = holder else {
-            continue;
-        };
-        if still.contains(&id) {
-            continue;
-        }
-        let found = engine.ledger.items(folder, vec![old]).await?;
-        if let Some(old) = found.into_iter().flatten().next() {
-            let old = old.row;
-            // It has its new flags, or those that it had in its old place.
-            let before = old.accepted.clone().unwrap_or_else(|| old.flags.clone());
-            olds.insert(new.id.clone(), old);
-            open.push(ItemRow {
-                target: None,
-                accepted: Some(before),
+/// Settles a move that an earlier run left open. What did not move is matched anew.
+pub(super) async fn resume(
+    engine: &Arc<Engine>,
+    place: Option<Place>,
+    from: Option<&TargetRow>,
+    intent: Intent,
+) -> Result<()> {
+    if let (Some(place), Some(from)) = (place, from) {
+        let known = known_rows(engine, &intent.items).await?;
+        let ids: Vec<MessageId> = intent.items.iter().filter_map(there).collect();
+        let holders = engine.ledger.claims(from.no, ids.clone()).await?;
+        let mut holders: HashMap<MessageId, _> = ids.into_iter().zip(holders).collect();
+        let mut pairs = Vec::new();
+        for (item, known) in intent.items.iter().zip(known) {
+            let holder = there(item).and_then(|id| holders.remove(&id)).flatten();
+            // Without a holder, or with a final row, the move was recorded before the crash.
+            let (Some((folder, old)), Some(new)) = (holder, known) else {
+                continue;
+            };
+            if new.state.is_final() {
+                continue;
+            }
+            let new = ItemRow {
+                size: item.size,
+                digest: item.digest,
+                header: item.header,
                 ..new
-            });
+            };
+            let old = engine.ledger.items(folder, vec![old]).await?;
+            pairs.extend(old.into_iter().flatten().map(|old| (old.row, new.clone())));
+        }
+        if !pairs.is_empty() {
+            settle_moves(engine, &place, from, &intent, pairs, engine.begun).await?;
         }
     }
-    let settled = settle::settle(
-        engine,
-        lane,
-        Doubt::new(&intent.mark, engine.now_ms()),
-        open,
-    )
-    .await?;
-    let mut moved = Vec::new();
-    for (row, verdict) in settled {
-        if let (Verdict::Found, Some(old), Some((_, id))) =
-            (verdict, olds.remove(&row.id), row.target.clone())
-        {
-            moved.push((old, row, id));
-        }
-    }
-    finish(engine, lane, moved).await?;
+    let close = Record::Close(intent.batch);
     engine.ledger.commit(vec![close]).await
 }

@@ -1,17 +1,19 @@
 //! A pass from connecting to the report.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
 
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
     Engine, close, daily, health, labels, lane,
     lane::Lane,
-    moves::{self, Gone},
-    read_number,
+    moves, read_number,
     reconcile::{self, World},
     retry::Backoff,
-    survey,
+    settle, survey,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -48,9 +50,9 @@ pub(crate) async fn run(
         .enumerate()
         .map(|(index, folder)| (folder.path.clone(), index))
         .collect();
-    let mut world = reconcile::reconcile(&engine, source, destination).await?;
+    let mut world = reconcile::reconcile(&engine, source, destination.clone()).await?;
     labels::assign(&mut world.lanes);
-    let (lanes, stopped) = work(&engine, world, &mut report).await;
+    let (lanes, stopped) = work(&engine, world, &destination, &mut report).await;
     report.stopped = stopped.as_ref().map(Problem::from);
     close::close(&engine, lanes, &mut report).await?;
     report
@@ -115,9 +117,7 @@ fn passes(error: &Error) -> bool {
 
 /// One look at both sides, again after failures that pass.
 pub(super) async fn look(engine: &Engine) -> Result<(Vec<Folder>, Vec<Folder>)> {
-    let options = &engine.options;
-    let seed = u64::from(engine.pass);
-    let mut backoff = Backoff::new(options.attempts, options.longest_wait, seed);
+    let mut backoff = Backoff::of(engine);
     loop {
         let both = (engine.source.folders(), engine.destination.folders());
         match futures_util::future::try_join(both.0, both.1).await {
@@ -143,9 +143,21 @@ pub(super) type Ended = Vec<(Lane, Option<Error>)>;
 
 /// Everything between the first look and the sums. An error that ends the pass is given back beside
 /// the lanes as they are by then.
-async fn work(engine: &Arc<Engine>, world: World, report: &mut Report) -> (Ended, Option<Error>) {
+async fn work(
+    engine: &Arc<Engine>,
+    world: World,
+    destination: &[Folder],
+    report: &mut Report,
+) -> (Ended, Option<Error>) {
     report.folders = world.ended;
     let mut lanes: Ended = world.lanes.into_iter().map(|lane| (lane, None)).collect();
+    let mut places: BTreeMap<TargetNo, usize> = BTreeMap::new();
+    for (lane, _) in &lanes {
+        *places.entry(lane.target.no).or_default() += 1;
+    }
+    for (lane, _) in &mut lanes {
+        lane.shared = places.get(&lane.target.no).is_some_and(|count| *count > 1);
+    }
     engine.emit(Event::Mapped {
         folders: lanes.len(),
         messages: lanes
@@ -154,34 +166,35 @@ async fn work(engine: &Arc<Engine>, world: World, report: &mut Report) -> (Ended
             .sum(),
         bytes: lanes.iter().map(|(lane, _)| lane.folder.bytes).sum(),
     });
-    let outcome = stages(engine, &mut lanes).await;
+    let outcome = stages(engine, &mut lanes, destination).await;
     (lanes, outcome.err())
 }
 
-async fn stages(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
-    // Before the check, which would take what moved away for removed by the user.
-    let all: Vec<Lane> = lanes.iter().map(|(lane, _)| lane.clone()).collect();
-    moves::resume(engine, &all).await?;
+async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder]) -> Result<()> {
+    settle::left_open(engine, destination).await?;
     for (lane, problem) in lanes.iter_mut() {
-        engine.check_stop()?;
-        *problem = of_folder(health::check(engine, lane).await)?;
+        let mut backoff = Backoff::of(engine);
+        *problem = loop {
+            engine.check_stop()?;
+            match health::check(engine, lane).await {
+                Err(error) if backoff.may_pass(&error) => {
+                    engine.wait_after(&mut backoff, lane, error).await?;
+                }
+                result => break of_folder(result)?,
+            }
+        };
     }
-    each(
-        engine,
-        lanes,
-        |lane| lane.row.listed && !lane.quiet,
-        Work::Survey,
-    )
-    .await?;
+    // A first listing that was broken off has rows too; what they stand for may be gone.
+    let known = |lane: &Lane| (lane.row.listed || lane.begun) && !lane.quiet;
+    each(engine, lanes, known, Work::Survey).await?;
     labels::reconsider(engine, lanes).await?;
-    let mut gone = Gone::load(engine).await?;
-    if !gone.is_empty() {
+    if moves::any_gone(engine).await? {
         // New folders may hold what is gone elsewhere: nothing is copied before that is known.
         each(engine, lanes, |lane| !lane.row.listed, Work::Survey).await?;
-        let all: Vec<Lane> = lanes.iter().map(|(lane, _)| lane.clone()).collect();
+        let mut theres = HashMap::new();
         for (lane, problem) in lanes.iter_mut() {
             if lane.surveyed && problem.is_none() {
-                *problem = of_folder(moves::run(engine, lane, &mut gone, &all).await)?;
+                *problem = of_folder(moves::run(engine, lane, &mut theres).await)?;
             }
         }
     }

@@ -1,6 +1,9 @@
 //! Lists and fetches, and hands on batches ready to be recorded and sent.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{
+    collections::{HashMap, VecDeque},
+    sync::Arc,
+};
 
 use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
@@ -8,12 +11,13 @@ use tokio::sync::mpsc;
 use super::{
     Engine,
     adopt::{self, Adopter, Match},
-    flags::{self, FlagWork},
+    flags::FlagWork,
     health::LOST,
     labels,
     lane::Lane,
     retry::Backoff,
     share::{ASIDE_MOST, Copying, Desk},
+    survey,
 };
 use crate::{
     checkpoint::{ItemRow, ItemState, Scan, Stored},
@@ -21,7 +25,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Scope},
     identity::{self, HeaderDigest},
     model::{Alteration, AlterationKind, Content, ContentDigest, Cursor, Form, Listed, MessageId},
-    observe::{Direction, Event},
+    observe::Direction,
     source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
 };
 
@@ -35,6 +39,8 @@ pub(super) struct Batch {
     pub(super) rows: Vec<ItemRow>,
     /// Flags to be set on messages that are there.
     pub(super) flags: Vec<FlagWork>,
+    /// Known messages that are gone from the source.
+    pub(super) gone: Vec<MessageId>,
     /// Everything up to here is in this batch or before it.
     pub(super) cursor: Option<Cursor>,
 }
@@ -53,6 +59,10 @@ pub(super) struct Work {
 pub(super) struct Listing {
     /// Messages the server counts.
     pub(super) exists: Option<u64>,
+    /// Flags of messages that were already on their way differ: all has to be listed once more.
+    pub(super) again: bool,
+    /// It only covers what came after its cursor: what was before may have changed.
+    pub(super) rest: bool,
 }
 
 /// How far into a message its header is looked for.
@@ -69,6 +79,7 @@ pub(super) async fn run(
     desk: Arc<Desk>,
     out: mpsc::Sender<Batch>,
 ) -> Result<Option<Listing>> {
+    let adopter = Adopter::new(lane.shared);
     let mut producer = Producer {
         backoff: Backoff::new(
             engine.options.attempts,
@@ -80,11 +91,12 @@ pub(super) async fn run(
         out,
         batch: Batch::default(),
         bytes: 0,
-        adopter: Adopter::default(),
+        adopter,
         deferred: Vec::new(),
         aside: Vec::new(),
         desk,
         inline: false,
+        again: false,
     };
     producer.pending().await?;
     let listing = if producer.lane.surveyed || producer.lane.quiet {
@@ -111,6 +123,7 @@ pub(super) struct Producer {
     pub(super) aside: Vec<ItemRow>,
     pub(super) desk: Arc<Desk>,
     inline: bool,
+    again: bool,
 }
 
 impl Producer {
@@ -130,8 +143,11 @@ impl Producer {
         let mut pages = self.engine.ledger.scan(self.open_rows());
         while let Some(page) = pages.next().await {
             let rows = page?.into_iter().map(|stored| stored.row);
-            // What the destination lost is not sent again unasked: `health` says so.
-            let rows = rows.filter(|row| row.code.as_deref() != Some(LOST));
+            // What the destination lost is not sent again unasked: `health` says so. What failed in
+            // this very pass had its tries.
+            let tried =
+                |row: &ItemRow| row.state == ItemState::Failed && row.pass == self.engine.pass;
+            let rows = rows.filter(|row| row.code.as_deref() != Some(LOST) && !tried(row));
             let rows = rows.map(|row| (row, None)).collect();
             self.take(rows).await?;
             self.not_too_many_aside().await?;
@@ -185,20 +201,27 @@ impl Producer {
             let page = page?;
             let next = page.next.clone();
             listing.exists = page.exists.or(listing.exists);
-            self.page(page.changes, page.coverage).await?;
+            listing.rest = page.coverage == Coverage::Rest;
+            self.page(page.changes).await?;
             self.batch.cursor = Some(next.clone());
+            if cursor.as_ref() != Some(&next) {
+                self.backoff.reset();
+            }
             *cursor = Some(next);
             self.not_too_many_aside().await?;
-            self.backoff.reset();
             if self.deferred.len() >= DEFERRED_MOST {
                 return Ok(None);
             }
         }
+        if listing.exists.is_none() {
+            return Err(survey::broken_off());
+        }
+        listing.again = self.again;
         Ok(Some(listing))
     }
 
     /// Sorts a page of a first listing: what is known already, what is left out, what is new.
-    async fn page(&mut self, changes: Vec<Change>, _coverage: Coverage) -> Result<()> {
+    async fn page(&mut self, changes: Vec<Change>) -> Result<()> {
         let mut items = Vec::with_capacity(changes.len());
         for change in changes {
             match change {
@@ -207,21 +230,12 @@ impl Producer {
                 Change::Flags(id, flags) => {
                     let known = self.known(vec![id]).await?;
                     for stored in known.into_iter().flatten() {
-                        let work = if stored.row.state.is_final() {
-                            FlagWork::of(&self.lane, stored.row, &flags)
-                        } else {
-                            FlagWork::of_open(&self.lane, stored.row, &flags)
-                        };
-                        self.batch.flags.extend(work);
+                        self.batch
+                            .flags
+                            .extend(FlagWork::of(&self.lane, stored.row, &flags));
                     }
                 }
-                Change::Removed(id) => {
-                    let known = self.known(vec![id]).await?;
-                    for mut stored in known.into_iter().flatten() {
-                        stored.row.gone = true;
-                        self.batch.rows.push(stored.row);
-                    }
-                }
+                Change::Removed(id) => self.batch.gone.push(id),
             }
         }
         let known = self
@@ -236,10 +250,9 @@ impl Producer {
                         .flags
                         .extend(FlagWork::of(&self.lane, stored.row, &flags));
                 }
-                // Open rows were taken up by `pending` already, with the flags known then.
+                // Open rows were taken up by `pending` already, with the flags they had then.
                 Some(stored) if !stored.row.state.is_final() => {
-                    let work = FlagWork::of_open(&self.lane, stored.row, &item.flags);
-                    self.batch.flags.extend(work);
+                    self.again |= self.engine.options.flags && stored.row.flags != item.flags;
                 }
                 _ if self.lane.leaves_to_others(&item.also_in) => {
                     let row = row_of(&self.engine, &self.lane, item);
@@ -270,6 +283,7 @@ impl Producer {
     pub(super) async fn take(&mut self, rows: Vec<(ItemRow, Option<Content>)>) -> Result<()> {
         let mut missing = VecDeque::new();
         let mut wanted = Vec::with_capacity(rows.len());
+        let mut found = Vec::new();
         for (mut row, content) in rows {
             let size = (row.size > 0).then_some(row.size);
             if let Some(rule) = self.engine.options.filter.excludes(row.received, size) {
@@ -285,7 +299,7 @@ impl Producer {
             match content {
                 Some(content) => self.with_content(row, content).await?,
                 None => match self.search(&row, None).await? {
-                    Match::Found(existing) => self.adopt(row, &existing).await?,
+                    Match::Found(existing) => found.push((row, existing.id)),
                     _ if self.inline => {
                         // Recorded as pending, so that the cursor may pass it.
                         self.settled(row.clone()).await?;
@@ -295,7 +309,29 @@ impl Producer {
                 },
             }
         }
+        // It is not there because it once was: what was found is looked at together.
+        let ids = found.iter().map(|(_, id)| id.clone()).collect();
+        let mut there = self.present(ids).await?;
+        for (row, id) in found {
+            match there.remove(&id) {
+                Some(existing) => self.adopt(row, &existing).await?,
+                None if self.inline => {
+                    self.settled(row.clone()).await?;
+                    self.deferred.push(row);
+                }
+                None => missing.push_back(row),
+            }
+        }
         self.fetch_all(missing).await
+    }
+
+    async fn present(&mut self, ids: Vec<MessageId>) -> Result<HashMap<MessageId, Existing>> {
+        loop {
+            match adopt::present(&self.engine, &self.lane, ids.clone()).await {
+                Ok(there) => return Ok(there),
+                Err(error) => self.wait_after(error).await?,
+            }
+        }
     }
 
     async fn fetch_all(&mut self, mut missing: VecDeque<ItemRow>) -> Result<()> {
@@ -333,9 +369,13 @@ impl Producer {
         if !self.lane.adopting {
             return Ok(Match::None);
         }
-        self.adopter
-            .find(&self.engine, &self.lane, row, content)
-            .await
+        loop {
+            let found = self.adopter.find(&self.engine, &self.lane, row, content);
+            match found.await {
+                Ok(found) => return Ok(found),
+                Err(error) => self.wait_after(error).await?,
+            }
+        }
     }
 
     /// Fetches contents; what fails for a passing reason is tried again.
@@ -467,26 +507,22 @@ impl Producer {
     }
 
     pub(super) async fn adopt(&mut self, row: ItemRow, existing: &Existing) -> Result<()> {
-        let flags = row.flags.clone();
-        let row = adopt::adopted(&self.engine, &self.lane, row, existing);
-        // Flags are only added to a message that the user may have put there.
-        let missing = flags.difference(&existing.flags);
-        if missing.is_empty() || !flags::can_set(&self.engine) {
-            return self.settled(row).await;
+        let now = row.flags.clone();
+        let mut row = adopt::adopted(&self.engine, &self.lane, row, existing);
+        if self.engine.options.flags && self.engine.to.sets_flags {
+            // Flags are only added to a message that the user may have put there.
+            row.flags = now.intersection(&existing.flags);
+            row.accepted = (row.flags != existing.flags).then(|| existing.flags.clone());
+            let work = FlagWork::of(&self.lane, row.clone(), &now);
+            self.batch.flags.extend(work);
         }
-        let work = FlagWork::adopted(&self.lane, row, &missing);
-        self.batch.flags.push(work);
-        self.flush_if_large().await
+        self.settled(row).await
     }
 
     /// A row that needs no sending.
     pub(super) async fn settled(&mut self, row: ItemRow) -> Result<()> {
         self.batch.rows.push(row);
-        self.flush_if_large().await
-    }
-
-    async fn flush_if_large(&mut self) -> Result<()> {
-        if self.batch.rows.len() + self.batch.flags.len() >= 1000 {
+        if self.batch.rows.len() >= 1000 {
             self.flush().await
         } else {
             Ok(())
@@ -500,7 +536,7 @@ impl Producer {
             && batch.copies.is_empty()
             && batch.rows.is_empty()
             && batch.flags.is_empty();
-        if empty && batch.cursor.is_none() {
+        if empty && batch.cursor.is_none() && batch.gone.is_empty() {
             return Ok(());
         }
         self.desk.sent(batch.copies.len());
@@ -510,15 +546,9 @@ impl Producer {
 
     /// Waits before the next try, or gives up with the error.
     async fn wait_after(&mut self, error: Error) -> Result<()> {
-        let Some(wait) = self.backoff.next(&error) else {
-            return Err(error);
-        };
-        self.engine.emit(Event::Retrying {
-            folder: Some(self.lane.folder.path.clone()),
-            reason: error.chain(),
-            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
-        });
-        self.engine.pause(wait).await
+        self.engine
+            .wait_after(&mut self.backoff, &self.lane, error)
+            .await
     }
 }
 

@@ -1,12 +1,12 @@
 //! Folders: what the source has, what the ledger knows, where each of them goes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 
 use super::{Engine, lane::Lane, pass, retry::Backoff};
 use crate::{
-    checkpoint::{FolderNo, FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
+    checkpoint::{FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
     map::{Earlier, FolderMap, Verdict},
     model::{Folder, FolderId, FolderPath, FolderSpec},
@@ -35,27 +35,22 @@ pub(super) async fn reconcile(
     let mut targets = engine.ledger.targets().await?;
     let map = map_folders(engine, &source, &destination, &known, &targets);
     let mut world = World::default();
-    let mut next = known.iter().map(|row| row.no.0 + 1).max().unwrap_or(0);
     let mut wanted = Vec::new();
+    let living: HashSet<String> = source
+        .iter()
+        .map(|folder| folder.identity.as_str().to_owned())
+        .collect();
     for (folder, entry) in source.into_iter().zip(map.entries) {
-        let row = take_known(&mut known, &folder);
+        let row = take_known(&mut known, &folder, &living);
         let row = match row {
             Some(row) if row.identity == folder.identity.as_str() => row,
-            Some(row) => {
-                let new = renumber(engine, row, folder.identity.as_str()).await?;
-                next = next.max(new.no.0 + 1);
-                new
-            }
-            None => {
-                let no = FolderNo(next);
-                next += 1;
-                FolderRow::new(
-                    no,
-                    folder.id.clone(),
-                    folder.path.clone(),
-                    folder.identity.as_str(),
-                )
-            }
+            Some(row) => renumber(engine, row, folder.identity.as_str()).await?,
+            None => FolderRow::new(
+                engine.folder_number(),
+                folder.id.clone(),
+                folder.path.clone(),
+                folder.identity.as_str(),
+            ),
         };
         let row = FolderRow {
             role: folder.role,
@@ -112,7 +107,8 @@ pub(super) fn map_folders(
     let place = |no: TargetNo| targets.iter().find(|target| target.no == no);
     let earlier: Vec<Earlier> = known
         .iter()
-        .filter(|row| row.state == FolderState::Mapped)
+        // One that failed in the last pass keeps its place too.
+        .filter(|row| matches!(row.state, FolderState::Mapped | FolderState::Failed(_)))
         .filter_map(|row| {
             // A folder renamed at the source keeps its place: it is found by its identity.
             let now = source
@@ -131,16 +127,21 @@ pub(super) fn map_folders(
     )
 }
 
-/// The ledger's row of a folder: by identity, else by place (it was renumbered or replaced).
-fn take_known(known: &mut Vec<FolderRow>, folder: &Folder) -> Option<FolderRow> {
+/// The ledger's row of a folder: by identity, else by place (it was renumbered or replaced, and
+/// what was there is not merely elsewhere now).
+fn take_known(
+    known: &mut Vec<FolderRow>,
+    folder: &Folder,
+    living: &HashSet<String>,
+) -> Option<FolderRow> {
     let live = |row: &FolderRow| row.state != FolderState::Gone;
     let at = known
         .iter()
         .position(|row| live(row) && row.identity == folder.identity.as_str())
         .or_else(|| {
-            known
-                .iter()
-                .position(|row| live(row) && row.path == folder.path)
+            known.iter().position(|row| {
+                live(row) && row.path == folder.path && !living.contains(&row.identity)
+            })
         })?;
     Some(known.swap_remove(at))
 }
@@ -149,27 +150,26 @@ fn take_known(known: &mut Vec<FolderRow>, folder: &Folder) -> Option<FolderRow> 
 /// number. What is listed next is matched with the old rows like mail that moved, never copied
 /// blindly.
 pub(super) async fn renumber(engine: &Engine, old: FolderRow, identity: &str) -> Result<FolderRow> {
-    let no = engine
-        .ledger
-        .folders()
-        .await?
-        .iter()
-        .map(|row| row.no.0 + 1)
-        .max()
-        .unwrap_or(0);
-    let mut new = FolderRow::new(FolderNo(no), old.id.clone(), old.path.clone(), identity);
+    let no = engine.folder_number();
+    let mut new = FolderRow::new(no, old.id.clone(), old.path.clone(), identity);
     new.role = old.role;
     new.target = old.target;
     new.rules.clone_from(&old.rules);
-    mark_gone(engine, old).await?;
-    engine
-        .ledger
-        .commit(vec![Record::Folder(Box::new(new.clone()))])
-        .await?;
+    let old = all_gone(engine, old).await?;
+    let both = [old, new.clone()].map(|row| Record::Folder(Box::new(row)));
+    engine.ledger.commit(both.into()).await?;
     Ok(new)
 }
 
-async fn mark_gone(engine: &Engine, mut row: FolderRow) -> Result<FolderRow> {
+async fn mark_gone(engine: &Engine, row: FolderRow) -> Result<FolderRow> {
+    let row = all_gone(engine, row).await?;
+    let record = Record::Folder(Box::new(row.clone()));
+    engine.ledger.commit(vec![record]).await?;
+    Ok(row)
+}
+
+/// Marks all rows of a folder as gone; the folder itself still has to be recorded.
+async fn all_gone(engine: &Engine, mut row: FolderRow) -> Result<FolderRow> {
     engine
         .each_page(Scan::folder(row.no).with_gone(false), |page| {
             let gone = |stored: crate::checkpoint::Stored| {
@@ -179,10 +179,6 @@ async fn mark_gone(engine: &Engine, mut row: FolderRow) -> Result<FolderRow> {
         })
         .await?;
     row.state = FolderState::Gone;
-    engine
-        .ledger
-        .commit(vec![Record::Folder(Box::new(row.clone()))])
-        .await?;
     Ok(row)
 }
 
@@ -304,8 +300,15 @@ async fn make(
     Ok(places)
 }
 
+/// The ledger's row of a destination folder. One that was renumbered gets a new row: claims on the
+/// old one are void, and are carried over one by one.
 fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
-    if let Some(known) = targets.iter_mut().find(|target| target.path == place.path) {
+    let same = targets
+        .iter_mut()
+        .filter(|target| target.path == place.path);
+    if let Some(known) = same.max_by_key(|target| target.no)
+        && known.identity == place.identity.as_str()
+    {
         known.id = place.id.clone();
         return known.clone();
     }

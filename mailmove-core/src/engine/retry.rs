@@ -27,6 +27,12 @@ impl Backoff {
         }
     }
 
+    /// As the options say, with waits of its own.
+    pub(super) fn of(engine: &super::Engine) -> Self {
+        let options = &engine.options;
+        Self::new(options.attempts, options.longest_wait, engine.now_ms())
+    }
+
     /// The wait before trying again after `error`; `None` if it must not or need not be tried.
     pub(super) fn next(&mut self, error: &Error) -> Option<Duration> {
         self.tries += 1;
@@ -42,6 +48,11 @@ impl Backoff {
                 Some(self.jitter(doubled.min(self.longest)))
             }
         }
+    }
+
+    /// Whether there is another try after this error.
+    pub(super) fn may_pass(&self, error: &Error) -> bool {
+        error.is_transient() && self.tries + 1 < self.most
     }
 
     /// Something succeeded: the next failure starts from the beginning.

@@ -4,18 +4,43 @@
 //! from an enumeration of everything that came in since the intent's mark: each message there is
 //! claimed by another row, or was read and differs.
 
-use std::{collections::HashSet, sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, duplicate, lane::Lane, retry::Backoff};
+use super::{Engine, duplicate, flags, lane::Lane, moves, retry::Backoff};
 use crate::{
-    checkpoint::{ItemRow, ItemState, Record, Scan},
+    checkpoint::{
+        FolderNo, FolderRow, FolderState, Intent, ItemRow, ItemState, Record, Scan, TargetNo,
+        TargetRow,
+    },
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result},
-    model::{Alteration, AlterationKind, Mark, MessageId},
+    model::{Alteration, AlterationKind, Folder, FolderId, FolderPath, Mark, MessageId},
     observe::Event,
 };
+
+/// A destination folder in which something is looked for.
+#[derive(Clone, Debug)]
+pub(super) struct Place {
+    pub(super) no: TargetNo,
+    pub(super) id: FolderId,
+    pub(super) path: FolderPath,
+}
+
+impl Place {
+    pub(super) fn of(lane: &Lane) -> Self {
+        Self {
+            no: lane.target.no,
+            id: lane.place.id.clone(),
+            path: lane.place.path.clone(),
+        }
+    }
+}
 
 /// What became of a message in doubt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,118 +53,82 @@ pub(super) enum Verdict {
     Unproven,
 }
 
-/// What is known of messages in doubt.
+/// Messages in doubt.
 #[derive(Debug)]
 pub(super) struct Doubt<'a> {
-    /// They were, or may have been, sent after it.
-    pub(super) mark: &'a Mark,
+    pub(super) rows: Vec<ItemRow>,
+    /// Whatever became of them came in after this; anything in the folder if `None`.
+    pub(super) mark: Option<&'a Mark>,
     /// When the doubt began, in milliseconds since 1970.
     pub(super) since: u64,
-    /// Messages at the destination that others have, which the ledger does not know yet.
-    pub(super) given: HashSet<MessageId>,
+    /// Messages there that are spoken for, though the ledger does not know yet.
+    pub(super) taken: HashSet<MessageId>,
 }
 
-impl<'a> Doubt<'a> {
-    pub(super) fn new(mark: &'a Mark, since: u64) -> Self {
-        Self {
-            mark,
-            since,
-            given: HashSet::new(),
-        }
-    }
-}
-
-/// Settles messages that were, or may have been, sent to the lane's destination.
+/// Settles messages that were, or may have been, stored in a folder. The answer is in the order of
+/// the rows, and has each of them.
 pub(super) async fn settle(
     engine: &Engine,
-    lane: &Lane,
-    mut doubt: Doubt<'_>,
-    rows: Vec<ItemRow>,
+    place: &Place,
+    doubt: Doubt<'_>,
 ) -> Result<Vec<(ItemRow, Verdict)>> {
-    let mut open: Vec<Option<ItemRow>> = rows.into_iter().map(Some).collect();
-    let mut out: Vec<Option<(ItemRow, Verdict)>> = open.iter().map(|_| None).collect();
     let until = doubt.since + u64::try_from(engine.to.settle.as_millis()).unwrap_or(0);
-    let mut proven = look(engine, lane, &mut doubt, &mut open, &mut out).await?;
-    let missing = open.iter().flatten().count() as u64;
-    if missing > 0 && proven {
+    let mut looking = Looking {
+        engine,
+        place,
+        mark: doubt.mark,
+        taken: doubt.taken,
+        out: doubt.rows.iter().map(|_| None).collect(),
+        open: doubt.rows.into_iter().map(Some).collect(),
+    };
+    // First only what has a likely size is read.
+    let mut saw = looking.look(true).await?;
+    let missing = looking.open.iter().flatten().count() as u64;
+    if missing > 0 {
         let wait_ms = until.saturating_sub(engine.now_ms());
         engine.emit(Event::Settling {
-            folder: lane.place.path.clone(),
+            folder: place.path.clone(),
             messages: missing,
             wait_ms,
         });
         if wait_ms > 0 {
             engine.pause(Duration::from_millis(wait_ms)).await?;
-            proven = look(engine, lane, &mut doubt, &mut open, &mut out).await?;
+        }
+        if wait_ms > 0 || saw == Saw::Part {
+            saw = looking.look(false).await?;
         }
     }
-    let verdict = if proven {
-        Verdict::Absent
-    } else {
-        Verdict::Unproven
+    let verdict = match saw {
+        Saw::All => Verdict::Absent,
+        Saw::Part | Saw::Nothing => Verdict::Unproven,
     };
-    Ok(open
-        .into_iter()
-        .zip(out)
-        .filter_map(|(open, found)| found.or(open.map(|row| (row, verdict))))
+    let settled = looking.open.into_iter().zip(looking.out);
+    Ok(settled
+        .filter_map(|(open, found)| {
+            let found = found.map(|row| (row, Verdict::Found));
+            found.or(open.map(|row| (row, verdict)))
+        })
         .collect())
 }
 
-/// One look: moves what is found from `open` to `out`. False if absence proves nothing.
-async fn look(
-    engine: &Engine,
-    lane: &Lane,
-    doubt: &mut Doubt<'_>,
-    open: &mut [Option<ItemRow>],
-    out: &mut [Option<(ItemRow, Verdict)>],
-) -> Result<bool> {
-    let seed = engine.now_ms();
-    let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
-    let found = loop {
-        let rows: Vec<&ItemRow> = open.iter().flatten().collect();
-        match unclaimed_like(engine, lane, doubt.mark, &rows).await {
-            Ok(found) => break found,
-            // Renumbered since: what was stored under the old numbers cannot be told any more.
-            Err(error) if error.kind() == ErrorKind::Stale => return Ok(false),
-            Err(error) => match backoff.next(&error) {
-                Some(wait) => engine.pause(wait).await?,
-                None => return Err(error),
-            },
-        }
-    };
-    // What a twin has must not be given to one that is still open.
-    let mut found: Vec<Existing> = found
-        .into_iter()
-        .filter(|existing| !doubt.given.contains(&existing.id))
-        .collect();
-    for fit in Fit::BEST_FIRST {
-        found.retain(|existing| {
-            let fits = |row: &ItemRow| fit.allows(engine, row, existing);
-            let at = open.iter().position(|row| row.as_ref().is_some_and(fits));
-            let Some((at, row)) = at.and_then(|at| Some((at, open.get_mut(at)?.take()?))) else {
-                return true;
-            };
-            doubt.given.insert(existing.id.clone());
-            if let Some(place) = out.get_mut(at) {
-                let row = found_there(engine, lane, row, existing, fit);
-                *place = Some((row, Verdict::Found));
-            }
-            false
-        });
-    }
-    let perhaps = |existing: &Existing| open.iter().flatten().any(|row| is_alike(row, existing));
-    Ok(!found.iter().any(perhaps))
+/// How much a look saw of what may be there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Saw {
+    /// Each message is claimed, or was read.
+    All,
+    /// Some were passed over because the server says they have another size.
+    Part,
+    /// The folder was renumbered: what was stored under the old numbers cannot be told any more.
+    Nothing,
 }
 
 /// How a message at the destination fits a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fit {
-    /// Equal content, flags and date.
+    /// Equal content, date and flags.
     Exact,
-    /// Equal content and flags.
-    SameFlags,
-    /// Of a move: equal content, and the flags that it had in its old place, yet to be changed.
-    FlagsBefore,
+    /// Equal content and date.
+    SameDate,
     /// Equal content.
     Equal,
     /// Other bytes under an equal header that leaves no doubt.
@@ -147,25 +136,153 @@ enum Fit {
 }
 
 impl Fit {
-    /// Identical copies are told apart by flags and date as far as these differ: what fits exactly
-    /// is given first, so that it is not taken by one that fits less.
-    const BEST_FIRST: [Self; 5] = [
-        Self::Exact,
-        Self::SameFlags,
-        Self::FlagsBefore,
-        Self::Equal,
-        Self::Rewritten,
-    ];
+    const BEST_FIRST: [Self; 4] = [Self::Exact, Self::SameDate, Self::Equal, Self::Rewritten];
+}
 
-    fn allows(self, engine: &Engine, row: &ItemRow, existing: &Existing) -> bool {
-        let like = match self {
-            Self::Exact => row.flags == existing.flags && row.received == existing.received,
-            Self::SameFlags => row.flags == existing.flags,
-            Self::FlagsBefore => row.accepted.as_ref() == Some(&existing.flags),
-            Self::Equal => true,
-            Self::Rewritten => return is_alike(row, existing) && is_sure(row),
+struct Looking<'a> {
+    engine: &'a Engine,
+    place: &'a Place,
+    mark: Option<&'a Mark>,
+    taken: HashSet<MessageId>,
+    open: Vec<Option<ItemRow>>,
+    out: Vec<Option<ItemRow>>,
+}
+
+impl Looking<'_> {
+    /// One look: moves what is found from `open` to `out`.
+    async fn look(&mut self, narrow: bool) -> Result<Saw> {
+        let engine = self.engine;
+        let seed = engine.now_ms();
+        let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
+        loop {
+            match self.once(narrow).await {
+                Err(error) if error.kind() == ErrorKind::Stale => return Ok(Saw::Nothing),
+                Err(error) => match backoff.next(&error) {
+                    Some(wait) => engine.pause(wait).await?,
+                    None => return Err(error),
+                },
+                Ok(saw) => return Ok(saw),
+            }
+        }
+    }
+
+    async fn once(&mut self, narrow: bool) -> Result<Saw> {
+        let rows: Vec<ItemRow> = self.open.iter().flatten().cloned().collect();
+        let search = Search {
+            place: self.place,
+            mark: self.mark,
+            sizes: (narrow && self.engine.keeps_bytes())
+                .then(|| rows.iter().map(|row| row.size).collect()),
         };
-        like && is_equal(engine, row, existing)
+        let (ids, passed_over) = search.unclaimed(self.engine, &self.taken).await?;
+        let mut equal = Vec::new();
+        for ids in ids.chunks(200) {
+            let found = contents(self.engine, self.place, ids).await?;
+            let rows = &rows;
+            let wanted = |existing: &Existing| {
+                rows.iter()
+                    .any(|row| is_equal(self.engine, row, existing) || is_alike(row, existing))
+            };
+            equal.extend(found.into_iter().filter(wanted));
+        }
+        // Identical copies are told apart by date and flags, as far as they differ: what fits best is
+        // given first.
+        for fit in Fit::BEST_FIRST {
+            equal.retain(|existing| !self.assign(existing, fit));
+        }
+        let open = |test: &dyn Fn(&ItemRow) -> bool| self.open.iter().flatten().any(test);
+        // Perhaps one of them, changed as it was stored.
+        let perhaps = equal
+            .iter()
+            .any(|existing| open(&|row| is_alike(row, existing)));
+        Ok(if passed_over || perhaps {
+            Saw::Part
+        } else {
+            Saw::All
+        })
+    }
+
+    /// Gives a message to the row that it fits.
+    fn assign(&mut self, existing: &Existing, fit: Fit) -> bool {
+        let open = self.open.iter().enumerate();
+        let fitting = open.filter_map(|(at, row)| {
+            let row = row.as_ref()?;
+            let (date, flags) = (
+                row.received == existing.received,
+                row.flags == existing.flags,
+            );
+            let equal = is_equal(self.engine, row, existing);
+            let fits = match fit {
+                Fit::Exact => equal && date && flags,
+                Fit::SameDate => equal && date,
+                Fit::Equal => equal,
+                Fit::Rewritten => is_rewritten(row, existing),
+            };
+            fits.then_some((row.digest != existing.digest, !date, !flags, at))
+        });
+        let Some((.., at)) = fitting.min() else {
+            return false;
+        };
+        let Some(mut row) = self.open.get_mut(at).and_then(Option::take) else {
+            return false;
+        };
+        self.taken.insert(existing.id.clone());
+        // With another date it may be one that was there already: equal, and so as good.
+        let dated = row.received.is_some() && self.engine.to.keeps_received;
+        row.state = if dated && row.received != existing.received {
+            ItemState::AlreadyThere
+        } else {
+            ItemState::Copied
+        };
+        row.code = None;
+        row.pass = self.engine.pass;
+        row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
+        row.target = Some((self.place.no, existing.id.clone()));
+        note_differences(&mut row, existing);
+        if self.engine.keeps_bytes() && row.digest != existing.digest {
+            let detail = "the destination stored other bytes than it was given";
+            let note = Alteration::new(AlterationKind::ContentRewritten, detail);
+            row.altered.push(note);
+        }
+        if let Some(place) = self.out.get_mut(at) {
+            *place = Some(row);
+        }
+        true
+    }
+}
+
+/// What the server did not keep shows by what is there: no receipt has told of it.
+fn note_differences(row: &mut ItemRow, existing: &Existing) {
+    let known = |row: &ItemRow, kind| row.altered.iter().any(|note| note.kind == kind);
+    let lost = row.flags.difference(&existing.flags);
+    if !lost.is_empty() && !known(row, AlterationKind::FlagDropped) {
+        let note = Alteration::new(AlterationKind::FlagDropped, lost.to_string());
+        row.altered.push(note);
+    }
+    if let (Some(sent), Some(kept)) = (row.received, existing.received)
+        && sent.seconds() != kept.seconds()
+        && !known(row, AlterationKind::DateReplaced)
+    {
+        let detail = format!("{sent} became {kept}");
+        row.altered
+            .push(Alteration::new(AlterationKind::DateReplaced, detail));
+    }
+}
+
+/// Equal bytes. Where the destination rebuilds messages, an equal header that says something; where
+/// that is not measured yet, one that names a transmission.
+pub(super) fn is_equal(engine: &Engine, row: &ItemRow, existing: &Existing) -> bool {
+    if row.digest.is_some() && row.digest == existing.digest {
+        return true;
+    }
+    let Some(header) = row.header.filter(|header| Some(*header) == existing.header) else {
+        return false;
+    };
+    match engine.measured_bytes() {
+        Some(true) => false,
+        Some(false) => !header.is_void(),
+        None if engine.to.keeps_bytes => header.is_traced(),
+        None => !header.is_void(),
     }
 }
 
@@ -176,163 +293,244 @@ fn is_alike(row: &ItemRow, existing: &Existing) -> bool {
         .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
 }
 
-/// An equal header, in a message that came in since the row's was sent, leaves no doubt: the server
+/// An equal header, in a message that came in since the row's was sent, leaves no doubt if the server
 /// said that it stored this one, or the header names that one transmission.
-fn is_sure(row: &ItemRow) -> bool {
-    row.state == ItemState::Unnamed || row.header.is_some_and(|header| header.is_traced())
+fn is_rewritten(row: &ItemRow, existing: &Existing) -> bool {
+    let sure = row.state == ItemState::Unnamed || row.header.is_some_and(|h| h.is_traced());
+    sure && is_alike(row, existing)
 }
 
-fn found_there(
-    engine: &Engine,
-    lane: &Lane,
-    mut row: ItemRow,
-    existing: &Existing,
-    fit: Fit,
-) -> ItemRow {
-    row.state = ItemState::Copied;
-    row.code = None;
-    row.pass = engine.pass;
-    row.accepted = (existing.flags != row.flags).then(|| existing.flags.clone());
-    row.target = Some((lane.target.no, existing.id.clone()));
-    if fit == Fit::Rewritten {
-        let detail = "the destination stored other bytes than it was given";
-        let note = Alteration::new(AlterationKind::ContentRewritten, detail);
-        row.altered.push(note);
-    }
-    row
+/// Which messages of a folder may be those in doubt.
+struct Search<'a> {
+    place: &'a Place,
+    mark: Option<&'a Mark>,
+    /// Only those that the server says have one of these sizes.
+    sizes: Option<HashSet<u64>>,
 }
 
-/// Equal bytes; where the destination rebuilds messages, an equal header that says something.
-fn is_equal(engine: &Engine, row: &ItemRow, existing: &Existing) -> bool {
-    if row.digest.is_some() && row.digest == existing.digest {
-        return true;
-    }
-    !engine.keeps_bytes()
-        && row
-            .header
-            .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
-}
-
-/// Reads every unclaimed message since `mark` that may equal one of the rows.
-async fn unclaimed_like(
-    engine: &Engine,
-    lane: &Lane,
-    mark: &Mark,
-    rows: &[&ItemRow],
-) -> Result<Vec<Existing>> {
-    let sizes: HashSet<u64> = rows.iter().map(|row| row.size).collect();
-    let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_since(Some(mark.clone()));
-    let mut pages = engine.destination.existing(probe);
-    // Servers guess sizes, and change them: what does not fit is read if what fits is not enough.
-    let (mut fitting, mut others): (Vec<MessageId>, Vec<MessageId>) = (Vec::new(), Vec::new());
-    while let Some(page) = pages.next().await {
-        let page = page?;
-        let all = page.iter().map(|existing| existing.id.clone()).collect();
-        let claims = engine.ledger.claims(lane.target.no, all).await?;
-        for (existing, claim) in page.into_iter().zip(claims) {
-            if claim.is_none() {
-                match existing.size.is_none_or(|size| sizes.contains(&size)) {
-                    true => fitting.push(existing.id),
-                    false => others.push(existing.id),
+impl Search<'_> {
+    /// Ids of unclaimed messages, and whether some were passed over for their size.
+    async fn unclaimed(
+        &self,
+        engine: &Engine,
+        taken: &HashSet<MessageId>,
+    ) -> Result<(Vec<MessageId>, bool)> {
+        let probe = Probe::new(self.place.id.clone(), Depth::Meta).with_since(self.mark.cloned());
+        let mut pages = engine.destination.existing(probe);
+        let (mut ids, mut passed_over) = (Vec::new(), false);
+        while let Some(page) = pages.next().await {
+            let page = page?;
+            let all = page.iter().map(|existing| existing.id.clone()).collect();
+            let claims = engine.ledger.claims(self.place.no, all).await?;
+            for (existing, claim) in page.into_iter().zip(claims) {
+                if claim.is_some() || taken.contains(&existing.id) {
+                    continue;
+                }
+                let sizes = self.sizes.as_ref().zip(existing.size);
+                if sizes.is_none_or(|(sizes, size)| sizes.contains(&size)) {
+                    ids.push(existing.id);
+                } else {
+                    passed_over = true;
                 }
             }
         }
+        Ok((ids, passed_over))
     }
-    drop(pages);
-    let mut found = contents(engine, lane, &fitting).await?;
-    let is_missing = |row: &&ItemRow| !found.iter().any(|one| is_equal(engine, row, one));
-    if rows.iter().any(is_missing) {
-        found.extend(contents(engine, lane, &others).await?);
+}
+
+/// Whether a folder holds messages that nobody claims.
+async fn any_unclaimed(engine: &Engine, place: &Place, taken: &HashSet<MessageId>) -> Result<bool> {
+    let search = Search {
+        place,
+        mark: None,
+        sizes: None,
+    };
+    Ok(!search.unclaimed(engine, taken).await?.0.is_empty())
+}
+
+/// Reads messages of a folder to the ground.
+pub(super) async fn contents(
+    engine: &Engine,
+    place: &Place,
+    ids: &[MessageId],
+) -> Result<Vec<Existing>> {
+    let probe = Probe::new(place.id.clone(), Depth::Content).with_ids(ids.to_vec());
+    let mut pages = engine.destination.existing(probe);
+    let mut found = Vec::with_capacity(ids.len());
+    while let Some(page) = pages.next().await {
+        found.extend(page?);
     }
     Ok(found)
 }
 
-async fn contents(engine: &Engine, lane: &Lane, ids: &[MessageId]) -> Result<Vec<Existing>> {
-    let mut found = Vec::new();
-    for ids in ids.chunks(200) {
-        let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids.to_vec());
-        let mut pages = engine.destination.existing(probe);
-        while let Some(page) = pages.next().await {
-            found.extend(page?);
-        }
-    }
-    Ok(found)
-}
-
-/// Ids of unclaimed messages since `mark` that equal one of the rows, and how many more there are
-/// that may have been one when they were sent.
+/// Unclaimed messages since `mark` that equal one of the rows, and how many more there are that may
+/// have been one when they were sent.
 pub(super) async fn unclaimed_equals(
     engine: &Engine,
-    lane: &Lane,
-    mark: &Mark,
+    place: &Place,
+    mark: Option<&Mark>,
     rows: &[ItemRow],
-) -> Result<(Vec<MessageId>, u64)> {
-    let borrowed: Vec<&ItemRow> = rows.iter().collect();
-    let found = unclaimed_like(engine, lane, mark, &borrowed).await?;
-    let ours = |existing: &Existing| {
-        existing.digest.is_some() && rows.iter().any(|row| row.digest == existing.digest)
+) -> Result<(Vec<Existing>, u64)> {
+    // Servers guess sizes, and change them.
+    let search = Search {
+        place,
+        mark,
+        sizes: None,
     };
-    let (equal, others): (Vec<Existing>, Vec<Existing>) = found.into_iter().partition(ours);
-    let alike = |existing: &&Existing| rows.iter().any(|row| is_alike(row, existing));
-    let alike = others.iter().filter(alike).count() as u64;
-    Ok((
-        equal.into_iter().map(|existing| existing.id).collect(),
-        alike,
-    ))
+    let (ids, _) = search.unclaimed(engine, &HashSet::new()).await?;
+    let (mut equal, mut others) = (Vec::new(), 0);
+    for ids in ids.chunks(200) {
+        let found = contents(engine, place, ids).await?;
+        let ours = |existing: &Existing| rows.iter().any(|row| is_equal(engine, row, existing));
+        let (found, rest): (Vec<Existing>, Vec<Existing>) = found.into_iter().partition(ours);
+        equal.extend(found);
+        let alike = |existing: &&Existing| rows.iter().any(|row| is_alike(row, existing));
+        others += rest.iter().filter(alike).count() as u64;
+    }
+    Ok((equal, others))
 }
 
-/// Settles the intents that an earlier run left open for this destination folder.
-pub(super) async fn open_intents(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
+/// Settles everything that earlier runs left in doubt, whatever became of the folders since: before
+/// anything is compared, listed or moved, the ledger has to know what is there.
+pub(super) async fn left_open(engine: &Arc<Engine>, destination: &[Folder]) -> Result<()> {
+    let folders: HashMap<FolderNo, FolderRow> = {
+        let rows = engine.ledger.folders().await?;
+        rows.into_iter().map(|row| (row.no, row)).collect()
+    };
+    let targets: BTreeMap<TargetNo, TargetRow> = {
+        let rows = engine.ledger.targets().await?;
+        rows.into_iter().map(|row| (row.no, row)).collect()
+    };
+    let place = |no: TargetNo| -> Option<Place> {
+        let target = targets.get(&no)?;
+        let now = destination.iter().find(|now| now.path == target.path)?;
+        (now.identity.as_str() == target.identity).then(|| Place {
+            no,
+            id: now.id.clone(),
+            path: now.path.clone(),
+        })
+    };
+    // What was confirmed comes first: what is in doubt must not take its place.
+    for folder in folders.values() {
+        if let Some(place) = folder.target.and_then(place) {
+            unnamed(engine, &place, folder.no, None).await?;
+        }
+    }
     for intent in engine.ledger.intents().await? {
-        if intent.target != lane.target.no || intent.moved_from.is_some() {
-            continue;
-        }
-        if intent.copied {
-            duplicate::resume(engine, lane, &intent).await?;
-            continue;
-        }
-        let known = known_rows(engine, &intent.items).await?;
-        let open: Vec<ItemRow> = intent
-            .items
-            .into_iter()
-            .zip(known)
-            .filter(|(_, known)| known.as_ref().is_none_or(|row| !row.state.is_final()))
-            .map(|(row, _)| row)
-            .collect();
-        let settled = settle(engine, lane, Doubt::new(&intent.mark, engine.begun), open).await?;
-        let mut records = Vec::with_capacity(settled.len() + 1);
-        for (mut row, verdict) in settled {
-            if verdict != Verdict::Found {
-                row.state = ItemState::Pending;
-                row.resent = true;
-                if verdict == Verdict::Unproven {
-                    engine.note(row.folder, |notes| notes.perhaps_doubled += 1);
+        let place = place(intent.target);
+        if intent.changes_flags() {
+            match place {
+                Some(place) => flags::resume(engine, &place.id, &intent).await?,
+                // Numbered anew: whatever flags it has by now are taken for the user's.
+                None => {
+                    engine
+                        .ledger
+                        .commit(vec![Record::Close(intent.batch)])
+                        .await?;
                 }
             }
-            records.push(Record::Item(Box::new(row)));
+        } else if let Some(from) = intent.moved_from {
+            moves::resume(engine, place, targets.get(&from), intent).await?;
+        } else {
+            one_intent(engine, place, intent, &folders).await?;
         }
-        records.push(Record::Close(intent.batch));
-        engine.ledger.commit(records).await?;
     }
     Ok(())
 }
 
+async fn one_intent(
+    engine: &Engine,
+    place: Option<Place>,
+    intent: Intent,
+    folders: &HashMap<FolderNo, FolderRow>,
+) -> Result<()> {
+    let known = known_rows(engine, &intent.items).await?;
+    let mut open = Vec::with_capacity(intent.items.len());
+    for (mut row, known) in intent.items.iter().cloned().zip(known) {
+        match known {
+            Some(known) if known.state.is_final() || known.state == ItemState::Unnamed => continue,
+            // It may have gone from the source since.
+            Some(known) => row.gone = known.gone,
+            None => {
+                let folder = folders.get(&row.folder);
+                row.gone = folder.is_none_or(|folder| folder.state == FolderState::Gone);
+            }
+        }
+        open.push(row);
+    }
+    let settled = match &place {
+        Some(place) => {
+            let doubt = Doubt {
+                rows: open,
+                mark: Some(&intent.mark),
+                since: engine.begun,
+                taken: HashSet::new(),
+            };
+            settle(engine, place, doubt).await?
+        }
+        // The folder is another one now, or gone. What is in it is looked through before anything
+        // is sent to it; until then, what is under way shall have landed.
+        None => {
+            let settle = u64::try_from(engine.to.settle.as_millis()).unwrap_or(0);
+            let wait = (engine.begun + settle).saturating_sub(engine.now_ms());
+            engine.pause(Duration::from_millis(wait)).await?;
+            open.into_iter()
+                .map(|row| (row, Verdict::Unproven))
+                .collect()
+        }
+    };
+    let mut records = Vec::with_capacity(settled.len() + 1);
+    for (mut row, verdict) in settled {
+        if verdict != Verdict::Found {
+            row.state = ItemState::Pending;
+            row.resent = true;
+        } else if intent.copied {
+            row = duplicate::as_there(row, &intent.items);
+        }
+        records.push(Record::Item(Box::new(row)));
+    }
+    match place {
+        Some(place) if intent.copied => {
+            engine.ledger.commit(records).await?;
+            duplicate::finish(engine, &place, &intent).await
+        }
+        _ => {
+            records.push(Record::Close(intent.batch));
+            engine.ledger.commit(records).await
+        }
+    }
+}
+
+/// The ledger's rows of these messages, in their order.
 pub(super) async fn known_rows(engine: &Engine, items: &[ItemRow]) -> Result<Vec<Option<ItemRow>>> {
-    let mut out = Vec::with_capacity(items.len());
-    for item in items {
-        let found = engine
-            .ledger
-            .items(item.folder, vec![item.id.clone()])
-            .await?;
-        out.push(found.into_iter().flatten().next().map(|stored| stored.row));
+    let mut by_folder: BTreeMap<FolderNo, Vec<usize>> = BTreeMap::new();
+    for (at, item) in items.iter().enumerate() {
+        by_folder.entry(item.folder).or_default().push(at);
+    }
+    let mut out = vec![None; items.len()];
+    for (folder, places) in by_folder {
+        let ids = places.iter().filter_map(|at| items.get(*at));
+        let ids = ids.map(|item| item.id.clone()).collect();
+        let found = engine.ledger.items(folder, ids).await?;
+        for (at, found) in places.into_iter().zip(found) {
+            if let Some(place) = out.get_mut(at) {
+                *place = found.map(|stored| stored.row);
+            }
+        }
     }
     Ok(out)
 }
 
-/// Looks up the ids of messages that the server confirmed without one.
-pub(super) async fn unnamed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
+/// Looks up the ids of messages that the server confirmed without one. All of them came in after
+/// `mark`; without one, an earlier pass stored them, and what is not there any more was removed.
+pub(super) async fn unnamed(
+    engine: &Engine,
+    place: &Place,
+    folder: FolderNo,
+    mark: Option<&Mark>,
+) -> Result<()> {
     let mut rows = Vec::new();
-    let scan = Scan::folder(lane.row.no).with_states(&[ItemState::Unnamed]);
+    let scan = Scan::folder(folder).with_states(&[ItemState::Unnamed]);
     engine
         .each_page(scan, |page| {
             rows.extend(page.into_iter().map(|stored| stored.row));
@@ -342,16 +540,32 @@ pub(super) async fn unnamed(engine: &Arc<Engine>, lane: &Lane) -> Result<()> {
     if rows.is_empty() {
         return Ok(());
     }
-    // From the start of the folder if an earlier pass stored some of them.
-    let earlier = rows.iter().any(|row| row.pass != engine.pass);
-    let mut mark = lane.mark()?;
-    if earlier && mark.next.is_some() {
-        mark.next = Some(1);
+    let doubt = Doubt {
+        rows,
+        mark,
+        since: if mark.is_some() {
+            engine.now_ms()
+        } else {
+            engine.begun
+        },
+        taken: HashSet::new(),
+    };
+    let settled = settle(engine, place, doubt).await?;
+    let taken = settled.iter().filter_map(|(row, _)| row.target.as_ref());
+    let taken = taken.map(|(_, id)| id.clone()).collect();
+    // Where nothing shows that bytes are kept, a message that nobody claims may be one of them,
+    // changed beyond recognition.
+    let removed = mark.is_none()
+        && (engine.measured_bytes() == Some(true) || !any_unclaimed(engine, place, &taken).await?);
+    let mut records = Vec::new();
+    for (mut row, verdict) in settled {
+        if verdict == Verdict::Absent && removed {
+            row.state = ItemState::RemovedThere;
+            row.pass = engine.pass;
+        }
+        if row.state != ItemState::Unnamed {
+            records.push(Record::Item(Box::new(row)));
+        }
     }
-    let settled = settle(engine, lane, Doubt::new(&mark, engine.now_ms()), rows).await?;
-    let found = settled
-        .into_iter()
-        .filter(|(_, verdict)| *verdict == Verdict::Found);
-    let records = found.map(|(row, _)| Record::Item(Box::new(row))).collect();
     engine.ledger.commit(records).await
 }

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use super::{
     Engine,
     flags::{self, FlagWork},
-    labels,
+    labels::{self, LABEL},
     lane::Lane,
     produce::row_of,
     reconcile,
@@ -28,8 +28,9 @@ pub(super) async fn survey(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> 
     settle_vanished(engine, lane).await?;
     let mut cursor = lane.row.cursor.clone();
     let mut renumbered = false;
-    // At most one delta and one full listing: a count that differs after that is told at the end.
-    for _ in 0..2 {
+    // At most the rest of a first listing, a delta and a full listing: a count that differs after
+    // that is told at the end.
+    for _ in 0..3 {
         let (exists, coverage) = loop {
             match once(engine, lane, cursor.clone()).await {
                 Ok(seen) => break seen,
@@ -49,10 +50,13 @@ pub(super) async fn survey(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> 
         if let Some(exists) = exists {
             lane.row.exists = Some(exists);
         }
-        if coverage == Coverage::Full || exists.is_none_or(|exists| exists == live) {
-            break;
+        match coverage {
+            Coverage::Full => break,
+            // What was before the cursor may have changed.
+            Coverage::Rest => cursor.clone_from(&lane.row.cursor),
+            Coverage::Delta if exists.is_none_or(|exists| exists == live) => break,
+            Coverage::Delta => cursor = None,
         }
-        cursor = None;
     }
     lane.surveyed = true;
     lane.row.listed = true;
@@ -89,6 +93,7 @@ async fn once(
 ) -> Result<(Option<u64>, Coverage)> {
     let mut seen = Seen::default();
     let mut exists = None;
+    let mut whole = false;
     let mut coverage = Coverage::Full;
     let request = ListRequest::new(&lane.folder)
         .with_since(since)
@@ -100,6 +105,7 @@ async fn once(
         let page = page?;
         coverage = page.coverage;
         exists = page.exists.or(exists);
+        whole |= page.exists.is_some();
         take(engine, lane, page.changes, &mut seen).await?;
         // Rows first, cursor after them. A full listing's cursor waits for its end: until then it
         // is not known what is gone.
@@ -113,6 +119,10 @@ async fn once(
             last = Some(page.next);
         }
     }
+    if !whole {
+        // What it did not name may exist all the same.
+        return Err(broken_off());
+    }
     if coverage == Coverage::Full {
         forget_unseen(engine, lane, &seen).await?;
     }
@@ -124,6 +134,12 @@ async fn once(
             .await?;
     }
     Ok((exists, coverage))
+}
+
+/// A listing that ended without its last page.
+pub(super) fn broken_off() -> Error {
+    let what = "the listing ended before its last page";
+    Error::new(ErrorKind::Interrupted, what).with_code("source/listing-broken-off")
 }
 
 async fn take(
@@ -147,7 +163,11 @@ async fn take(
             (Change::Item(listed), Some(stored)) => {
                 check_same(lane, &stored.row, &listed)?;
                 seen.insert(stored.number);
-                revive(engine, lane, stored, &listed, &mut records, &mut work);
+                let listed = Again {
+                    flags: &listed.flags,
+                    listed: Some(&listed),
+                };
+                revive(engine, lane, stored, listed, &mut records, &mut work);
             }
             (Change::Item(listed), None) => {
                 let left = lane.leaves_to_others(&listed.also_in);
@@ -159,19 +179,17 @@ async fn take(
             }
             (Change::Flags(_, flags), Some(stored)) => {
                 seen.insert(stored.number);
-                let mut row = stored.row;
-                if row.target.is_none() && row.flags != flags && engine.options.flags {
-                    // For when it is wanted.
-                    row.flags = flags;
-                    records.push(Record::Item(Box::new(row)));
-                } else {
-                    work.extend(FlagWork::of(lane, row, &flags));
-                }
+                let listed = Again {
+                    flags: &flags,
+                    listed: None,
+                };
+                revive(engine, lane, stored, listed, &mut records, &mut work);
             }
             (Change::Removed(_), Some(stored)) if !stored.row.gone => {
                 engine.note(lane.row.no, |notes| notes.gone += 1);
                 records.push(Record::Gone(stored.row.folder, stored.row.id, true));
             }
+            // Of a message that was never told of: it counts as missing, and is listed again.
             (Change::Flags(..) | Change::Removed(_), _) => {}
         }
     }
@@ -214,13 +232,21 @@ fn check_same(lane: &Lane, row: &ItemRow, listed: &Listed) -> Result<()> {
     }
 }
 
+/// What is told of a message that is known.
+#[derive(Clone, Copy)]
+struct Again<'a> {
+    flags: &'a Flags,
+    /// `None` if only its flags are told.
+    listed: Option<&'a Listed>,
+}
+
 /// A message that is listed again: its flags may have changed, it may have been thought gone, or a
 /// filter may let it through now.
 fn revive(
     engine: &Engine,
     lane: &Lane,
     stored: Stored,
-    listed: &Listed,
+    again: Again<'_>,
     records: &mut Vec<Record>,
     work: &mut Vec<FlagWork>,
 ) {
@@ -229,14 +255,25 @@ fn revive(
         records.push(Record::Gone(row.folder, row.id.clone(), false));
         row.gone = false;
     }
-    let flags = &listed.flags;
-    if row.content_id.is_none() && listed.content_id.is_some() {
+    let Again { flags, listed } = again;
+    if let Some(listed) = listed
+        && row.content_id.is_none()
+        && listed.content_id.is_some()
+    {
         // Listed by an earlier version, or before the server had such names.
         row.content_id.clone_from(&listed.content_id);
         records.push(Record::Item(Box::new(row.clone())));
     }
-    let wanted = labels::wanted_again(engine, lane, &row, &listed.also_in);
-    if wanted || row.state == ItemState::Vanished {
+    let wanted = match listed {
+        Some(listed) => labels::wanted_again(engine, lane, &row, &listed.also_in),
+        // Nothing is said of where else it is.
+        None => row.code.as_deref() != Some(LABEL) && labels::wanted_again(engine, lane, &row, &[]),
+    };
+    // Its place at the destination was given to another, when it was thought to have moved.
+    let homeless = row.target.is_none()
+        && matches!(row.state, ItemState::Copied | ItemState::AlreadyThere)
+        && !row.merged();
+    if wanted || homeless || row.state == ItemState::Vanished {
         row.state = ItemState::Pending;
         row.code = None;
         row.flags = if engine.options.flags {
@@ -245,7 +282,13 @@ fn revive(
             Flags::new()
         };
         records.push(Record::Item(Box::new(row)));
-    } else if row.target.is_none() && row.flags != *flags && engine.options.flags {
+    } else if matches!(
+        row.state,
+        ItemState::Pending | ItemState::Failed | ItemState::Excluded
+    ) && row.flags != *flags
+        && engine.options.flags
+    {
+        // For when it is sent, or wanted again.
         row.flags = flags.clone();
         records.push(Record::Item(Box::new(row)));
     } else {

@@ -123,9 +123,13 @@ async fn a_label_removed_makes_it_wanted_again() {
     assert_eq!(of(&report, "All").tally.moved, 1);
     assert_eq!(world.source.counters().fetched, fetched);
     assert_eq!(world.destination.counters().appended, appended);
-    let operations = world.destination.counters().operations;
-    world.run().await;
-    assert_eq!(world.destination.counters().operations - operations, 3);
+    // A message left INBOX there: the next pass looks into it once, and the one after has no reason.
+    for expected in [4, 3] {
+        let operations = world.destination.counters().operations;
+        world.run().await;
+        let now = world.destination.counters().operations;
+        assert_eq!(now - operations, expected);
+    }
 }
 
 #[tokio::test]

@@ -4,15 +4,18 @@
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
+    clippy::print_stdout,
     reason = "a panic is how a test fails"
 )]
 
 mod adoption;
 mod daily;
 mod explain;
+mod found;
 mod interrupt;
 mod labels;
 mod outcomes;
 mod passes;
 mod sharing;
+mod simulate;
 mod world;

@@ -8,8 +8,7 @@ use mailmove_core::{
 /// Larger than any such text.
 const MOST: u64 = 16 << 10;
 
-/// Exchange, in all versions seen, in English whatever the language of the mailbox: the subject, and
-/// one of these in the text.
+/// Exchange in English: the subject, and one of these in the text.
 const SUBJECT: &str =
     "subject: retrieval using the imap4 protocol failed for the following message";
 const TEXT: [&str; 2] = [
@@ -31,6 +30,28 @@ pub(super) async fn is_suspect(content: &Content) -> Result<bool> {
 }
 
 fn reads_like_one(text: &[u8]) -> bool {
+    in_english(text) || by_the_server_itself(text)
+}
+
+/// In any language it is from the server, and has neither date nor id: genuine mail has both.
+fn by_the_server_itself(text: &[u8]) -> bool {
+    let mut from_server = false;
+    for line in text.split(|byte| *byte == b'\n') {
+        let line = String::from_utf8_lossy(line)
+            .trim_end()
+            .to_ascii_lowercase();
+        if line.is_empty() {
+            break;
+        }
+        if line.starts_with("date:") || line.starts_with("message-id:") {
+            return false;
+        }
+        from_server |= line.starts_with("from:") && line.contains("microsoft exchange server");
+    }
+    from_server
+}
+
+fn in_english(text: &[u8]) -> bool {
     // Long lines are folded.
     let words: Vec<String> = String::from_utf8_lossy(text)
         .to_ascii_lowercase()

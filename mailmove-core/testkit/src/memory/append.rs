@@ -138,7 +138,10 @@ impl Appending {
             faults.into_iter().next()
         };
         match fault {
-            None => self.store(info, slots, prepared),
+            None => self.store(info, slots, prepared, None),
+            Some(odd @ (AppendFault::NoIds | AppendFault::SameIds)) => {
+                self.store(info, slots, prepared, Some(odd));
+            }
             Some(AppendFault::Refuse(kind)) => self.answer(slots, || {
                 let scope = mailmove_core::Scope::Message;
                 Outcome::NotStored(failed(kind).with_scope(match kind {
@@ -174,7 +177,13 @@ impl Appending {
         }
     }
 
-    fn store(&mut self, info: &FolderInfo, slots: &[Slot], prepared: Vec<Prepared>) {
+    fn store(
+        &mut self,
+        info: &FolderInfo,
+        slots: &[Slot],
+        prepared: Vec<Prepared>,
+        odd: Option<AppendFault>,
+    ) {
         if self.mailbox.options.merges {
             return self.merge(info, slots, prepared);
         }
@@ -187,10 +196,16 @@ impl Appending {
             Ok(landed) => {
                 let mut now = info.clone();
                 now.uid_validity = landed.uid_validity;
+                let first = landed.uids.first().copied().unwrap_or_default();
                 let answers = slots.iter().zip(landed.uids).zip(notes);
                 let answers: Vec<_> = answers
                     .map(|((slot, uid), (kept, altered))| {
-                        let receipt = self.receipt(&now, uid, kept, altered);
+                        let same = odd == Some(AppendFault::SameIds);
+                        let uid = if same { first } else { uid };
+                        let mut receipt = self.receipt(&now, uid, kept, altered);
+                        if odd == Some(AppendFault::NoIds) {
+                            receipt.id = None;
+                        }
                         (*slot, Outcome::Stored(receipt))
                     })
                     .collect();

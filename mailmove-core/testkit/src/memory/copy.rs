@@ -64,8 +64,16 @@ impl MemoryMailbox {
         };
         let fault = self.state().copy();
         match fault {
-            None => match self.copied(&from, uid, &to) {
+            // Copies are confirmed one by one: an id has nothing to repeat.
+            None | Some(AppendFault::SameIds) => match self.copied(&from, uid, &to) {
                 Ok(receipt) => Outcome::Stored(receipt),
+                Err(error) => Outcome::NotStored(error),
+            },
+            Some(AppendFault::NoIds) => match self.copied(&from, uid, &to) {
+                Ok(mut receipt) => {
+                    receipt.id = None;
+                    Outcome::Stored(receipt)
+                }
                 Err(error) => Outcome::NotStored(error),
             },
             Some(AppendFault::Refuse(kind)) => {

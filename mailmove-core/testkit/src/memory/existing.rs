@@ -77,7 +77,14 @@ impl Looking {
             .fetch(plan.folder, &uids)
             .map_err(|_| stale("the folder was removed"))?;
         let depth = self.probe.depth;
-        let page = found.iter().map(|m| seen(&plan.epoch, m, depth)).collect();
+        let mut page: Vec<Existing> = found.iter().map(|m| seen(&plan.epoch, m, depth)).collect();
+        if depth < Depth::Content {
+            for existing in &mut page {
+                existing.size = existing
+                    .size
+                    .map(|size| self.mailbox.state().size_hint(size));
+            }
+        }
         self.done = plan.uids.is_empty();
         self.plan = Some(plan);
         Ok(page)

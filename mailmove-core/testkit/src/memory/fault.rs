@@ -15,6 +15,8 @@ pub enum Fault {
     /// The n-th message copied from folder to folder. Refused or unknown: what the request had left
     /// was not sent.
     Copy(u64, AppendFault),
+    /// The n-th message whose flags are to be changed, that is to be moved or removed.
+    Update(u64, UpdateFault),
     /// Messages of which the predicate holds are refused with this kind of error. Stays.
     Refuse(Predicate, ErrorKind),
     /// The next listing ends with this error after so many pages.
@@ -40,7 +42,7 @@ pub enum Fault {
     EnsureFails(FolderPath, ErrorKind),
     /// The next listing with a cursor finds it expired: `Stale`.
     CursorExpires,
-    /// Listings announce sizes that are off by so many bytes. Stays.
+    /// Sizes are off by so many bytes, in listings and of what exists. Stays.
     SizeHints(i64),
     /// The server loses keywords without a word. Stays.
     DropsKeywords,
@@ -62,6 +64,31 @@ pub enum AppendFault {
     Ends(Landing),
     /// No answer ever comes; the stream has to be dropped.
     Hangs(Landing),
+    /// Stored and confirmed, but the receipts of this request name no ids: the server's answer was
+    /// lost or made no sense.
+    NoIds,
+    /// Stored and confirmed, but all receipts of this request name the same id. Breaks the contract
+    /// of [`Destination`](mailmove_core::Destination).
+    SameIds,
+}
+
+/// What goes wrong with a change to a message that exists.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum UpdateFault {
+    /// The server refuses it with this kind of error.
+    Refuse(ErrorKind),
+    /// The connection breaks after it was asked for: its outcome is unknown. What the request had
+    /// left was not asked for.
+    Unknown {
+        /// The server did it all the same.
+        done: bool,
+    },
+    /// The stream ends without a word on it and on what the request had left. Breaks the contract.
+    Ends {
+        /// The server did it all the same.
+        done: bool,
+    },
 }
 
 /// What becomes of a message whose append was not answered.

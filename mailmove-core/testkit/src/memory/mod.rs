@@ -43,7 +43,7 @@ use mailmove_core::{
 };
 
 use crate::mailbox::{Account, FolderInfo, Keywords};
-pub use fault::{AppendFault, Counters, Fault, Landing, Predicate};
+pub use fault::{AppendFault, Counters, Fault, Landing, Predicate, UpdateFault};
 use state::State;
 
 /// A mailbox in memory. See the [module](self).

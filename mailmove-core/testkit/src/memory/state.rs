@@ -2,7 +2,7 @@
 
 use mailmove_core::{ErrorKind, destination::Outgoing, model::FolderPath};
 
-use super::fault::{AppendFault, Counters, Fault, Landing};
+use super::fault::{AppendFault, Counters, Fault, Landing, UpdateFault};
 use crate::mailbox::{self, NewMessage};
 
 #[derive(Debug, Default)]
@@ -10,6 +10,7 @@ pub(super) struct State {
     pub(super) counters: Counters,
     pub(super) violations: Vec<String>,
     appends_now: u64,
+    updated: u64,
     armed: Vec<Fault>,
     late: Vec<Late>,
 }
@@ -44,6 +45,7 @@ impl State {
         self.armed.push(match fault {
             Fault::Append(at, how) => Fault::Append(appended + at, how),
             Fault::Copy(at, how) => Fault::Copy(copied + at, how),
+            Fault::Update(at, how) => Fault::Update(self.updated + at, how),
             Fault::FetchFails(at, kind) => Fault::FetchFails(fetched + at, kind),
             Fault::FetchRefused(at, kind) => Fault::FetchRefused(fetched + at, kind),
             Fault::FetchEnds(at) => Fault::FetchEnds(fetched + at),
@@ -103,6 +105,16 @@ impl State {
         self.counters.copied += 1;
         match self.take(|f| matches!(f, Fault::Copy(at, _) if *at <= now))? {
             Fault::Copy(_, how) => Some(how),
+            _ => None,
+        }
+    }
+
+    /// What happens to the next message that is to be changed.
+    pub(super) fn update(&mut self) -> Option<UpdateFault> {
+        let now = self.updated;
+        self.updated += 1;
+        match self.take(|f| matches!(f, Fault::Update(at, _) if *at <= now))? {
+            Fault::Update(_, how) => Some(how),
             _ => None,
         }
     }

@@ -1,5 +1,7 @@
 //! Changing messages that exist.
 
+use std::collections::VecDeque;
+
 use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     Error, ErrorKind, Result, Scope,
@@ -9,7 +11,7 @@ use mailmove_core::{
 };
 
 use super::{
-    MemoryMailbox,
+    MemoryMailbox, UpdateFault, failed,
     ids::{Id, epoch},
     list::flags_of,
     source::refused,
@@ -135,17 +137,59 @@ where
             Err(error) => Err(error),
         };
         mailbox.state().counters.updates += ids.len() as u64;
-        stream::iter(ids.into_iter().enumerate()).map(move |(index, id)| {
-            let done = match &begun {
-                Err(error) => Err(Error::new(error.kind(), error.message().to_owned())),
-                Ok(()) => mailbox.resolve(&folder).and_then(|info| {
-                    let uid = mailbox.uid(&id, &epoch(&info))?;
-                    apply(&mailbox, &info, index, uid)
-                }),
-            };
-            let outcome = done.map_or_else(Outcome::NotStored, Outcome::Stored);
-            (id, outcome)
+        let one = move |mailbox: &MemoryMailbox, index: usize, id: &MessageId| {
+            let info = mailbox.resolve(&folder)?;
+            let uid = mailbox.uid(id, &epoch(&info))?;
+            apply(mailbox, &info, index, uid)
+        };
+        let changing = Changing {
+            mailbox,
+            ids: ids.into_iter().enumerate().collect(),
+            broken: begun.err(),
+        };
+        stream::unfold(changing, move |mut changing| {
+            let answer = changing.next(&one);
+            std::future::ready(answer.map(|answer| (answer, changing)))
         })
     };
     Box::pin(stream::once(run).flatten())
+}
+
+/// A request under way.
+struct Changing {
+    mailbox: MemoryMailbox,
+    ids: VecDeque<(usize, MessageId)>,
+    /// Why nothing more is asked for.
+    broken: Option<Error>,
+}
+
+impl Changing {
+    fn next(
+        &mut self,
+        one: &impl Fn(&MemoryMailbox, usize, &MessageId) -> Result<Receipt>,
+    ) -> Option<(MessageId, Outcome)> {
+        let (index, id) = self.ids.pop_front()?;
+        if let Some(error) = &self.broken {
+            let copy = Error::new(error.kind(), error.message().to_owned());
+            return Some((id, Outcome::NotStored(copy)));
+        }
+        let fault = self.mailbox.state().update();
+        let outcome = match fault {
+            None => one(&self.mailbox, index, &id).map_or_else(Outcome::NotStored, Outcome::Stored),
+            Some(UpdateFault::Refuse(kind)) => Outcome::NotStored(failed(kind)),
+            Some(UpdateFault::Unknown { done } | UpdateFault::Ends { done }) => {
+                if done {
+                    // Nobody hears whether it worked.
+                    let _ = one(&self.mailbox, index, &id);
+                }
+                if matches!(fault, Some(UpdateFault::Ends { .. })) {
+                    return None;
+                }
+                let lost = || Error::new(ErrorKind::Interrupted, "the connection was lost");
+                self.broken = Some(lost());
+                Outcome::Unknown(lost())
+            }
+        };
+        Some((id, outcome))
+    }
 }

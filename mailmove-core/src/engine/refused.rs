@@ -1,0 +1,149 @@
+//! What is done about messages that were not stored.
+
+use std::{collections::VecDeque, time::Duration};
+
+use super::{
+    decide::{Next, after_refusal},
+    deliver::Sender,
+    lane::Lane,
+    produce::Work,
+};
+use crate::{
+    checkpoint::ItemRow,
+    error::{Error, ErrorKind, Result, Scope},
+    observe::Event,
+};
+
+impl Sender {
+    /// Decides about refused messages, each kind by itself; the error is what ends the folder.
+    pub(super) async fn refused(
+        &mut self,
+        lane: &Lane,
+        refused: Vec<(Work, Error)>,
+        queue: &mut VecDeque<Vec<Work>>,
+        done: &mut Vec<ItemRow>,
+    ) -> Result<()> {
+        let len = refused.len();
+        let whole = self.engine.to.batching.atomic;
+        let mut groups: Vec<(Next, Error, Vec<Work>)> = Vec::new();
+        for (mut work, error) in refused {
+            let next = after_refusal(&error, len, whole);
+            if next == Next::Fail {
+                self.engine.fail(&lane.folder.path, &mut work.row, &error);
+                done.push(work.row);
+                continue;
+            }
+            let same = |group: &&mut (Next, Error, Vec<Work>)| {
+                group.0 == next && group.1.scope() == error.scope()
+            };
+            match groups.iter_mut().find(same) {
+                Some(group) => group.2.push(work),
+                None => groups.push((next, error, vec![work])),
+            }
+        }
+        let mut ended = Ok(());
+        for (next, error, together) in groups {
+            let result = self.refused_alike(lane, (next, error), together, queue, done);
+            ended = ended.and(result.await);
+        }
+        ended
+    }
+
+    /// The same decision for some messages. They stay in the queue if it ends the folder.
+    async fn refused_alike(
+        &mut self,
+        lane: &Lane,
+        (next, error): (Next, Error),
+        mut together: Vec<Work>,
+        queue: &mut VecDeque<Vec<Work>>,
+        done: &mut Vec<ItemRow>,
+    ) -> Result<()> {
+        match next {
+            Next::StopFolder | Next::StopPass | Next::Fail => {
+                queue.push_front(together);
+                let scope = if next == Next::StopFolder {
+                    Scope::Folder
+                } else {
+                    Scope::Account
+                };
+                let scope = error.scope().max(scope);
+                Err(error.with_scope(scope))
+            }
+            Next::Halve => {
+                let back = together.split_off(together.len() / 2);
+                queue.push_front(back);
+                queue.push_front(together);
+                Ok(())
+            }
+            Next::Singles => {
+                for work in together.into_iter().rev() {
+                    queue.push_front(vec![work]);
+                }
+                Ok(())
+            }
+            Next::Again => match self.backoff.next(&error) {
+                Some(wait) => {
+                    queue.push_front(together);
+                    self.retrying(lane, &error, wait);
+                    self.engine.pause(wait).await
+                }
+                None if error.scope() == Scope::Message => {
+                    for mut work in together {
+                        self.engine.fail(&lane.folder.path, &mut work.row, &error);
+                        done.push(work.row);
+                    }
+                    self.backoff.reset();
+                    Ok(())
+                }
+                None => {
+                    queue.push_front(together);
+                    Err(error)
+                }
+            },
+        }
+    }
+
+    pub(super) fn retrying(&self, lane: &Lane, error: &Error, wait: Duration) {
+        self.engine.emit(Event::Retrying {
+            folder: Some(lane.folder.path.clone()),
+            reason: error.chain(),
+            wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
+        });
+    }
+
+    /// A message on which a server chokes must not be sent for ever, nor take its neighbours with
+    /// it: in doubt twice, they go in halves, and one alone fails in the end.
+    pub(super) fn send_again(
+        &self,
+        lane: &Lane,
+        mut again: Vec<Work>,
+        queue: &mut VecDeque<Vec<Work>>,
+        done: &mut Vec<ItemRow>,
+    ) {
+        let most = self.engine.options.attempts.max(2);
+        let doubts = again.iter().map(|work| work.doubts).max().unwrap_or(0);
+        match again.len() {
+            0 => {}
+            1 if doubts >= most => {
+                let error = Error::new(ErrorKind::Interrupted, "no word on this message")
+                    .with_scope(Scope::Message)
+                    .with_code("destination/no-answer")
+                    .with_context("attempts", doubts.to_string())
+                    .with_remedy(
+                        "The destination breaks off when it gets this message; ask its operator, \
+                         or save the message by hand.",
+                    );
+                for mut work in again {
+                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
+                    done.push(work.row);
+                }
+            }
+            len if len > 1 && doubts >= 2 => {
+                let back = again.split_off(len / 2);
+                queue.push_front(back);
+                queue.push_front(again);
+            }
+            _ => queue.push_front(again),
+        }
+    }
+}

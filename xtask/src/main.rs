@@ -14,7 +14,7 @@ mod workspace;
 use std::process::ExitCode;
 
 /// An error with its whole explanation in the text; nothing here is handled by kind.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const HELP: &str = "\
 Development tasks of mailmove.
@@ -24,8 +24,8 @@ Development tasks of mailmove.
       --only STEP                  this step only; may be repeated
       --require-servers            a server that cannot be had is a failure, not a skip
 
-  cargo xtask servers fetch        unpack Dovecot and the independent clients under target/
-  cargo xtask servers start        start the Dovecot instances; they stay until `stop`
+  cargo xtask servers fetch        unpack the servers and independent clients under target/
+  cargo xtask servers start        start all instances; they stay until `stop`
       --quota SIZE                 storage of users named quota* (default 1M)
   cargo xtask servers env          print what the tests read, as shell exports
   cargo xtask servers stop         stop them and remove their mail

@@ -80,13 +80,22 @@ pub(super) fn servers(context: &mut Context) -> Result<Outcome> {
         let run = tools.dir.join("test");
         let running = Servers::start(&tools, &run, servers::QUOTA, Lifetime::Guarded)?;
         let environment = servers::environment(&tools.dir, &run)?;
-        Ok((running, environment, tools.dovecot.version))
+        Ok((running, environment, tools))
     });
     match started {
-        Ok((running, environment, version)) => {
+        Ok((running, environment, tools)) => {
             context.servers = Some(running);
             context.environment = environment;
-            Ok(Outcome::Passed(format!("Dovecot {version}")))
+            let absent = tools.absent();
+            let missing: String = absent
+                .iter()
+                .map(|(name, reason)| format!("; no {name}: {reason}"))
+                .collect();
+            let note = format!("{}{missing}", tools.versions());
+            match context.require && !absent.is_empty() {
+                true => Err(note.into()),
+                false => Ok(Outcome::Passed(note)),
+            }
         }
         Err(error) if context.require => Err(error),
         Err(error) => Ok(Outcome::Skipped(error.to_string())),

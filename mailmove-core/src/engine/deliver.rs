@@ -1,10 +1,6 @@
 //! Records intents, sends batches, and records what came of them.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 use tokio::{sync::mpsc, task::JoinHandle};
@@ -13,6 +9,7 @@ use super::{
     Engine,
     decide::{Next, after_refusal},
     flags,
+    kept::{self, Odd, is_odd},
     lane::{Lane, joined},
     produce::{Batch, Work},
     retry::Backoff,
@@ -22,7 +19,7 @@ use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record},
     destination::{self, Depth, Outcome, Outgoing, Probe, Receipt},
     error::{Error, ErrorKind, Result, Scope},
-    model::{Alteration, AlterationKind, Cursor, Mark, MessageId},
+    model::{Cursor, Mark},
     observe::Event,
 };
 
@@ -97,6 +94,7 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
         ahead: Vec::new(),
+        odd: Odd::default(),
         committing: None,
     };
     let mut ended = Ok(());
@@ -117,7 +115,8 @@ pub(super) async fn send(
     ended?;
     committed?;
     engine.check_stop()?;
-    sender.dates(lane).await
+    sender.odd.look(engine, lane).await?;
+    kept::dates(engine, lane, sender.ahead).await
 }
 
 struct Sender {
@@ -125,6 +124,8 @@ struct Sender {
     backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
     ahead: Vec<ItemRow>,
+    /// Stored messages with bytes that servers change, as quietly.
+    odd: Odd,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
 }
@@ -209,7 +210,11 @@ impl Sender {
             for (work, outcome) in work.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Stored(receipt) => {
-                        done.push(self.stored(lane, work.row, receipt, ItemState::Copied));
+                        let row = self.stored(lane, work.row, receipt, ItemState::Copied);
+                        if is_odd(&work.content).await {
+                            self.odd.note(&row);
+                        }
+                        done.push(row);
                     }
                     Outcome::AlreadyThere(receipt) => {
                         done.push(self.stored(lane, work.row, receipt, ItemState::AlreadyThere));
@@ -453,48 +458,6 @@ impl Sender {
                         text: "the destination stores other bytes than it is given".to_owned(),
                     });
                 }
-            }
-        }
-        Ok(())
-    }
-
-    /// Looks which of the dates ahead were kept, and reports those that were not.
-    async fn dates(&mut self, lane: &Lane) -> Result<()> {
-        let mut by_id: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.ahead)
-            .into_iter()
-            .filter_map(|row| Some((row.target.as_ref()?.1.clone(), row)))
-            .collect();
-        let ids: Vec<MessageId> = by_id.keys().cloned().collect();
-        for ids in ids.chunks(500) {
-            let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
-            let mut pages = self.engine.destination.existing(probe);
-            let mut records = Vec::new();
-            // A failure to look is no failure to store: `verify` still tells.
-            while let Some(Ok(page)) = pages.next().await {
-                for existing in page {
-                    let Some(mut row) = by_id.remove(&existing.id) else {
-                        continue;
-                    };
-                    let (Some(sent), Some(kept)) = (row.received, existing.received) else {
-                        continue;
-                    };
-                    if sent != kept {
-                        let detail = format!("{sent} became {kept}");
-                        let note = Alteration::new(AlterationKind::DateReplaced, detail);
-                        row.altered.push(note);
-                        records.push(Record::Item(Box::new(row)));
-                    }
-                }
-            }
-            let count = records.len() as u64;
-            if count > 0 {
-                self.engine.ledger.commit(records).await?;
-                self.engine.note(lane.row.no, |notes| {
-                    *notes
-                        .altered
-                        .entry(AlterationKind::DateReplaced)
-                        .or_default() += count;
-                });
             }
         }
         Ok(())

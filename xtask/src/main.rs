@@ -6,6 +6,8 @@
 )]
 
 mod checks;
+mod corpora;
+mod pairs;
 mod process;
 mod servers;
 mod test;
@@ -29,6 +31,10 @@ Development tasks of mailmove.
       --quota SIZE                 storage of users named quota* (default 1M)
   cargo xtask servers env          print what the tests read, as shell exports
   cargo xtask servers stop         stop them and remove their mail
+
+  cargo xtask corpora              fetch ugly real mail from registries, below target/
+  cargo xtask pairs                much mail between all pairs of Dovecot, Cyrus and Courier
+      --messages NUMBER            of made-up messages per pair (default 10000)
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
+        ["pairs", rest @ ..] => pairs::command(rest),
+        ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

@@ -11,7 +11,7 @@ use super::dovecot::{PASSWORD, Spec};
 use super::place::Account;
 use super::tls::{self, Certificates, Pair};
 use super::{Tools, courier, cyrus, description};
-use crate::Result;
+use crate::{Result, corpora};
 
 /// A Dovecot with nothing special.
 const PLAIN: Spec = Spec {
@@ -58,10 +58,10 @@ const DOVECOTS: [Spec; 7] = [
         ),
         ..PLAIN
     },
-    // Neither ids of what is appended nor deltas; all folders but the inbox below a prefix.
+    // Neither ids of what is appended nor deltas; all folders below the inbox.
     Spec {
         name: "no-ids",
-        prefix: "mail/",
+        prefix: "INBOX/",
         capability: Some("IMAP4rev1 LITERAL+ ID NAMESPACE UNSELECT LIST-STATUS LIST-EXTENDED"),
         ..PLAIN
     },
@@ -261,9 +261,14 @@ pub(crate) fn environment(dir: &Path, run: &Path) -> Result<Vec<(&'static str, P
     if !file.exists() {
         return Err("no servers run; start them with `cargo xtask servers start`".into());
     }
-    Ok(vec![
+    let mut all = vec![
         ("MAILMOVE_TEST_DOVECOT", file),
         ("MAILMOVE_TEST_MBSYNC", dir.join("bin/mbsync")),
         ("MAILMOVE_TEST_PYTHON", dir.join("bin/python3")),
-    ])
+    ];
+    let mails = corpora::dir()?;
+    if mails.join("spam-assassin").exists() {
+        all.push(("MAILMOVE_TEST_CORPORA", mails));
+    }
+    Ok(all)
 }

@@ -44,6 +44,8 @@ impl Found {
     fn note(&mut self, response: Response) {
         match response {
             Response::List(entry) => self.entries.push(entry),
+            // Not subscribed to, but a folder below it is (RFC 3501 §6.3.9).
+            Response::Lsub(entry) if entry.has("\\Noselect") => {}
             Response::Lsub(entry) => {
                 self.subscribed.insert(key(&entry.name));
             }
@@ -75,7 +77,7 @@ pub(crate) fn status_items(can: &Capabilities) -> Vec<StatusItem> {
     if can.has("STATUS=SIZE") {
         items.push(StatusItem::Size);
     }
-    if can.has("OBJECTID") {
+    if can.mailbox_ids() {
         items.push(StatusItem::MailboxId);
     }
     items
@@ -424,7 +426,7 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
 /// Puts what STATUS said into a folder.
 pub(crate) fn describe(folder: &mut Folder, status: &MailboxStatus, can: &Capabilities) {
     let validity = status.uid_validity.unwrap_or_default();
-    let mailbox_id = status.mailbox_id.as_deref().filter(|_| can.has("OBJECTID"));
+    let mailbox_id = status.mailbox_id.as_deref().filter(|_| can.mailbox_ids());
     folder.identity = ids::identity(validity, mailbox_id, &folder.id);
     folder.messages = status.messages.map(u64::from);
     folder.bytes = status.size;

@@ -225,6 +225,15 @@ impl Session {
             }
         }
         self.connection.set_literals(server.literals());
+        // Cyrus 3.6 answers STATUS with memory that is in use for something else by then, line ends
+        // among it; only EXAMINE tells the right one.
+        if server
+            .name
+            .as_deref()
+            .is_some_and(|name| name.starts_with("Cyrus IMAP"))
+        {
+            server.capabilities.distrust_mailbox_ids();
+        }
         self.server = Arc::new(server);
         Ok(())
     }
@@ -289,15 +298,37 @@ impl Session {
             .await
     }
 
-    /// Closes the open folder where that can be done without expunging it (RFC 3691).
+    /// Closes the open folder where that can be done without expunging it: by UNSELECT (RFC 3691),
+    /// or by CLOSE, which expunges nothing that was opened to read (RFC 3501 §6.4.2).
     ///
     /// # Errors
     /// If the connection fails.
     pub(crate) async fn leave(&mut self) -> Result<()> {
-        if self.selected.take().is_some() && self.can().has("UNSELECT") {
+        let Some(selected) = self.selected.take() else {
+            return Ok(());
+        };
+        let unselect = self.can().has("UNSELECT");
+        if unselect || selected.mode == Mode::Read {
             let tag = self.connection.tag();
-            let command = self.connection.encoder().unselect(tag);
+            let encoder = self.connection.encoder();
+            let command = match unselect {
+                true => encoder.unselect(tag),
+                false => encoder.close(tag),
+            };
             self.connection.run(command, |_| {}).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes a folder that is open to read where the server may take that for all folders: Courier
+    /// refuses APPEND to any mailbox then.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub(crate) async fn stop_reading(&mut self) -> Result<()> {
+        let reads = |selected: &Selected| selected.mode == Mode::Read;
+        if self.selected.as_ref().is_some_and(reads) && !self.can().has("UNSELECT") {
+            self.leave().await?;
         }
         Ok(())
     }
@@ -394,7 +425,7 @@ impl Session {
         identity: &str,
     ) -> Result<()> {
         // The id, and the name alone: STATUS may not have told the id that SELECT tells.
-        let offered = self.can().has("OBJECTID");
+        let offered = self.can().mailbox_ids();
         let id = opened.mailbox_id.as_deref().filter(|_| offered);
         let known = |id| ids::identity(opened.validity, id, folder).as_str() == identity;
         if identity.starts_with("?=") || known(id) || known(None) {

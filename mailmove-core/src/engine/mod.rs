@@ -12,6 +12,7 @@ mod deliver;
 mod explain;
 mod flags;
 mod health;
+mod kept;
 mod lane;
 mod look_back;
 mod moves;

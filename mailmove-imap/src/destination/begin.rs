@@ -49,6 +49,7 @@ pub(super) async fn begin(
     } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
         find(inner, &mut lease, folder, mark).await?;
     }
+    lease.stop_reading().await?;
     Ok((lease, name))
 }
 

@@ -158,7 +158,7 @@ fn largest(server: &Server) -> Option<u64> {
     told.into_iter().chain(server.quirks.max_message).min()
 }
 
-fn describe(server: &Server, naming: Naming) -> Capabilities {
+fn describe(server: &Server, mut naming: Naming) -> Capabilities {
     let can = &server.capabilities;
     let mut out = Capabilities::new(server.system());
     out.notes = server.notes();
@@ -173,6 +173,7 @@ fn describe(server: &Server, naming: Naming) -> Capabilities {
     out.removes = can.has("UIDPLUS");
     out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, is_atomic(server));
     out.max_message = largest(server);
+    names::learn(server, &mut naming);
     out.naming = naming;
     out.settle = SETTLE;
     out

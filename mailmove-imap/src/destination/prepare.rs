@@ -106,12 +106,9 @@ impl Rules<'_> {
         let mut message = AppendMessage::new(item.content.size())
             .with_flags(sent_flags(&flags, flagged))
             .with_synchronizing(!new.is_empty() || self.synchronising);
-        match date(&item) {
-            Ok(date) => message = message.with_date(date),
-            Err(detail) => {
-                altered.push(Alteration::new(AlterationKind::DateReplaced, detail));
-            }
-        }
+        let (date, replaced) = date(&item);
+        message.date = date;
+        altered.extend(replaced.map(|why| Alteration::new(AlterationKind::DateReplaced, why)));
         Ok(Ready {
             slot,
             content: item.content,
@@ -233,17 +230,33 @@ pub(super) fn core_flags(flags: &wire::Flags) -> Flags {
     out
 }
 
-/// The received date; in words, why there is none.
-fn date(item: &Outgoing) -> Result<InternalDate, String> {
+/// The received date to send; in words, why it is not the message's own.
+///
+/// No server seen keeps a date before 1970: Dovecot stores another one, Cyrus answers BAD, Courier
+/// NO. The earliest that all of them keep stands for it.
+fn date(item: &Outgoing) -> (Option<InternalDate>, Option<String>) {
     let Some(received) = item.received else {
-        return Err("no received date: the server's time of arrival stands".to_owned());
+        let why = "no received date: the server's time of arrival stands";
+        return (None, Some(why.to_owned()));
     };
+    if received.seconds() < EARLIEST {
+        let why = format!("{received} is before 1970, which servers do not keep");
+        return (InternalDate::new(EARLIEST, 0).ok(), Some(why));
+    }
     let whole = InternalDate::new(received.seconds(), received.offset_minutes());
     // A zone that cannot be written must not cost the moment.
-    whole
-        .or_else(|_| InternalDate::new(received.seconds(), 0))
-        .map_err(|_| format!("{received} cannot be written in IMAP: the time of arrival stands"))
+    match whole.or_else(|_| InternalDate::new(received.seconds(), 0)) {
+        Ok(date) => (Some(date), None),
+        Err(_) => {
+            let why = format!("{received} cannot be written in IMAP: the time of arrival stands");
+            (None, Some(why))
+        }
+    }
 }
+
+/// The day after the epoch began: the epoch itself stands for "no date" here and there, and is
+/// 1969 in some zones.
+const EARLIEST: i64 = 86_400;
 
 impl Ready {
     /// The receipt of this message, stored under that id.
@@ -342,7 +355,7 @@ mod tests {
     fn item(flags: &str) -> Outgoing {
         Outgoing::new(Content::from_bytes("x"))
             .with_flags(Flags::parse(flags))
-            .with_received(Some(Timestamp::new(0, 60)))
+            .with_received(Some(Timestamp::new(1_577_923_200, 60)))
     }
 
     #[test]
@@ -408,6 +421,19 @@ mod tests {
                 .prepare(Slot::new(0), item("").with_received(received))
                 .unwrap();
             assert_eq!(ready.message.date, None);
+            let receipt = ready.receipt(None);
+            assert_eq!(receipt.altered[0].kind, AlterationKind::DateReplaced);
+        }
+    }
+
+    #[test]
+    fn dates_before_1970_become_the_earliest_that_servers_keep() {
+        let mut rules = rules(None);
+        for seconds in [0, -1, -2_000_000_000] {
+            let item = item("").with_received(Some(Timestamp::new(seconds, 840)));
+            let ready = rules.prepare(Slot::new(0), item).unwrap();
+            let date = ready.message.date.unwrap();
+            assert_eq!(date.to_string(), "02-Jan-1970 00:00:00 +0000");
             let receipt = ready.receipt(None);
             assert_eq!(receipt.altered[0].kind, AlterationKind::DateReplaced);
         }

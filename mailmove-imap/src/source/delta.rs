@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     distrust::Feature,
-    error, ids,
+    error, folders, ids,
     session::{self, Mode, Opened, Session},
     wire::{
         Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, UidSet,
@@ -249,7 +249,8 @@ async fn open(
     }
 }
 
-/// UIDNEXT; asks for the last message where the server does not say. `None`: there is none.
+/// UIDNEXT; asks for the last message where the server does not say, and by STATUS where that says
+/// nothing (Courier knows no `4294967295:*`). `None`: there is none.
 ///
 /// # Errors
 /// If the connection fails.
@@ -273,7 +274,13 @@ pub(super) async fn uid_next(session: &mut Session, opened: &Opened) -> Result<O
             }
         })
         .await?;
-    Ok(last.and_then(|uid| uid.checked_add(1)))
+    if let Some(uid) = last {
+        return Ok(uid.checked_add(1));
+    }
+    let Some(folder) = session.folder().cloned() else {
+        return Ok(None);
+    };
+    Ok(folders::status(session, &folder).await?.uid_next)
 }
 
 /// Asks a server with CONDSTORE, but without QRESYNC, for changed flags (`changed`: there are some),

@@ -49,6 +49,8 @@ const REV2: [&str; 14] = [
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
     names: BTreeSet<Box<str>>,
+    /// STATUS can't tell MAILBOXID, whatever is listed.
+    no_mailbox_ids: bool,
 }
 
 impl Capabilities {
@@ -65,7 +67,21 @@ impl Capabilities {
             .filter(|name| !name.is_empty())
             .map(upper)
             .collect();
-        Self { names }
+        Self {
+            names,
+            no_mailbox_ids: false,
+        }
+    }
+
+    /// Whether folders have ids of their own (MAILBOXID, RFC 8474) that can be asked for.
+    #[must_use]
+    pub fn mailbox_ids(&self) -> bool {
+        self.has("OBJECTID") && !self.no_mailbox_ids
+    }
+
+    /// What this server says as MAILBOXID is not to be used.
+    pub(crate) fn distrust_mailbox_ids(&mut self) {
+        self.no_mailbox_ids = true;
     }
 
     /// Whether it was listed, or comes with IMAP4rev2 on a server that offers nothing else.

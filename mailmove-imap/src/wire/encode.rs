@@ -69,6 +69,12 @@ impl Encoder {
         self.start(tag, "UNSELECT").end()
     }
 
+    /// CLOSE: expunges what is marked deleted, unless the mailbox was opened by EXAMINE.
+    #[must_use]
+    pub fn close(self, tag: Tag) -> Command {
+        self.start(tag, "CLOSE").end()
+    }
+
     /// NAMESPACE (RFC 2342)
     #[must_use]
     pub fn namespace(self, tag: Tag) -> Command {

@@ -54,6 +54,7 @@ pub struct ImapConfig {
     tls: TlsSettings,
     connections: usize,
     timeout: Duration,
+    compression: bool,
 }
 
 impl ImapConfig {
@@ -68,6 +69,7 @@ impl ImapConfig {
             tls: TlsSettings::new(),
             connections: 4,
             timeout: Duration::from_secs(60),
+            compression: false,
         }
     }
 
@@ -117,6 +119,15 @@ impl ImapConfig {
         self
     }
 
+    /// Sets whether connections are compressed where the server offers it (COMPRESS=DEFLATE,
+    /// RFC 4978); off at first. It helps on slow lines and costs time on fast ones. It begins after
+    /// the login, so that no password is compressed.
+    #[must_use]
+    pub fn with_compression(mut self, compression: bool) -> Self {
+        self.compression = compression;
+        self
+    }
+
     /// The host, without the brackets of an IPv6 address.
     #[must_use]
     pub fn host(&self) -> &str {
@@ -151,6 +162,12 @@ impl ImapConfig {
     #[must_use]
     pub fn timeout(&self) -> Duration {
         self.timeout
+    }
+
+    /// Whether connections are compressed where the server offers it.
+    #[must_use]
+    pub fn compression(&self) -> bool {
+        self.compression
     }
 
     /// Which mailbox this is. The port is part of it only where it is not the usual one.

@@ -13,6 +13,8 @@ pub(crate) enum Feature {
     Id,
     Namespace,
     Enable,
+    /// COMPRESS DEFLATE.
+    Compress,
     /// LIST with return options (iCloud offers them and answers BAD).
     ListReturn,
     /// STATUS with more than RFC 3501 knows.

@@ -126,12 +126,16 @@ impl Session {
             selected: None,
             qresync: false,
         };
-        session.prepare(side, earlier).await.map_err(place)?;
+        let compress = access.config.compression();
+        session
+            .prepare(side, earlier, compress)
+            .await
+            .map_err(place)?;
         Ok(session)
     }
 
     /// What comes after every login, in as few round trips as the server lets us.
-    async fn prepare(&mut self, side: Side, earlier: Before) -> Result<()> {
+    async fn prepare(&mut self, side: Side, earlier: Before, compress: bool) -> Result<()> {
         let Before {
             known, distrust, ..
         } = earlier;
@@ -161,6 +165,14 @@ impl Session {
             let tag = self.enable(&capabilities).await?;
             tags.extend(tag.map(|tag| (tag, Feature::Enable)));
         }
+        if compress && capabilities.compress() && !distrust.has(Feature::Compress) {
+            // The last one: what is sent behind it would have to be compressed or not, and only the
+            // answer tells. That one is taken first, for the same reason.
+            let tag = self.connection.tag();
+            let command = self.connection.encoder().compress(tag);
+            self.connection.send(command).await?;
+            tags.insert(0, (tag, Feature::Compress));
+        }
         for (tag, feature) in tags {
             // Each of these may be refused; what it would have brought is done without.
             let qresync = &mut self.qresync;
@@ -174,6 +186,9 @@ impl Session {
                 })
                 .await?;
             distrust.note(feature, &status);
+            if feature == Feature::Compress && status.kind == StatusKind::Ok {
+                self.connection.start_deflate()?;
+            }
         }
         server.distrust = distrust;
         server.capabilities = self.connection.take_announced().unwrap_or(capabilities);

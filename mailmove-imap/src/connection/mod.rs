@@ -4,6 +4,7 @@
 //! writing, drives both directions, so that two full buffers can't block each other. Answers are
 //! told apart by their tags; any number of commands may be under way.
 
+mod deflate;
 mod dial;
 mod pump;
 mod transport;
@@ -27,6 +28,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use deflate::Deflate;
 pub(crate) use dial::{Dialled, dial, located, start_tls};
 use pump::Moved;
 use transport::Transport;
@@ -157,6 +159,22 @@ impl Connection {
 
     pub(crate) fn is_tls(&self) -> bool {
         self.transport.is_tls()
+    }
+
+    /// From here on both directions are packed: the server said OK to COMPRESS, which was the last
+    /// command sent. What was read behind that OK is packed already.
+    ///
+    /// # Errors
+    /// If the server was in the middle of something else.
+    pub(crate) fn start_deflate(&mut self) -> Result<()> {
+        if !self.framer.is_idle() || !self.output.is_empty() {
+            self.dead = true;
+            return Err(error::unexpected("COMPRESS in the middle of something"));
+        }
+        let early = std::mem::take(&mut self.input);
+        let inner = std::mem::replace(&mut self.transport, Transport::Gone);
+        self.transport = Transport::Deflate(Box::new(Deflate::new(inner, early)));
+        Ok(())
     }
 
     /// Sets how long the server may be silent while we wait.

@@ -60,7 +60,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
         refused: inner.known.refused(&folder),
-        largest: lease.can().append_limit(),
+        largest: largest(inner, &lease, &folder),
         synchronising: inner.known.waits_for_leave(),
     };
     let mut ready = Vec::with_capacity(slots);
@@ -88,6 +88,13 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
     } else {
         append.one_by_one(ready).await;
     }
+}
+
+/// The largest message that may be sent to this folder, as far as the server says (RFC 7889).
+fn largest(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
+    let all = lease.can().append_limit();
+    let own = inner.known.limit(folder).flatten();
+    all.into_iter().chain(own).min()
 }
 
 struct Append<'a> {

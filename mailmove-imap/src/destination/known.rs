@@ -34,6 +34,8 @@ struct FolderState {
     /// Keywords that the server refused.
     refused: HashSet<Keyword>,
     confirmed: Option<(u32, Instant)>,
+    /// Its own largest message, once it was asked; within, `None` is no limit.
+    limit: Option<Option<u64>>,
 }
 
 impl Known {
@@ -119,6 +121,16 @@ impl Known {
             .or_default()
             .refused
             .extend(keywords);
+    }
+
+    /// The folder's own largest message, if it was asked; within, `None` is no limit.
+    pub(super) fn limit(&self, folder: &FolderId) -> Option<Option<u64>> {
+        self.state().folders.get(folder)?.limit
+    }
+
+    pub(super) fn set_limit(&self, folder: &FolderId, limit: Option<u64>) {
+        let mut state = self.state();
+        state.folders.entry(folder.clone()).or_default().limit = Some(limit);
     }
 
     /// An APPENDUID named this UIDVALIDITY just now.

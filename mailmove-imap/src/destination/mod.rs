@@ -104,6 +104,9 @@ impl Inner {
         let mut lease = self.pool.lease(None).await?;
         let listing = folders::list(&mut lease).await?;
         self.known.set_names(listing.names);
+        for (folder, limit) in listing.limits {
+            self.known.set_limit(&folder, limit);
+        }
         Ok(listing.folders)
     }
 

@@ -140,6 +140,13 @@ impl Capabilities {
         self.has("LIST-STATUS")
     }
 
+    /// `COMPRESS DEFLATE` may be sent (RFC 4978).
+    #[must_use]
+    pub fn compress(&self) -> bool {
+        self.values("COMPRESS")
+            .any(|mechanism| mechanism.eq_ignore_ascii_case("DEFLATE"))
+    }
+
     /// Google's X-GM-MSGID, X-GM-THRID and X-GM-LABELS.
     #[must_use]
     pub fn gmail(&self) -> bool {
@@ -151,6 +158,13 @@ impl Capabilities {
     pub fn append_limit(&self) -> Option<u64> {
         self.values("APPENDLIMIT")
             .find_map(|limit| limit.parse().ok())
+    }
+
+    /// Each mailbox has its own largest APPEND, which STATUS tells (`APPENDLIMIT` without a number,
+    /// RFC 7889).
+    #[must_use]
+    pub fn append_limit_by_mailbox(&self) -> bool {
+        self.has("APPENDLIMIT")
     }
 
     /// The most messages that one command may touch (MESSAGELIMIT, RFC 9738).

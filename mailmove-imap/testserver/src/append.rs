@@ -124,7 +124,11 @@ impl Session {
         if literal.size == 0 {
             return Err(Stop::no("an empty message can't be saved"));
         }
-        let limit = self.append_limit();
+        let own = request
+            .as_ref()
+            .and_then(|request| self.path(&request.wire).ok())
+            .and_then(|path| self.folder_limit(&path));
+        let limit = own.map_or(self.append_limit(), |own| own.min(self.append_limit()));
         if literal.size > limit {
             return Err(StoreError::TooBig(limit).into());
         }

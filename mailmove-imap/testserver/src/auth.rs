@@ -19,6 +19,7 @@ impl Session {
                 Capability::StartTls => outside && !self.tls,
                 Capability::SaslIr => outside,
                 Capability::AuthPlain => outside && !disabled,
+                Capability::Compress => !outside && !self.io.is_deflated(),
                 _ => true,
             };
             if !offered || !self.has(capability) {
@@ -26,7 +27,7 @@ impl Session {
             }
             names.push(capability.name().to_owned());
             match capability {
-                Capability::AppendLimit => {
+                Capability::AppendLimit if self.shared.config.folder_limits.is_empty() => {
                     names.pop();
                     names.push(format!("APPENDLIMIT={}", self.append_limit()));
                 }
@@ -50,6 +51,11 @@ impl Session {
             .and_then(|account| account.limits().max_message_size);
         let server = self.shared.config.max_literal;
         own.map_or(server, |own| own.min(server))
+    }
+
+    /// Largest message that this folder takes, if it has a limit of its own.
+    pub(crate) fn folder_limit(&self, path: &[String]) -> Option<u64> {
+        self.shared.config.folder_limits.get(path).copied()
     }
 
     fn login_disabled(&self) -> bool {
@@ -116,6 +122,22 @@ impl Session {
             return Err(Stop::bad("too late for STARTTLS"));
         }
         Ok("begin TLS negotiation now".to_owned())
+    }
+
+    pub(crate) fn compress(&self, p: &mut Parser<'_>) -> Outcome {
+        p.space()?;
+        let mechanism = p.keyword()?;
+        p.end()?;
+        if !self.has(Capability::Compress) {
+            return Err(Stop::bad("unknown command"));
+        }
+        if mechanism != "DEFLATE" {
+            return Err(Stop::no("unknown compression mechanism"));
+        }
+        if self.io.is_deflated() {
+            return Err(Stop::no("[COMPRESSIONACTIVE] DEFLATE is active already"));
+        }
+        Ok("DEFLATE active".to_owned())
     }
 
     fn may_log_in(&self) -> Result<(), Stop> {

@@ -50,6 +50,8 @@ pub enum Capability {
     Quota,
     /// RFC 7889.
     AppendLimit,
+    /// RFC 4978.
+    Compress,
     /// RFC 3501: upgrade of a plain connection.
     StartTls,
     /// RFC 4616 over AUTHENTICATE.
@@ -58,7 +60,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -82,6 +84,7 @@ impl Capability {
         Self::Children,
         Self::Quota,
         Self::AppendLimit,
+        Self::Compress,
         Self::StartTls,
         Self::AuthPlain,
     ];
@@ -113,6 +116,7 @@ impl Capability {
             Self::Children => "CHILDREN",
             Self::Quota => "QUOTA",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::Compress => "COMPRESS=DEFLATE",
             Self::StartTls => "STARTTLS",
             Self::AuthPlain => "AUTH=PLAIN",
         }

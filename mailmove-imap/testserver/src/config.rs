@@ -24,6 +24,7 @@ pub(crate) struct Config {
     pub(crate) max_line: usize,
     pub(crate) max_command: usize,
     pub(crate) max_literal: u64,
+    pub(crate) folder_limits: BTreeMap<Vec<String>, u64>,
     pub(crate) max_bad_commands: u32,
     pub(crate) max_connections: usize,
     pub(crate) transcript: Option<PathBuf>,
@@ -68,6 +69,7 @@ impl Builder {
             max_line: 64 * 1024,
             max_command: 1024 * 1024,
             max_literal: 256 * 1024 * 1024,
+            folder_limits: BTreeMap::new(),
             max_bad_commands: 50,
             max_connections: usize::MAX,
             transcript: None,
@@ -179,6 +181,14 @@ impl Builder {
     /// Largest message literal in bytes; larger ones are refused.
     pub fn max_literal(mut self, bytes: u64) -> Self {
         self.config.max_literal = bytes;
+        self
+    }
+
+    /// Largest message that this folder takes. APPENDLIMIT is then offered without a number: STATUS
+    /// alone tells it (RFC 7889).
+    pub fn folder_append_limit(mut self, path: &[&str], bytes: u64) -> Self {
+        let path = path.iter().map(|&name| name.to_owned()).collect();
+        self.config.folder_limits.insert(path, bytes);
         self
     }
 

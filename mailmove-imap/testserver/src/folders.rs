@@ -145,7 +145,10 @@ impl Session {
             "HIGHESTMODSEQ" => status.highest_modseq.to_string(),
             "SIZE" => status.size.to_string(),
             "MAILBOXID" => format!("({})", folder.id),
-            _ => self.append_limit().to_string(),
+            _ if self.shared.config.folder_limits.is_empty() => self.append_limit().to_string(),
+            _ => self
+                .folder_limit(&folder.path)
+                .map_or_else(|| "NIL".to_owned(), |limit| limit.to_string()),
         };
         let values: Vec<_> = items
             .iter()

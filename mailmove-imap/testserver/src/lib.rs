@@ -27,6 +27,7 @@ mod capability;
 mod config;
 mod counters;
 mod date;
+mod deflate;
 mod envelope;
 mod faults;
 mod fetch;

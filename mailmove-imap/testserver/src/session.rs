@@ -171,6 +171,7 @@ impl Session {
         if !matches!(outcome, Err(Stop::Gone | Stop::Bye(_))) {
             self.sync(expunge).await?;
         }
+        let compress = name == "COMPRESS" && outcome.is_ok();
         match outcome {
             Ok(text) if text.is_empty() => self.io.line(&format!("{tag} OK {name} done")),
             Ok(text) => self.io.line(&format!("{tag} OK {text}")),
@@ -184,6 +185,9 @@ impl Session {
         if name == "STARTTLS" {
             self.io.start_tls().await?;
             self.tls = true;
+        }
+        if compress {
+            self.io.start_deflate().await?;
         }
         Ok(self.io.relieve().await?)
     }
@@ -294,7 +298,8 @@ impl Session {
             "CAPABILITY" | "NOOP" | "LOGOUT" | "ID" | "ENABLE" | "STARTTLS" | "LOGIN"
             | "AUTHENTICATE" => self.any_state(name, &mut p).await,
             "NAMESPACE" | "LIST" | "LSUB" | "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "DELETE"
-            | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE" => {
+            | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE"
+            | "COMPRESS" => {
                 self.account()?;
                 self.authenticated(name, &mut p).await
             }
@@ -339,6 +344,7 @@ impl Session {
             "STATUS" => self.status(p),
             "SELECT" => self.select(p, false).await,
             "EXAMINE" => self.select(p, true).await,
+            "COMPRESS" => self.compress(p),
             "GETQUOTA" => self.get_quota(p),
             "GETQUOTAROOT" => self.get_quota_root(p),
             _ => self.idle(p).await,

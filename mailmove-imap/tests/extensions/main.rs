@@ -1,0 +1,11 @@
+//! One extension after the other: used where it is offered, done without where it is not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a test that cannot be set up fails"
+)]
+
+mod append_limit;
+mod compress;
+mod support;

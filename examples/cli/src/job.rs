@@ -157,7 +157,7 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
         args.pin.as_deref(),
         own_pin.as_deref(),
     )?;
-    Ok(Mailbox::new(url, tls, args.connections))
+    Ok(Mailbox::new(url, tls, args.connections).compressed(args.compress))
 }
 
 fn state_directory(output: &OutputArgs, from: &Mailbox, to: &Mailbox) -> Result<PathBuf> {

@@ -10,8 +10,8 @@ use crate::{
     error::Result,
     map::Verdict,
     migration::MigrationBuilder,
-    model::{Folder, JobId},
-    report::{Plan, PlannedFolder},
+    model::{Folder, JobId, Quota, Usage},
+    report::{Plan, PlannedFolder, Warning},
     source::{Change, ListRequest},
 };
 
@@ -48,7 +48,10 @@ pub(crate) async fn plan(
         }
         folders.push(planned);
     }
+    let quota = engine.destination.quota().await?;
     Ok(Plan {
+        warnings: warnings(&folders, quota),
+        quota,
         source: engine.source.endpoint().to_string(),
         destination: engine.destination.endpoint().to_string(),
         folders,
@@ -67,7 +70,32 @@ fn planned(folder: &Folder) -> PlannedFolder {
         done: 0,
         filtered: 0,
         to_do: 0,
+        to_do_bytes: None,
     }
+}
+
+/// What can be seen beforehand to go wrong.
+fn warnings(folders: &[PlannedFolder], quota: Quota) -> Vec<Warning> {
+    let mut warnings = Vec::new();
+    let needed = folders.iter().filter_map(|folder| folder.to_do_bytes).sum();
+    if let Some(free) = quota.bytes.map(Usage::free).filter(|free| needed > *free) {
+        warnings.push(Warning::NoRoom { needed, free });
+    }
+    let needed = folders.iter().map(|folder| folder.to_do).sum();
+    if let Some(free) = quota
+        .messages
+        .map(Usage::free)
+        .filter(|free| needed > *free)
+    {
+        warnings.push(Warning::TooManyMessages { needed, free });
+    }
+    warnings
+}
+
+/// The part of `bytes` that so many of all messages stand for.
+fn share(bytes: u64, messages: u64, all: u64) -> u64 {
+    let share = u128::from(bytes) * u128::from(messages) / u128::from(all.max(1));
+    u64::try_from(share).unwrap_or(u64::MAX)
 }
 
 async fn count(
@@ -84,8 +112,11 @@ async fn count(
         planned.done = done.map(|count| count.messages).sum();
     }
     let filter = &engine.options.filter;
+    // Bytes of what the filter leaves in, where it is listed.
+    let mut listed = None;
     // Only with a filter is the list of messages itself needed.
     if !filter.is_empty() {
+        let mut bytes = 0_u64;
         let mut pages = engine.source.list(ListRequest::new(folder));
         while let Some(page) = pages.next().await {
             engine.check_stop()?;
@@ -93,9 +124,12 @@ async fn count(
                 if let Change::Item(item) = change {
                     let out = filter.excludes(item.received, item.size).is_some();
                     planned.filtered += u64::from(out);
+                    let size = item.size.filter(|_| !out);
+                    bytes = bytes.saturating_add(size.unwrap_or(0));
                 }
             }
         }
+        listed = Some(bytes);
         if row.is_some() {
             // Rows that a filter left out are done as well.
             planned.done = planned.done.saturating_sub(planned.filtered);
@@ -105,5 +139,12 @@ async fn count(
     planned.to_do = found
         .saturating_sub(planned.done)
         .saturating_sub(planned.filtered);
+    let left_in = found.saturating_sub(planned.filtered);
+    planned.to_do_bytes = match listed {
+        Some(bytes) => Some(share(bytes, planned.to_do, left_in)),
+        None => planned
+            .bytes
+            .map(|bytes| share(bytes, planned.to_do, found)),
+    };
     Ok(())
 }

@@ -7,6 +7,7 @@ mod known;
 mod look;
 mod names;
 mod prepare;
+mod quota;
 mod refused;
 mod update;
 
@@ -19,7 +20,7 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result},
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Slot,
+        Quota, Slot,
     },
     source::BoxStream,
 };
@@ -192,6 +193,11 @@ impl Destination for ImapDestination {
 
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
         self.0.mark(folder).await
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        let mut lease = self.0.pool.lease(None).await?;
+        quota::ask(&mut lease).await
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

@@ -147,6 +147,12 @@ impl Capabilities {
             .any(|mechanism| mechanism.eq_ignore_ascii_case("DEFLATE"))
     }
 
+    /// Quotas can be asked for (RFC 2087; RFC 9208 lists its resources beside it).
+    #[must_use]
+    pub fn quota(&self) -> bool {
+        self.has("QUOTA") || self.values("QUOTA").next().is_some()
+    }
+
     /// Google's X-GM-MSGID, X-GM-THRID and X-GM-LABELS.
     #[must_use]
     pub fn gmail(&self) -> bool {

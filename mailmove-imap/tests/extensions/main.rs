@@ -8,4 +8,5 @@
 
 mod append_limit;
 mod compress;
+mod quota;
 mod support;

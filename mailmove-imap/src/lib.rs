@@ -9,6 +9,7 @@ mod folders;
 mod generate;
 mod ids;
 mod naming;
+mod nul;
 mod pool;
 mod session;
 mod source;

@@ -61,6 +61,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         accepted: inner.known.accepted(&folder),
         refused: inner.known.refused(&folder),
         largest: largest(inner, &lease, &folder),
+        binary: lease.can().has("BINARY"),
         synchronising: inner.known.waits_for_leave(),
     };
     let mut ready = Vec::with_capacity(slots);
@@ -303,9 +304,10 @@ impl Append<'_> {
             }
             _ => {
                 let error = self.refusal(status).await;
-                let error = match error.scope() {
+                let error = match (error.scope(), messages.as_slice()) {
+                    (_, [one]) => one.explain(error),
                     // One of them is at fault; only the engine can find out which.
-                    Scope::Message if messages.len() > 1 => error.with_code("imap/batch-refused"),
+                    (Scope::Message, _) => error.with_code("imap/batch-refused"),
                     _ => error,
                 };
                 let outcome = if whole && is_doubtful(&error) {
@@ -522,6 +524,7 @@ impl Append<'_> {
                     return Ok(());
                 }
                 let error = self.refusal(&status).await;
+                let error = one.message.explain(error);
                 if error.scope() > Scope::Message && stop.is_none() {
                     *stop = Some(error::again(&error));
                 }

@@ -10,13 +10,16 @@ use mailmove_core::model::{FolderId, Keyword, Mark, Naming};
 use tokio::time::Instant;
 
 use super::is_other_epoch;
-use crate::{naming::Names, wire};
+use crate::{naming::Names, nul::Breaks, wire};
 
 /// How long an APPENDUID's word about a folder's UIDVALIDITY is trusted before it is asked anew.
 const FRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<State>);
+pub(super) struct Known {
+    state: Mutex<State>,
+    binary: Breaks,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -40,7 +43,11 @@ struct FolderState {
 
 impl Known {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn binary(&self) -> &Breaks {
+        &self.binary
     }
 
     pub(super) fn names(&self) -> Option<Names> {

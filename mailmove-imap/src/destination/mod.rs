@@ -2,6 +2,7 @@
 
 mod append;
 mod begin;
+mod binary;
 mod create;
 mod known;
 mod look;

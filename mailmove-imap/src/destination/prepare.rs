@@ -44,6 +44,8 @@ pub(super) struct Rules<'a> {
     /// Keywords that the server refused before.
     pub(super) refused: HashSet<Keyword>,
     pub(super) largest: Option<u64>,
+    /// The server takes `~{n}` literals.
+    pub(super) binary: bool,
     /// Wait for the server's leave before each literal.
     pub(super) synchronising: bool,
 }
@@ -72,6 +74,7 @@ impl Rules<'_> {
         self.accepted.extend(new.iter().cloned());
         let mut message = AppendMessage::new(item.content.size())
             .with_flags(wire_flags(&flags))
+            .with_binary(self.binary && item.content.holds_nul())
             .with_synchronizing(!new.is_empty() || self.synchronising);
         match date(&item) {
             Ok(date) => message = message.with_date(date),
@@ -212,6 +215,28 @@ impl Ready {
         }
     }
 
+    /// Why it was refused, said better where it holds NUL and the server gave no reason of its own.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        let bare = matches!(error.code(), "imap/no" | "imap/bad" | "imap/cannot");
+        if !bare || !self.content.holds_nul() {
+            return error;
+        }
+        let context: Vec<_> = error
+            .context()
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect();
+        let better = Error::new(
+            ErrorKind::Refused,
+            "the server refuses this message, which holds NUL characters",
+        )
+        .with_code("imap/nul")
+        .with_scope(error.scope())
+        .with_remedy("Save this message by hand: few servers take NUL.");
+        context.into_iter().fold(better, |better, (name, value)| {
+            better.with_context(name, value)
+        })
+    }
+
     /// The keywords that travel with it.
     pub(super) fn keywords(&self) -> &[Keyword] {
         self.flags.keywords()
@@ -268,6 +293,7 @@ mod tests {
             accepted: HashSet::new(),
             refused: HashSet::from([Keyword::new("bad").unwrap()]),
             largest: Some(10),
+            binary: true,
             synchronising: false,
         }
     }

@@ -1,5 +1,6 @@
 //! A mailbox on an IMAP server, to be read.
 
+mod binary;
 mod collect;
 mod convert;
 mod count;

@@ -7,6 +7,7 @@
 )]
 
 mod append_limit;
+mod binary;
 mod compress;
 mod quota;
 mod support;

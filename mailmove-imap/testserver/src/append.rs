@@ -31,12 +31,16 @@ impl Session {
         let mut text = line.get(arguments..).unwrap_or_default().to_vec();
         self.collect_mailbox(&mut text).await?;
         let mut request = None;
+        let mut nul = false;
         loop {
             let Some(literal) = announced(&text) else {
                 // Either the end of the command or no message at all.
                 let Some(request) = request.filter(|_| text.is_empty()) else {
                     return Err(Stop::bad("expected a message literal"));
                 };
+                if nul && self.shared.config.nul_by_binary_alone {
+                    return Err(Stop::no("a message holds NUL characters"));
+                }
                 return self.finish_append(request, fault).await;
             };
             let head = text.len() - literal.length;
@@ -48,6 +52,7 @@ impl Session {
             };
             self.invite(&literal);
             message.body = self.read_message(literal.size, fault).await?;
+            nul |= message.body.contains(&0) && !literal.binary;
             if let Some(request) = &mut request {
                 request.messages.push(message);
             }
@@ -61,7 +66,9 @@ impl Session {
             return Ok(());
         };
         let checked = self.check_literal(&literal).and_then(|()| {
-            if literal.size > 4096 {
+            if literal.binary {
+                Err(Stop::bad("only a message may be a binary literal"))
+            } else if literal.size > 4096 {
                 Err(Stop::bad("mailbox name too long"))
             } else {
                 Ok(())

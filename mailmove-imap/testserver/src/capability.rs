@@ -50,6 +50,8 @@ pub enum Capability {
     Quota,
     /// RFC 7889.
     AppendLimit,
+    /// RFC 3516: `~{n}` in APPEND, `BINARY[]` of a whole message in FETCH.
+    Binary,
     /// RFC 4978.
     Compress,
     /// RFC 3501: upgrade of a plain connection.
@@ -60,7 +62,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -84,6 +86,7 @@ impl Capability {
         Self::Children,
         Self::Quota,
         Self::AppendLimit,
+        Self::Binary,
         Self::Compress,
         Self::StartTls,
         Self::AuthPlain,
@@ -116,6 +119,7 @@ impl Capability {
             Self::Children => "CHILDREN",
             Self::Quota => "QUOTA",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::Binary => "BINARY",
             Self::Compress => "COMPRESS=DEFLATE",
             Self::StartTls => "STARTTLS",
             Self::AuthPlain => "AUTH=PLAIN",

@@ -19,6 +19,7 @@ pub(crate) struct Config {
     pub(crate) preauth: Option<String>,
     pub(crate) login_needs_tls: bool,
     pub(crate) run_refused_literals: bool,
+    pub(crate) nul_by_binary_alone: bool,
     pub(crate) expired_certificate: bool,
     pub(crate) certificate_names: Vec<String>,
     pub(crate) max_line: usize,
@@ -64,6 +65,7 @@ impl Builder {
             preauth: None,
             login_needs_tls: false,
             run_refused_literals: false,
+            nul_by_binary_alone: false,
             expired_certificate: false,
             certificate_names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
             max_line: 64 * 1024,
@@ -151,6 +153,13 @@ impl Builder {
     /// run as commands, as Dovecot does.
     pub fn run_refused_literals(mut self) -> Self {
         self.config.run_refused_literals = true;
+        self
+    }
+
+    /// NUL comes in by `~{n}` alone, as at Cyrus, and goes out by `BINARY[]` alone: `BODY[]` shows
+    /// 0x80 in its place, as Dovecot's does.
+    pub fn nul_by_binary_alone(mut self) -> Self {
+        self.config.nul_by_binary_alone = true;
         self
     }
 

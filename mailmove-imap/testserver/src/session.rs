@@ -203,7 +203,7 @@ impl Session {
 
     /// Whether a literal may be sent without waiting for a continuation.
     pub(crate) fn check_literal(&self, literal: &Announced) -> Result<(), Stop> {
-        if literal.binary {
+        if literal.binary && !self.has(Capability::Binary) {
             return Err(Stop::bad("binary literals are not supported"));
         }
         if literal.synchronising || self.has(Capability::LiteralPlus) {
@@ -234,6 +234,9 @@ impl Session {
             let max = self.shared.config.max_command as u64;
             let size = literal.size;
             let allowed = self.check_literal(&literal).and_then(|()| {
+                if literal.binary {
+                    return Err(Stop::bad("only a message may be a binary literal"));
+                }
                 let total = size.saturating_add(text.len() as u64);
                 if total > max {
                     Err(Stop::bad("command too large"))

@@ -48,6 +48,10 @@ impl Dovecot {
         }
     }
 
+    fn has_binary(&self) -> bool {
+        self.instance != "c"
+    }
+
     fn description(&self) -> Result<Description, String> {
         let path = std::env::var_os(VARIABLE)
             .map(PathBuf::from)
@@ -115,6 +119,7 @@ impl Harness for Dovecot {
         let user = format!("conformance-{}-{number}", std::process::id());
         let client = Client::open(description.port, &user, &description.password)?;
         Ok(Arc::new(DovecotAccount {
+            binary: self.has_binary(),
             security: self.security,
             description,
             user,
@@ -125,6 +130,7 @@ impl Harness for Dovecot {
     fn keeps(&self, message: &CorpusMessage) -> Keeps {
         match message.kind {
             Kind::Empty => Keeps::refused(),
+            Kind::Nul | Kind::NulInHeader if self.has_binary() => Keeps::everything(),
             // It ends lines by CRLF, and has another byte for NUL.
             Kind::Nul | Kind::NulInHeader | Kind::BareLf | Kind::BareCr | Kind::MixedLineEnds => {
                 Keeps::other_bytes()
@@ -153,6 +159,8 @@ impl Harness for Dovecot {
 }
 
 struct DovecotAccount {
+    /// It offers BINARY.
+    binary: bool,
     security: Security,
     description: Description,
     user: String,
@@ -262,7 +270,10 @@ impl DovecotAccount {
                 .ok()
         });
         contents.recent = recent;
-        for one in client.fetch_all()? {
+        for mut one in client.fetch_all()? {
+            if self.binary && one.body.contains(&0x80) {
+                client.unmask(&mut one)?;
+            }
             let flags = Flags::parse(&one.flags);
             let state = MessageState::new(&one.body, flags, one.received);
             contents.messages.push(state.with_id(one.uid.to_string()));

@@ -18,6 +18,7 @@
 #[path = "../../../../mailmove-imap/tests/conformance/client.rs"]
 mod client;
 mod errors;
+mod extensions;
 mod kill;
 mod passes;
 mod world;

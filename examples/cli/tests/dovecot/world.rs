@@ -250,7 +250,12 @@ impl Job {
 
     /// Runs it to its end: exit code, last line of output, standard error.
     pub(crate) fn run(&self, what: &str) -> (Option<i32>, Value, String) {
-        let output = self.command(what).output().unwrap();
+        self.run_with(what, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn run_with(&self, what: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+        let output = self.command(what).args(arguments).output().unwrap();
         let stdout = String::from_utf8(output.stdout).unwrap();
         let last = stdout
             .lines()

@@ -9,5 +9,6 @@
 mod append_limit;
 mod binary;
 mod compress;
+mod matrix;
 mod quota;
 mod support;

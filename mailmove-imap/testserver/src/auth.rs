@@ -168,6 +168,7 @@ impl Session {
             return Err(Stop::no("[CANNOT] mechanism not supported"));
         }
         let answer = if p.is_empty() {
+            self.shared.counting.lock().continuations += 1;
             self.io.line("+ ");
             self.rest_of_line().await?
         } else if self.has(Capability::SaslIr) {

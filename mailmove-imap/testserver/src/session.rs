@@ -220,6 +220,7 @@ impl Session {
         let mut counters = self.shared.counting.lock();
         if literal.synchronising {
             counters.literals_synchronising += 1;
+            counters.continuations += 1;
             drop(counters);
             self.io.line("+ go ahead");
         } else {

@@ -9,7 +9,7 @@ use crate::{
     identity::HeaderDigest,
     model::{
         Alteration, Capabilities, Content, ContentDigest, Endpoint, Flags, Folder, FolderId,
-        FolderSpec, Form, ItemClass, Mark, MessageId, Quota, Slot, Timestamp,
+        FolderSpec, Form, ItemClass, Mark, MessageId, Quota, Rights, Slot, Timestamp,
     },
     source::BoxStream,
 };
@@ -70,6 +70,15 @@ pub trait Destination: Debug + Send + Sync + 'static {
     /// If the server does not answer. One that does not tell is no error.
     async fn quota(&self) -> Result<Quota> {
         Ok(Quota::unknown())
+    }
+
+    /// What may be done with these folders, in their order. Asked by plans alone; unless an adapter
+    /// says otherwise nothing is known. Cancel safe.
+    ///
+    /// # Errors
+    /// If the server does not answer. One that does not tell is no error.
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        Ok(vec![Rights::unknown(); folders.len()])
     }
 
     /// Changes to messages that exist; `None` if none can be made.
@@ -366,6 +375,9 @@ macro_rules! forward_destination {
             }
             fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
                 (**self).append(batch)
+            }
+            async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+                (**self).rights(folders).await
             }
             async fn quota(&self) -> Result<Quota> {
                 (**self).quota().await

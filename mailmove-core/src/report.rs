@@ -290,6 +290,24 @@ pub enum Warning {
         /// Messages that the destination still takes.
         free: u64,
     },
+    /// The user may not read a folder of the source.
+    #[non_exhaustive]
+    Unreadable {
+        /// Where it is at the source.
+        folder: FolderPath,
+    },
+    /// The user may not put messages into a folder of the destination.
+    #[non_exhaustive]
+    ReadOnly {
+        /// Where it is at the destination.
+        folder: FolderPath,
+    },
+    /// The user may not make a folder of the destination that does not exist yet.
+    #[non_exhaustive]
+    CannotCreate {
+        /// Where it would be at the destination.
+        folder: FolderPath,
+    },
 }
 
 impl Warning {
@@ -299,6 +317,9 @@ impl Warning {
         match self {
             Self::NoRoom { .. } => "plan/no-room",
             Self::TooManyMessages { .. } => "plan/too-many-messages",
+            Self::Unreadable { .. } => "plan/unreadable",
+            Self::ReadOnly { .. } => "plan/read-only",
+            Self::CannotCreate { .. } => "plan/cannot-create",
         }
     }
 }
@@ -314,6 +335,16 @@ impl fmt::Display for Warning {
                 f,
                 "the destination takes {free} more messages, and {needed} are to be copied"
             ),
+            Self::Unreadable { folder } => {
+                write!(f, "the source's folder {folder} may not be read")
+            }
+            Self::ReadOnly { folder } => write!(
+                f,
+                "nothing may be put into the destination's folder {folder}"
+            ),
+            Self::CannotCreate { folder } => {
+                write!(f, "the destination's folder {folder} may not be created")
+            }
         }
     }
 }

@@ -11,6 +11,7 @@ mod ids;
 mod naming;
 mod nul;
 mod pool;
+mod rights;
 mod session;
 mod source;
 #[doc(hidden)]

@@ -302,7 +302,7 @@ fn warned(warning: &Warning) -> String {
             count(*free, "message"),
             number(*needed)
         ),
-        other => other.to_string(),
+        other => clean(&other.to_string()).into_owned(),
     }
 }
 

@@ -7,6 +7,7 @@ mod folder;
 mod ids;
 mod item;
 mod quota;
+mod rights;
 mod time;
 
 pub use capability::{Batching, Capabilities, Endpoint, Naming};
@@ -17,4 +18,5 @@ pub use folder::{Folder, FolderPath, FolderSpec, KeptFlags, Namespace, Role};
 pub use ids::{CompactText, Cursor, FolderId, JobId, Mark, MessageId, Slot, Token};
 pub use item::{Alteration, AlterationKind, Form, ItemClass, Listed};
 pub use quota::{Quota, Usage};
+pub use rights::Rights;
 pub use time::Timestamp;

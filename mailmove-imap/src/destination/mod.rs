@@ -21,7 +21,7 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result},
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Quota, Slot,
+        Quota, Rights, Slot,
     },
     source::BoxStream,
 };
@@ -33,6 +33,7 @@ use crate::{
     ids,
     naming::Names,
     pool::Pool,
+    rights,
     session::{self, Server, Session, Side},
     wire::{LiteralMode, Response},
 };
@@ -199,6 +200,11 @@ impl Destination for ImapDestination {
     async fn quota(&self) -> Result<Quota> {
         let mut lease = self.0.pool.lease(None).await?;
         quota::ask(&mut lease).await
+    }
+
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        let mut lease = self.0.pool.lease(None).await?;
+        rights::ask(&mut lease, folders).await
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Capabilities, Endpoint, Folder, MessageId},
+    model::{Capabilities, Endpoint, Folder, FolderId, MessageId, Rights},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
@@ -27,6 +27,7 @@ use crate::{
     config::{Access, ImapConfig},
     folders, ids,
     pool::Pool,
+    rights,
     session::Side,
 };
 use suspects::Suspects;
@@ -100,6 +101,11 @@ impl Source for ImapSource {
 
     fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
         fetch::fetch(Arc::clone(&self.pool), Arc::clone(&self.suspects), request)
+    }
+
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        let mut lease = self.pool.lease(None).await?;
+        rights::ask(&mut lease, folders).await
     }
 
     fn describe(&self, id: &MessageId) -> String {

@@ -197,6 +197,7 @@ impl Encoder {
                 (returns.subscribed, "SUBSCRIBED"),
                 (returns.children, "CHILDREN"),
                 (returns.special_use, "SPECIAL-USE"),
+                (returns.my_rights, "MYRIGHTS"),
             ];
             let mut gap = "";
             for (_, word) in flags.iter().filter(|(wanted, _)| *wanted) {
@@ -263,6 +264,14 @@ impl Encoder {
     /// None at present.
     pub fn get_quota_root(self, tag: Tag, mailbox: &MailboxName) -> Encoded {
         self.on_mailbox(tag, "GETQUOTAROOT", mailbox)
+    }
+
+    /// MYRIGHTS (RFC 4314): needs ACL.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn my_rights(self, tag: Tag, mailbox: &MailboxName) -> Encoded {
+        self.on_mailbox(tag, "MYRIGHTS", mailbox)
     }
 
     /// SELECT

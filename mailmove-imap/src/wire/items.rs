@@ -55,6 +55,8 @@ pub struct ListReturn {
     pub children: bool,
     /// SPECIAL-USE: only with that capability.
     pub special_use: bool,
+    /// MYRIGHTS: only with LIST-MYRIGHTS.
+    pub my_rights: bool,
     /// STATUS with these items: only with LIST-STATUS.
     pub status: Vec<StatusItem>,
 }

@@ -11,4 +11,5 @@ mod binary;
 mod compress;
 mod matrix;
 mod quota;
+mod rights;
 mod support;

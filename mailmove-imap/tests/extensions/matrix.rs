@@ -237,6 +237,14 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
             "too large a message fails before it is sent",
             "the server refuses it",
         ),
+        Capability::Acl => (
+            "a plan says which folders may not be read or written",
+            "said when they are refused",
+        ),
+        Capability::ListMyRights => (
+            "the rights of all folders in one LIST",
+            "MYRIGHTS for each folder, sent ahead",
+        ),
         Capability::Binary => (
             "NUL leaves and arrives as it is",
             "NUL as the server shows it; what it refuses fails",

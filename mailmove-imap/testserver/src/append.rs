@@ -149,6 +149,7 @@ impl Session {
         if folder.read_only {
             return Err(StoreError::ReadOnly.into());
         }
+        self.check_right(&folder.path, 'i')?;
         Ok(folder.id)
     }
 

@@ -50,6 +50,10 @@ pub enum Capability {
     Quota,
     /// RFC 7889.
     AppendLimit,
+    /// RFC 4314: MYRIGHTS alone.
+    Acl,
+    /// RFC 8440; needs ACL and LIST-EXTENDED.
+    ListMyRights,
     /// RFC 3516: `~{n}` in APPEND, `BINARY[]` of a whole message in FETCH.
     Binary,
     /// RFC 4978.
@@ -62,7 +66,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 29] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -86,6 +90,8 @@ impl Capability {
         Self::Children,
         Self::Quota,
         Self::AppendLimit,
+        Self::Acl,
+        Self::ListMyRights,
         Self::Binary,
         Self::Compress,
         Self::StartTls,
@@ -119,6 +125,8 @@ impl Capability {
             Self::Children => "CHILDREN",
             Self::Quota => "QUOTA",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::Acl => "ACL",
+            Self::ListMyRights => "LIST-MYRIGHTS",
             Self::Binary => "BINARY",
             Self::Compress => "COMPRESS=DEFLATE",
             Self::StartTls => "STARTTLS",

@@ -26,6 +26,7 @@ pub(crate) struct Config {
     pub(crate) max_command: usize,
     pub(crate) max_literal: u64,
     pub(crate) folder_limits: BTreeMap<Vec<String>, u64>,
+    pub(crate) rights: BTreeMap<Vec<String>, String>,
     pub(crate) max_bad_commands: u32,
     pub(crate) max_connections: usize,
     pub(crate) transcript: Option<PathBuf>,
@@ -36,6 +37,7 @@ impl Config {
         let also = match capability {
             Capability::Qresync => [Capability::Condstore, Capability::Enable].as_slice(),
             Capability::ListStatus => [Capability::ListExtended].as_slice(),
+            Capability::ListMyRights => [Capability::Acl, Capability::ListExtended].as_slice(),
             _ => [].as_slice(),
         };
         self.capabilities.contains(&capability)
@@ -72,6 +74,7 @@ impl Builder {
             max_command: 1024 * 1024,
             max_literal: 256 * 1024 * 1024,
             folder_limits: BTreeMap::new(),
+            rights: BTreeMap::new(),
             max_bad_commands: 50,
             max_connections: usize::MAX,
             transcript: None,
@@ -198,6 +201,13 @@ impl Builder {
     pub fn folder_append_limit(mut self, path: &[&str], bytes: u64) -> Self {
         let path = path.iter().map(|&name| name.to_owned()).collect();
         self.config.folder_limits.insert(path, bytes);
+        self
+    }
+
+    /// The rights that users have to this folder (RFC 4314), such as `lr`; all of them at first.
+    pub fn folder_rights(mut self, path: &[&str], rights: &str) -> Self {
+        let path = path.iter().map(|&name| name.to_owned()).collect();
+        self.config.rights.insert(path, rights.to_owned());
         self
     }
 

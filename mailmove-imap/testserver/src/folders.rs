@@ -44,6 +44,9 @@ impl Session {
         p.end()?;
         let account = self.account()?;
         let path = self.path(&wire)?;
+        if let Some((_, parent)) = path.split_last() {
+            self.check_right(parent, 'k')?;
+        }
         let id = account.create_special(&path, &special_use)?;
         Ok(if self.has(Capability::ObjectId) {
             format!("[MAILBOXID ({id})] mailbox created")

@@ -40,6 +40,7 @@ mod mime;
 mod names;
 mod parser;
 mod reply;
+mod rights;
 mod search;
 mod search_keys;
 mod select;

@@ -27,6 +27,7 @@ struct Options {
     subscribed: bool,
     children: bool,
     special_use: bool,
+    rights: bool,
     status: Vec<String>,
 }
 
@@ -103,6 +104,7 @@ impl Session {
                 "SUBSCRIBED" => options.subscribed = true,
                 "CHILDREN" => options.children = true,
                 "SPECIAL-USE" if self.has(Capability::SpecialUse) => options.special_use = true,
+                "MYRIGHTS" if self.has(Capability::ListMyRights) => options.rights = true,
                 "STATUS" if self.has(Capability::ListStatus) => {
                     p.space()?;
                     options.status = self.status_items(p)?;
@@ -190,6 +192,9 @@ impl Session {
             && !options.status.is_empty()
         {
             self.tell_status(folder, &options.status)?;
+        }
+        if let Some(folder) = entry.folder.as_ref().filter(|_| options.rights) {
+            self.tell_rights(folder);
         }
         Ok(())
     }

@@ -303,7 +303,7 @@ impl Session {
             | "AUTHENTICATE" => self.any_state(name, &mut p).await,
             "NAMESPACE" | "LIST" | "LSUB" | "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "DELETE"
             | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE"
-            | "COMPRESS" => {
+            | "COMPRESS" | "MYRIGHTS" => {
                 self.account()?;
                 self.authenticated(name, &mut p).await
             }
@@ -349,6 +349,7 @@ impl Session {
             "SELECT" => self.select(p, false).await,
             "EXAMINE" => self.select(p, true).await,
             "COMPRESS" => self.compress(p),
+            "MYRIGHTS" => self.my_rights(p),
             "GETQUOTA" => self.get_quota(p),
             "GETQUOTAROOT" => self.get_quota_root(p),
             _ => self.idle(p).await,

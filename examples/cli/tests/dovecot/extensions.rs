@@ -65,3 +65,22 @@ fn a_plan_warns_of_a_quota() {
     assert_eq!(warning["free"], 1 << 20, "{told:#}");
     assert!(warning["needed"].as_u64().unwrap() > 1_400_000, "{told:#}");
 }
+
+#[test]
+fn a_plan_warns_of_a_read_only_folder() {
+    let Some(server) = server("a") else { return };
+    let (ann, bob) = (fresh("ann"), fresh("bob"));
+    server.fill(&ann, 60, 22);
+    server.client(&bob).ok("CREATE Work").unwrap();
+    server.doveadm(&["acl", "set", "-u", &bob, "Work", "owner", "lookup", "read"]);
+    let job = Job::new(server.tls(&ann), server.tls(&bob), &server.ca);
+    let (code, told, errors) = job.run("plan");
+    assert_eq!(code, Some(0), "{errors}");
+    let warnings = told["plan"]["warnings"]
+        .as_array()
+        .or(told["warnings"].as_array())
+        .unwrap_or_else(|| panic!("{told:#}"));
+    let kinds: Vec<_> = warnings.iter().map(|one| &one["warning"]).collect();
+    // Of the folder, and of the one below it that is yet to be made.
+    assert_eq!(kinds, ["read-only", "cannot-create"], "{told:#}");
+}

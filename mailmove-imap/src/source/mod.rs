@@ -8,6 +8,7 @@ mod cursor;
 mod delta;
 mod fetch;
 mod list;
+mod missing;
 mod substitute;
 mod suspects;
 mod told;
@@ -37,9 +38,9 @@ use suspects::Suspects;
 /// Folders are opened with EXAMINE and contents read with BODY.PEEK, so that nothing at the server
 /// changes, not even `\Seen` or `\Recent`.
 ///
-/// Listings name just what changed where the server has QRESYNC (RFC 7162). With CONDSTORE alone
-/// they do as long as nothing was removed; else, and without CONDSTORE, the folder's metadata is
-/// listed again.
+/// Listings name just what changed where the server has QRESYNC (RFC 7162), or CONDSTORE and ESEARCH
+/// (RFC 4731). With CONDSTORE alone they do as long as nothing was removed; else, and without
+/// CONDSTORE, the folder's metadata is listed again.
 #[derive(Clone, Debug)]
 pub struct ImapSource {
     pool: Arc<Pool>,
@@ -82,8 +83,9 @@ impl Source for ImapSource {
         capabilities.keeps_keywords = true;
         capabilities.change_tokens = condstore;
         // With CONDSTORE alone removals make a folder be listed again.
+        let can = &server.capabilities;
         capabilities.deltas =
-            server.capabilities.has("QRESYNC") && server.capabilities.has("ENABLE");
+            can.has("QRESYNC") && can.has("ENABLE") || condstore && can.has("ESEARCH");
         Ok(capabilities)
     }
 

@@ -9,6 +9,7 @@
 mod append_limit;
 mod binary;
 mod compress;
+mod esearch;
 mod matrix;
 mod quota;
 mod rights;

@@ -213,17 +213,14 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
             "unchanged folders are not looked at; only changed flags are fetched",
             "flags of all messages in each pass",
         ),
-        Capability::Qresync => (
-            "removals are told",
-            "a folder is listed again when messages went",
-        ),
+        Capability::Qresync => ("removals are told", "a search tells which messages went"),
         Capability::Move => (
             "what moved at the source moves in one command",
             "COPY, STORE and UID EXPUNGE of that message",
         ),
         Capability::Esearch => (
-            "not used: nothing is searched for, since searches lag behind",
-            "the same",
+            "tells what went where QRESYNC is missing, if it agrees with the count",
+            "the folder is listed again (see QRESYNC, ESEARCH)",
         ),
         Capability::Unselect => (
             "leaves a folder without expunging it",
@@ -303,6 +300,17 @@ async fn written() -> String {
             measured.against(&base)
         );
     }
+    let both = |server: Builder| {
+        let server = server.without(Capability::Qresync);
+        server.without(Capability::Esearch)
+    };
+    let both = measure("both", both).await;
+    let _ = writeln!(
+        out,
+        "| QRESYNC, ESEARCH | {} | | a folder is listed again when messages went | {} |",
+        both.cells(),
+        both.against(&base)
+    );
     let bare = measure("none", |server| server.only(&[])).await;
     let _ = writeln!(
         out,

@@ -23,6 +23,16 @@ pub(crate) enum Feature {
     SelectParams,
     /// FETCH with CHANGEDSINCE.
     ChangedSince,
+    /// SEARCH with RETURN.
+    Esearch,
+    /// FETCH of BINARY.
+    Binary,
+    /// GETQUOTAROOT.
+    Quota,
+    /// LIST with MYRIGHTS.
+    ListRights,
+    /// MYRIGHTS.
+    Rights,
 }
 
 /// What was answered BAD, for all connections of one side: some servers hang up after a few of

@@ -8,6 +8,7 @@ use mailmove_core::{
 };
 
 use crate::{
+    distrust::Feature,
     folders::key,
     ids,
     session::{self, Session},
@@ -23,10 +24,8 @@ const AHEAD: usize = 64;
 /// # Errors
 /// If the connection fails.
 pub(crate) async fn ask(session: &mut Session, folders: &[FolderId]) -> Result<Vec<Rights>> {
-    let can = session.can();
-    let (by_list, by_command) = (can.has("LIST-MYRIGHTS"), can.has("ACL"));
     let mut found = HashMap::new();
-    if by_list && !folders.is_empty() {
+    if session.offers("LIST-MYRIGHTS", Feature::ListRights) && !folders.is_empty() {
         list(session, &mut found).await?;
     }
     let wire = |folder: &FolderId| key(&ids::wire_name(folder));
@@ -35,8 +34,10 @@ pub(crate) async fn ask(session: &mut Session, folders: &[FolderId]) -> Result<V
         .iter()
         .filter(|folder| !found.contains_key(&wire(folder)) && asked.insert(*folder))
         .collect();
-    if by_command {
-        for folders in missing.chunks(AHEAD) {
+    // The first alone: a server that does not understand it may hang up after many of them.
+    let (first, rest) = missing.split_at(missing.len().min(1));
+    for folders in std::iter::once(first).chain(rest.chunks(AHEAD)) {
+        if session.offers("ACL", Feature::Rights) {
             each(session, folders, &mut found).await?;
         }
     }
@@ -61,12 +62,13 @@ async fn list(session: &mut Session, found: &mut Found) -> Result<()> {
         .connection
         .encoder()
         .list(tag, b"", b"*", Some(&returns));
-    session
+    let status = session
         .connection
         .run(command.map_err(session::encode)?, |response| {
             note(found, response);
         })
         .await?;
+    session.server.distrust.note(Feature::ListRights, &status);
     Ok(())
 }
 
@@ -86,10 +88,11 @@ async fn each(session: &mut Session, folders: &[&FolderId], found: &mut Found) -
     }
     for tag in tags {
         // A refusal is about one folder, whose rights stay unknown.
-        session
+        let status = session
             .connection
             .complete(tag, |response| note(found, response))
             .await?;
+        session.server.distrust.note(Feature::Rights, &status);
     }
     Ok(())
 }

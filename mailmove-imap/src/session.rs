@@ -225,6 +225,11 @@ impl Session {
         self.server.distrust.has(feature)
     }
 
+    /// It offers this, and nothing says that it does so in vain.
+    pub(crate) fn offers(&self, capability: &str, feature: Feature) -> bool {
+        self.can().has(capability) && !self.server.distrust.has(feature)
+    }
+
     /// QRESYNC is on: removals are told as VANISHED.
     pub(crate) fn has_qresync(&self) -> bool {
         self.qresync

@@ -9,6 +9,7 @@ use mailmove_core::{
 use super::{Inner, look::Found};
 use crate::{
     connection::Incoming,
+    distrust::Feature,
     nul::Masked,
     pool::Lease,
     session,
@@ -28,10 +29,10 @@ pub(super) async fn look_again(
     found: &mut Found,
     uids: &[u32],
 ) -> Result<()> {
-    if uids.is_empty() || !lease.can().has("BINARY") || !inner.known.binary().may_ask() {
-        return Ok(());
-    }
     for part in uids.chunks(AHEAD) {
+        if !lease.offers("BINARY", Feature::Binary) || !inner.known.binary().may_ask() {
+            return Ok(());
+        }
         let looked = look(lease, found, part).await;
         if let Err(error) = looked {
             return broken(inner, error);
@@ -66,7 +67,10 @@ async fn look(lease: &mut Lease, found: &mut Found, uids: &[u32]) -> Result<()> 
     while !tags.is_empty() {
         match lease.connection.next().await? {
             // A refusal leaves the first look as it was.
-            Incoming::Done(done, _) => tags.retain(|tag| *tag != done),
+            Incoming::Done(done, status) => {
+                lease.server.distrust.note(Feature::Binary, &status);
+                tags.retain(|tag| *tag != done);
+            }
             Incoming::BodyStart(start) => body.start(start.section == Section::Full),
             Incoming::BodyChunk(octets) => body.chunk(&octets),
             Incoming::Untagged(Response::Fetch(fetch)) => {

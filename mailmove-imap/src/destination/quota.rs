@@ -6,6 +6,7 @@ use mailmove_core::{
 };
 
 use crate::{
+    distrust::Feature,
     session::{self, Session},
     wire::{self, MailboxName, Response},
 };
@@ -17,7 +18,7 @@ use crate::{
 /// If the connection fails.
 pub(super) async fn ask(session: &mut Session) -> Result<Quota> {
     let mut quota = Quota::unknown();
-    if !session.can().quota() {
+    if !session.can().quota() || session.server.distrust.has(Feature::Quota) {
         return Ok(quota);
     }
     let name = MailboxName::new(b"INBOX".as_slice()).map_err(session::encode)?;
@@ -30,10 +31,11 @@ pub(super) async fn ask(session: &mut Session) -> Result<Quota> {
                 .for_each(|resource| limit(&mut quota, resource));
         }
     };
-    session
+    let status = session
         .connection
         .run(command.map_err(session::encode)?, note)
         .await?;
+    session.server.distrust.note(Feature::Quota, &status);
     Ok(quota)
 }
 

@@ -14,6 +14,7 @@ use super::{
     told::{Told, told},
 };
 use crate::{
+    distrust::Feature,
     error::again,
     pool::Lease,
     wire::{FetchItem, Tag, UidSet},
@@ -83,7 +84,14 @@ impl Fetching {
                     }
                 }
                 Told::Expunged(_) | Told::Vanished(_) => lease.forget_folder(),
-                Told::Done(tag, _) => in_flight.retain(|sent| *sent != tag),
+                Told::Done(tag, status) => {
+                    lease.server.distrust.note(Feature::Binary, &status);
+                    in_flight.retain(|sent| *sent != tag);
+                    if lease.server.distrust.has(Feature::Binary) {
+                        // What was sent ahead is answered alike.
+                        later.clear();
+                    }
+                }
                 Told::Unreadable { .. } => {}
             }
         }

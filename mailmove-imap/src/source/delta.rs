@@ -338,7 +338,7 @@ async fn ask(
     match below.filter(|_| ok) {
         Some(below) if below == since.below => Ok(Told::Everything),
         // Which one is missing a search can tell.
-        Some(below) if below < since.below && session.can().has("ESEARCH") => {
+        Some(below) if below < since.below && session.offers("ESEARCH", Feature::Esearch) => {
             Ok(match missing::ask(session, since.next, below).await? {
                 Missing::These(gone) => {
                     news.gone.push(gone);

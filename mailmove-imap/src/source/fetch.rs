@@ -19,6 +19,7 @@ use super::{
     told::{Told, told},
 };
 use crate::{
+    distrust::Feature,
     error::{self, Doing, again},
     generate::{Out, generate},
     ids,
@@ -107,7 +108,7 @@ impl Fetching {
             ));
         }
         let mut lease = pool.lease(Some(&request.folder)).await?;
-        self.binary = lease.can().has("BINARY") && self.suspects.binary.may_ask();
+        self.binary = lease.offers("BINARY", Feature::Binary) && self.suspects.binary.may_ask();
         let mut collector = Collector::new(pool.access().edges.spool.clone());
         let (odd, rest): (Vec<u32>, Vec<u32>) =
             self.wanted.keys().partition(|uid| self.broken.has(**uid));

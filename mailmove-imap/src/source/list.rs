@@ -30,6 +30,7 @@ use super::{
     windows::Windows,
 };
 use crate::{
+    distrust::Feature,
     error::{self, Doing},
     ids,
     pool::{Lease, Pool},
@@ -370,7 +371,7 @@ impl Listing {
         }
         let mut listed = convert::listed(self.begun.validity, uid, &fetch);
         // What may hold NUL is left for a fetch, which looks twice.
-        let binary = session.can().has("BINARY") && self.suspects.binary.may_ask();
+        let binary = session.offers("BINARY", Feature::Binary) && self.suspects.binary.may_ask();
         let content = content.filter(|_| !(doubtful && binary));
         // Servers are known to send nothing for messages that they cannot read.
         listed.content = content.filter(|content| content.size() > 0 || fetch.size == Some(0));

@@ -4,6 +4,7 @@
 use mailmove_core::error::Result;
 
 use crate::{
+    distrust::Feature,
     session::{self, Session},
     wire::{Response, SearchKey, StatusKind, UidRange, UidSet},
 };
@@ -44,6 +45,7 @@ pub(super) async fn ask(session: &mut Session, next: u32, count: u64) -> Result<
         .connection
         .run(command.map_err(session::encode)?, note)
         .await?;
+    session.server.distrust.note(Feature::Esearch, &status);
     Ok(match there {
         _ if moved => Missing::Moved,
         Some(there) if status.kind == StatusKind::Ok => match gaps(&there, next) {

@@ -1,7 +1,7 @@
 //! Access rights (ACL, RFC 4314; LIST-MYRIGHTS, RFC 8440): a plan says what is forbidden.
 
 use mailmove_core::{Destination as _, model::Rights, report::Status};
-use mailmove_imap_testserver::{Builder, Capability};
+use mailmove_imap_testserver::{Action, Builder, Capability};
 
 use crate::support::*;
 
@@ -96,4 +96,25 @@ async fn a_read_only_folder_and_one_that_is_gone() {
             Rights::unknown()
         ]
     );
+}
+
+#[tokio::test]
+async fn what_is_not_understood_is_not_tried_again() {
+    let to = Side::new(|server| server).await;
+    for number in 0..20 {
+        to.account.create(&[&format!("f{number}")]).unwrap();
+    }
+    let bad = || Action::Bad("what?".to_owned());
+    let destination = to.destination(to.config());
+    let folders = destination.folders().await.unwrap();
+    let ids: Vec<_> = folders.iter().map(|folder| folder.id.clone()).collect();
+    to.server.faults().arm_from("LIST", 1, bad());
+    to.server.faults().arm_from("MYRIGHTS", 1, bad());
+    to.server.faults().arm_from("GETQUOTAROOT", 1, bad());
+    for _ in 0..2 {
+        let rights = destination.rights(&ids).await.unwrap();
+        assert!(rights.iter().all(|one| *one == Rights::unknown()));
+        assert_eq!(destination.quota().await.unwrap().bytes, None);
+    }
+    assert_eq!(to.server.counters().bad, 3);
 }

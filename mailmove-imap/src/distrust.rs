@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::wire::{Status, StatusKind};
+use crate::{
+    session::Session,
+    wire::{Status, StatusKind},
+};
 
 /// Something beyond RFC 3501 that a server may offer in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -33,6 +36,13 @@ pub(crate) enum Feature {
     ListRights,
     /// MYRIGHTS.
     Rights,
+}
+
+impl Session {
+    /// The server offers this, and nothing says that it does so in vain.
+    pub(crate) fn offers(&self, capability: &str, feature: Feature) -> bool {
+        self.can().has(capability) && !self.distrusts(feature)
+    }
 }
 
 /// What was answered BAD, for all connections of one side: some servers hang up after a few of

@@ -154,16 +154,18 @@ impl Session {
                 tags.push((tag, Feature::Id));
             }
         }
+        // First, since a server may take nothing that names a folder before UTF8=ACCEPT.
+        let enables = side == Side::Source && !distrust.has(Feature::Enable);
+        if enables || capabilities.utf8_only() {
+            let tag = self.enable(enables, &capabilities).await?;
+            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
+        }
         let spaces = capabilities.has("NAMESPACE") && !distrust.has(Feature::Namespace);
         if spaces && known.is_none() {
             let tag = self.connection.tag();
             let command = self.connection.encoder().namespace(tag);
             self.connection.send(command).await?;
             tags.push((tag, Feature::Namespace));
-        }
-        if side == Side::Source && !distrust.has(Feature::Enable) {
-            let tag = self.enable(&capabilities).await?;
-            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
         }
         if compress && capabilities.compress() && !distrust.has(Feature::Compress) {
             // The last one: what is sent behind it would have to be compressed or not, and only the
@@ -196,19 +198,17 @@ impl Session {
         Ok(())
     }
 
-    async fn enable(&mut self, capabilities: &Capabilities) -> Result<Option<crate::wire::Tag>> {
-        let names: &[&str] = if capabilities.has("QRESYNC") {
-            &["QRESYNC", "CONDSTORE"]
-        } else if capabilities.condstore() {
-            &["CONDSTORE"]
-        } else {
-            return Ok(None);
-        };
-        if !capabilities.has("ENABLE") {
+    async fn enable(
+        &mut self,
+        changes: bool,
+        capabilities: &Capabilities,
+    ) -> Result<Option<crate::wire::Tag>> {
+        let names = capabilities.to_enable(changes);
+        if names.is_empty() {
             return Ok(None);
         }
         let tag = self.connection.tag();
-        let Ok(command) = self.connection.encoder().enable(tag, names) else {
+        let Ok(command) = self.connection.encoder().enable(tag, &names) else {
             return Ok(None);
         };
         self.connection.send(command).await?;
@@ -223,11 +223,6 @@ impl Session {
     /// Whether the server offers this in vain.
     pub(crate) fn distrusts(&self, feature: Feature) -> bool {
         self.server.distrust.has(feature)
-    }
-
-    /// It offers this, and nothing says that it does so in vain.
-    pub(crate) fn offers(&self, capability: &str, feature: Feature) -> bool {
-        self.can().has(capability) && !self.server.distrust.has(feature)
     }
 
     /// QRESYNC is on: removals are told as VANISHED.

@@ -84,6 +84,8 @@ pub(crate) struct Connection {
     in_flight: VecDeque<Tag>,
     last_tag: u32,
     literals: LiteralMode,
+    /// UTF8=ACCEPT is enabled.
+    utf8: bool,
     /// What the server announced unasked or asked, until somebody takes it.
     announced: Option<Capabilities>,
     bye: Option<String>,
@@ -114,6 +116,7 @@ impl Connection {
             in_flight: VecDeque::new(),
             last_tag: 0,
             literals: LiteralMode::Synchronizing,
+            utf8: false,
             announced: None,
             bye: None,
             dead: false,
@@ -134,12 +137,17 @@ impl Connection {
 
     /// Writes commands in the way that this server takes them.
     pub(crate) fn encoder(&self) -> Encoder {
-        Encoder::new(self.literals)
+        Encoder::new(self.literals).with_utf8(self.utf8)
     }
 
     /// Sets how literals are sent.
     pub(crate) fn set_literals(&mut self, literals: LiteralMode) {
         self.literals = literals;
+    }
+
+    /// UTF8=ACCEPT is enabled.
+    pub(crate) fn is_utf8(&self) -> bool {
+        self.utf8
     }
 
     /// How literals are sent.
@@ -479,6 +487,11 @@ impl Connection {
                 tracing::debug!(connection = self.number, "unreadable response: {malformed}");
                 Ok(Some(Incoming::Untagged(Response::Malformed(malformed))))
             }
+            Response::Enabled(enabled) => {
+                self.utf8 |= enabled.has("UTF8=ACCEPT");
+                Ok(Some(Incoming::Untagged(Response::Enabled(enabled))))
+            }
+            other if self.utf8 => Ok(Some(Incoming::Untagged(other.in_utf7()))),
             other => Ok(Some(Incoming::Untagged(other))),
         }
     }

@@ -15,7 +15,7 @@ use super::{
     Inner,
     begin::{begin, find, gone},
     is_atomic, is_other_epoch, not_stored,
-    prepare::{Ready, Rules},
+    prepare::{Ready, Rules, has_utf8_header},
     refused::{is_doubtful, late, offence},
     unknown,
 };
@@ -64,10 +64,14 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         binary: lease.can().has("BINARY"),
         synchronising: inner.known.waits_for_leave(),
     };
+    let utf8 = lease.connection.is_utf8();
     let mut ready = Vec::with_capacity(slots);
     for (index, item) in items.into_iter().enumerate() {
         match rules.prepare(Slot::new(index), item) {
-            Ok(message) => ready.push(message),
+            Ok(mut message) => {
+                message.message.utf8 = utf8 && has_utf8_header(&message.content).await;
+                ready.push(message);
+            }
             Err(outcome) => out.send(outcome).await,
         }
     }

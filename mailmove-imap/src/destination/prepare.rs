@@ -55,6 +55,20 @@ pub(super) fn needs_permanent(items: &[Outgoing]) -> bool {
     items.iter().any(|item| !item.flags.keywords().is_empty())
 }
 
+/// Longest header that is looked at.
+const HEADER_MOST: usize = 64 << 10;
+
+/// Whether its header holds UTF-8 beyond ASCII: where UTF8=ACCEPT is enabled that is said beforehand.
+/// If it cannot be read, sending it will say so.
+pub(super) async fn has_utf8_header(content: &Content) -> bool {
+    let Ok(start) = content.prefix(HEADER_MOST).await else {
+        return false;
+    };
+    let end = memchr::memmem::find(&start, b"\r\n\r\n").unwrap_or(start.len());
+    let header = start.get(..end).unwrap_or_default();
+    !header.is_ascii() && std::str::from_utf8(header).is_ok()
+}
+
 impl Rules<'_> {
     /// Checks and converts a message; the outcome if it can't be sent at all.
     pub(super) fn prepare(&mut self, slot: Slot, item: Outgoing) -> Result<Ready, (Slot, Outcome)> {

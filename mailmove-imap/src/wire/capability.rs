@@ -153,6 +153,26 @@ impl Capabilities {
         self.has("QUOTA") || self.values("QUOTA").next().is_some()
     }
 
+    /// What is to be named to ENABLE (RFC 5161): what tells changes, if those are wanted, and what the server demands.
+    #[must_use]
+    pub fn to_enable(&self, changes: bool) -> Vec<&'static str> {
+        let wanted = [
+            ("QRESYNC", changes && self.has("QRESYNC")),
+            ("CONDSTORE", changes && self.condstore()),
+            ("UTF8=ACCEPT", self.utf8_only()),
+        ];
+        let wanted = wanted.into_iter().filter(|_| self.has("ENABLE"));
+        wanted
+            .filter_map(|(name, wanted)| wanted.then_some(name))
+            .collect()
+    }
+
+    /// Nothing goes before `ENABLE UTF8=ACCEPT` (RFC 6855).
+    #[must_use]
+    pub fn utf8_only(&self) -> bool {
+        self.has("UTF8=ONLY")
+    }
+
     /// Google's X-GM-MSGID, X-GM-THRID and X-GM-LABELS.
     #[must_use]
     pub fn gmail(&self) -> bool {

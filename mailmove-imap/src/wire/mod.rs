@@ -23,6 +23,7 @@ mod search;
 mod status;
 mod uidset;
 pub mod utf7;
+mod utf8;
 
 pub use args::{EncodeError, FieldName, FlagSet, Keyword, MailboxName, Tag};
 pub use capability::{Capabilities, LiteralMode};

@@ -14,3 +14,4 @@ mod matrix;
 mod quota;
 mod rights;
 mod support;
+mod utf8;

@@ -242,6 +242,14 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
             "the rights of all folders in one LIST",
             "MYRIGHTS for each folder, sent ahead",
         ),
+        Capability::Utf8Accept => (
+            "not used: bytes are moved as they are, and names have another form with it",
+            "the same",
+        ),
+        Capability::Utf8Only => (
+            "(switched on) UTF8=ACCEPT is enabled: names and headers in UTF-8",
+            "names in modified UTF-7",
+        ),
         Capability::Binary => (
             "NUL leaves and arrives as it is",
             "NUL as the server shows it; what it refuses fails",
@@ -286,11 +294,14 @@ async fn written() -> String {
         let measured = match capability {
             // Off at first; it shows where its greater brother is missing.
             Capability::LiteralMinus => measure("small", |server| server.with(capability)).await,
+            // Not off, but on.
+            Capability::Utf8Only => measure("UTF-8", |server| server.with(capability)).await,
             _ => measure(capability.name(), |server| server.without(capability)).await,
         };
         let (with, without) = path(capability);
         let name = match capability {
             Capability::LiteralMinus => "LITERAL+ (LITERAL- is left)",
+            Capability::Utf8Only => "(UTF8=ONLY is on)",
             _ => capability.name(),
         };
         let _ = writeln!(

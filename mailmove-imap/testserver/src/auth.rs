@@ -98,6 +98,11 @@ impl Session {
             p.space()?;
             let name = p.keyword()?;
             match name.as_str() {
+                "UTF8=ACCEPT"
+                    if self.has(Capability::Utf8Accept) || self.has(Capability::Utf8Only) =>
+                {
+                    self.utf8 = true;
+                }
                 "CONDSTORE" if self.has(Capability::Condstore) => self.condstore = true,
                 "QRESYNC" if self.has(Capability::Qresync) => {
                     self.condstore = true;

@@ -54,6 +54,10 @@ pub enum Capability {
     Acl,
     /// RFC 8440; needs ACL and LIST-EXTENDED.
     ListMyRights,
+    /// RFC 6855.
+    Utf8Accept,
+    /// RFC 6855: nothing that names a mailbox goes before `ENABLE UTF8=ACCEPT`. Off at first.
+    Utf8Only,
     /// RFC 3516: `~{n}` in APPEND, `BINARY[]` of a whole message in FETCH.
     Binary,
     /// RFC 4978.
@@ -66,7 +70,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 31] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -92,6 +96,8 @@ impl Capability {
         Self::AppendLimit,
         Self::Acl,
         Self::ListMyRights,
+        Self::Utf8Accept,
+        Self::Utf8Only,
         Self::Binary,
         Self::Compress,
         Self::StartTls,
@@ -127,6 +133,8 @@ impl Capability {
             Self::AppendLimit => "APPENDLIMIT",
             Self::Acl => "ACL",
             Self::ListMyRights => "LIST-MYRIGHTS",
+            Self::Utf8Accept => "UTF8=ACCEPT",
+            Self::Utf8Only => "UTF8=ONLY",
             Self::Binary => "BINARY",
             Self::Compress => "COMPRESS=DEFLATE",
             Self::StartTls => "STARTTLS",

@@ -57,6 +57,7 @@ impl Builder {
     pub(crate) fn new(store: Store) -> Self {
         let mut capabilities: BTreeSet<_> = Capability::ALL.into_iter().collect();
         capabilities.remove(&Capability::LiteralMinus);
+        capabilities.remove(&Capability::Utf8Only);
         let config = Config {
             capabilities,
             passwords: BTreeMap::new(),

@@ -25,7 +25,10 @@ impl Session {
             return Err(Stop::bad("unknown command"));
         }
         let config = &self.shared.config;
-        let (prefix, separator) = (names::on_wire(&config.prefix), config.separator.to_string());
+        let (prefix, separator) = (
+            names::on_wire(&config.prefix, self.utf8),
+            config.separator.to_string(),
+        );
         self.io.line(&format!(
             "* NAMESPACE (({prefix} {})) NIL NIL",
             quoted(&separator)

@@ -20,6 +20,8 @@ pub(crate) struct Session {
     pub(crate) selected: Option<Selected>,
     pub(crate) condstore: bool,
     pub(crate) qresync: bool,
+    /// UTF8=ACCEPT is enabled.
+    pub(crate) utf8: bool,
     /// Tag of the command being run.
     pub(crate) tag: String,
     bad: u32,
@@ -43,6 +45,7 @@ impl Session {
             selected: None,
             condstore: false,
             qresync: false,
+            utf8: false,
             tag: String::new(),
             bad: 0,
         }
@@ -60,7 +63,7 @@ impl Session {
 
     /// A folder's name as it is sent.
     pub(crate) fn wire(&self, path: &[String]) -> String {
-        names::wire(&self.shared.config, path)
+        names::wire(&self.shared.config, path, self.utf8)
     }
 
     /// Serves until the connection ends.
@@ -190,6 +193,14 @@ impl Session {
             self.io.start_deflate().await?;
         }
         Ok(self.io.relieve().await?)
+    }
+
+    /// Whether mailboxes may be named yet.
+    pub(crate) fn check_utf8(&self) -> Result<(), Stop> {
+        if self.has(Capability::Utf8Only) && !self.utf8 {
+            return Err(Stop::no("[CANNOT] ENABLE UTF8=ACCEPT comes first"));
+        }
+        Ok(())
     }
 
     fn count_bad(&mut self) -> Result<(), Stop> {
@@ -336,6 +347,7 @@ impl Session {
     }
 
     async fn authenticated(&mut self, name: &str, p: &mut Parser<'_>) -> Outcome {
+        self.check_utf8()?;
         match name {
             "NAMESPACE" => self.namespace(p),
             "LIST" => self.list(p).await,

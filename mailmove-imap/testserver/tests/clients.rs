@@ -10,7 +10,7 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
-use mailmove_imap_testserver::{Capability, Server};
+use mailmove_imap_testserver::{Builder, Capability, Server};
 use mailmove_testkit::mailbox::{Account, FolderSnapshot, InternalDate, NewMessage, Snapshot};
 use support::{external, server};
 use tokio::process::Command;
@@ -245,10 +245,7 @@ async fn mbsync_downwards_without_uidplus() {
     };
     let (server, account) = server(|b| {
         let without = [Capability::UidPlus, Capability::LiteralPlus];
-        without
-            .into_iter()
-            .fold(b, |b, one| b.without(one))
-            .user("v", "p")
+        without.into_iter().fold(b, Builder::without).user("v", "p")
     })
     .await;
     fill(&account, 40);

@@ -30,6 +30,8 @@ const FIRST_AHEAD: usize = 8;
 pub(crate) struct Listing {
     pub(crate) folders: Vec<Folder>,
     pub(crate) names: Names,
+    /// Largest message for each folder that told, where the server has no limit for all.
+    pub(crate) limits: Vec<(FolderId, Option<u64>)>,
 }
 
 /// What LIST and its companions said.
@@ -79,6 +81,9 @@ pub(crate) fn status_items(can: &Capabilities) -> Vec<StatusItem> {
     }
     if can.mailbox_ids() {
         items.push(StatusItem::MailboxId);
+    }
+    if can.append_limit_by_mailbox() {
+        items.push(StatusItem::AppendLimit);
     }
     items
 }
@@ -130,8 +135,16 @@ pub(crate) async fn list(session: &mut Session) -> Result<Listing> {
         .or(found.entries.first())
         .and_then(|entry| entry.delimiter);
     let names = Names::new(server.namespaces.as_ref(), separator);
+    let limits = match can.append_limit_by_mailbox() {
+        true => limits(&found),
+        false => Vec::new(),
+    };
     let folders = assemble(found, &names, can);
-    Ok(Listing { folders, names })
+    Ok(Listing {
+        folders,
+        names,
+        limits,
+    })
 }
 
 /// LIST … RETURN. False if the server refuses it after all (iCloud answers BAD).
@@ -363,6 +376,13 @@ pub(crate) async fn examined(session: &mut Session, folder: &FolderId) -> Result
         let error = error::unexpected("the server does not tell the folder's numbers");
         Err(error.with_context("folder", folder.as_str()))
     }
+}
+
+fn limits(found: &Found) -> Vec<(FolderId, Option<u64>)> {
+    let statuses = found.statuses.values();
+    statuses
+        .map(|status| (ids::folder_id(&status.name), status.append_limit))
+        .collect()
 }
 
 fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {

@@ -10,8 +10,10 @@ mod generate;
 mod ids;
 mod login;
 mod naming;
+mod nul;
 mod pool;
 mod quirks;
+mod rights;
 mod session;
 mod source;
 #[doc(hidden)]

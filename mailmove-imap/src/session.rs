@@ -13,7 +13,7 @@ use mailmove_core::{
 use rustls::ClientConfig;
 
 use crate::{
-    config::{Access, Security},
+    config::{Access, ImapConfig, Security},
     connection::{Connection, Dialled, dial, located, start_tls},
     distrust::{Distrust, Feature},
     error::{self, Doing},
@@ -155,9 +155,8 @@ impl Session {
             selected: None,
             qresync: false,
         };
-        let quirks = access.config.quirks();
         session
-            .prepare(side, earlier, &greeting, quirks)
+            .prepare(side, earlier, &greeting, &access.config)
             .await
             .map_err(place)?;
         Ok(session)
@@ -169,7 +168,7 @@ impl Session {
         side: Side,
         earlier: Before,
         greeting: &str,
-        set: Option<&Quirks>,
+        config: &ImapConfig,
     ) -> Result<()> {
         let Before {
             known, distrust, ..
@@ -189,6 +188,12 @@ impl Session {
                 tags.push((tag, Feature::Id));
             }
         }
+        // First, since a server may take nothing that names a folder before UTF8=ACCEPT.
+        let enables = side == Side::Source && !distrust.has(Feature::Enable);
+        if enables || capabilities.utf8_only() {
+            let tag = self.enable(enables, &capabilities).await?;
+            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
+        }
         let spaces = capabilities.has("NAMESPACE") && !distrust.has(Feature::Namespace);
         if spaces && known.is_none() {
             let tag = self.connection.tag();
@@ -196,9 +201,13 @@ impl Session {
             self.connection.send(command).await?;
             tags.push((tag, Feature::Namespace));
         }
-        if side == Side::Source && !distrust.has(Feature::Enable) {
-            let tag = self.enable(&capabilities).await?;
-            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
+        if config.compression() && capabilities.compress() && !distrust.has(Feature::Compress) {
+            // The last one: what is sent behind it would have to be compressed or not, and only the
+            // answer tells. That one is taken first, for the same reason.
+            let tag = self.connection.tag();
+            let command = self.connection.encoder().compress(tag);
+            self.connection.send(command).await?;
+            tags.insert(0, (tag, Feature::Compress));
         }
         for (tag, feature) in tags {
             // Each of these may be refused; what it would have brought is done without.
@@ -213,13 +222,16 @@ impl Session {
                 })
                 .await?;
             distrust.note(feature, &status);
+            if feature == Feature::Compress && status.kind == StatusKind::Ok {
+                self.connection.start_deflate()?;
+            }
         }
         server.distrust = distrust;
         server.capabilities = self.connection.take_announced().unwrap_or(capabilities);
         if known.is_none() {
             server.name = name(&id);
             let found = || Quirks::detect(greeting, &id, &server.capabilities);
-            server.quirks = Arc::new(set.cloned().unwrap_or_else(found));
+            server.quirks = Arc::new(config.quirks().cloned().unwrap_or_else(found));
             for note in server.notes() {
                 tracing::info!(system = server.system(), "{note}");
             }
@@ -238,19 +250,17 @@ impl Session {
         Ok(())
     }
 
-    async fn enable(&mut self, capabilities: &Capabilities) -> Result<Option<crate::wire::Tag>> {
-        let names: &[&str] = if capabilities.has("QRESYNC") {
-            &["QRESYNC", "CONDSTORE"]
-        } else if capabilities.condstore() {
-            &["CONDSTORE"]
-        } else {
-            return Ok(None);
-        };
-        if !capabilities.has("ENABLE") {
+    async fn enable(
+        &mut self,
+        changes: bool,
+        capabilities: &Capabilities,
+    ) -> Result<Option<crate::wire::Tag>> {
+        let names = capabilities.to_enable(changes);
+        if names.is_empty() {
             return Ok(None);
         }
         let tag = self.connection.tag();
-        let Ok(command) = self.connection.encoder().enable(tag, names) else {
+        let Ok(command) = self.connection.encoder().enable(tag, &names) else {
             return Ok(None);
         };
         self.connection.send(command).await?;

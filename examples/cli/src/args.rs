@@ -149,6 +149,9 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "N", help_heading = "Connections",
           value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: Option<u8>,
+    /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines
+    #[arg(long, help_heading = "Connections")]
+    pub(crate) compress: bool,
     /// Most bytes a second, both directions together, e.g. 2MB/s
     #[arg(long, value_name = "RATE", help_heading = "Connections", value_parser = value::rate)]
     pub(crate) bandwidth: Option<u64>,
@@ -294,6 +297,7 @@ mod tests {
             "r",
             "--connections",
             "4",
+            "--compress",
             "--bandwidth",
             "2MB/s",
             "--flags=off",
@@ -306,6 +310,7 @@ mod tests {
         assert_eq!(args.select.folder, ["x", "y"]);
         assert_eq!(args.select.flags, Switch::Off);
         assert_eq!(args.job.bandwidth, Some(2_000_000));
+        assert!(args.job.compress);
         assert!(args.full && args.output.json);
     }
 

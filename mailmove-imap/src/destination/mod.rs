@@ -2,12 +2,14 @@
 
 mod append;
 mod begin;
+mod binary;
 mod create;
 mod flagged;
 mod known;
 mod look;
 mod names;
 mod prepare;
+mod quota;
 mod refused;
 mod update;
 
@@ -20,7 +22,7 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result},
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Slot,
+        Quota, Rights, Slot,
     },
     source::BoxStream,
 };
@@ -32,6 +34,7 @@ use crate::{
     ids,
     naming::Names,
     pool::Pool,
+    rights,
     session::{self, Server, Session, Side},
     wire::{LiteralMode, Response},
 };
@@ -105,6 +108,9 @@ impl Inner {
         let mut lease = self.pool.lease(None).await?;
         let listing = folders::list(&mut lease).await?;
         self.known.set_names(listing.names);
+        for (folder, limit) in listing.limits {
+            self.known.set_limit(&folder, limit);
+        }
         Ok(listing.folders)
     }
 
@@ -200,6 +206,16 @@ impl Destination for ImapDestination {
 
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
         self.0.mark(folder).await
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        let mut lease = self.0.pool.lease(None).await?;
+        quota::ask(&mut lease).await
+    }
+
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        let mut lease = self.0.pool.lease(None).await?;
+        rights::ask(&mut lease, folders).await
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

@@ -49,6 +49,8 @@ pub(super) struct Rules<'a> {
     /// Keywords that the server refused before.
     pub(super) refused: HashSet<Keyword>,
     pub(super) largest: Option<u64>,
+    /// The server takes `~{n}` literals.
+    pub(super) binary: bool,
     /// Wait for the server's leave before each literal.
     pub(super) synchronising: bool,
     /// `\Flagged` is set after the message was stored.
@@ -60,11 +62,26 @@ pub(super) fn needs_permanent(items: &[Outgoing]) -> bool {
     items.iter().any(|item| !item.flags.keywords().is_empty())
 }
 
+/// Longest header that is looked at.
+const HEADER_MOST: usize = 64 << 10;
+
+/// Whether its header holds UTF-8 beyond ASCII: where UTF8=ACCEPT is enabled that is said beforehand.
+/// If it cannot be read, sending it will say so.
+async fn has_utf8_header(content: &Content) -> bool {
+    let Ok(start) = content.prefix(HEADER_MOST).await else {
+        return false;
+    };
+    let end = memchr::memmem::find(&start, b"\r\n\r\n").unwrap_or(start.len());
+    let header = start.get(..end).unwrap_or_default();
+    !header.is_ascii() && std::str::from_utf8(header).is_ok()
+}
+
 impl Rules<'_> {
     /// Checks and converts all messages of a batch; reports those that can't be sent at all.
     pub(super) async fn prepare_all(
         &mut self,
         quirks: &Quirks,
+        utf8: bool,
         items: Vec<Outgoing>,
         out: &generate::Out<(Slot, Outcome)>,
     ) -> Vec<Ready> {
@@ -77,6 +94,7 @@ impl Rules<'_> {
             };
             match prepared {
                 Ok((mut message, why)) => {
+                    message.message.utf8 = utf8 && has_utf8_header(&message.content).await;
                     why.into_iter().for_each(|why| message.be_careful(why));
                     ready.push(message);
                 }
@@ -105,6 +123,7 @@ impl Rules<'_> {
         let flagged = self.flagged_after && flags.contains(SystemFlag::Flagged);
         let mut message = AppendMessage::new(item.content.size())
             .with_flags(sent_flags(&flags, flagged))
+            .with_binary(self.binary && item.content.holds_nul())
             .with_synchronizing(!new.is_empty() || self.synchronising);
         let (date, replaced) = date(&item);
         message.date = date;
@@ -268,6 +287,28 @@ impl Ready {
         }
     }
 
+    /// Why it was refused, said better where it holds NUL and the server gave no reason of its own.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        let bare = matches!(error.code(), "imap/no" | "imap/bad" | "imap/cannot");
+        if !bare || !self.content.holds_nul() {
+            return error;
+        }
+        let context: Vec<_> = error
+            .context()
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect();
+        let better = Error::new(
+            ErrorKind::Refused,
+            "the server refuses this message, which holds NUL characters",
+        )
+        .with_code("imap/nul")
+        .with_scope(error.scope())
+        .with_remedy("Save this message by hand: few servers take NUL.");
+        context.into_iter().fold(better, |better, (name, value)| {
+            better.with_context(name, value)
+        })
+    }
+
     /// The keywords that travel with it.
     pub(super) fn keywords(&self) -> &[Keyword] {
         self.flags.keywords()
@@ -347,6 +388,7 @@ mod tests {
             accepted: HashSet::new(),
             refused: HashSet::from([Keyword::new("bad").unwrap()]),
             largest: Some(10),
+            binary: true,
             synchronising: false,
             flagged_after: false,
         }

@@ -12,6 +12,7 @@ use super::{
     collect::Collector,
     convert,
     cursor::Place,
+    missing::{self, Missing},
     told::{self, told},
 };
 use crate::{
@@ -284,8 +285,8 @@ pub(super) async fn uid_next(session: &mut Session, opened: &Opened) -> Result<O
 }
 
 /// Asks a server with CONDSTORE, but without QRESYNC, for changed flags (`changed`: there are some),
-/// and whether as many messages are below the cursor as there were. Which one is missing it cannot
-/// tell.
+/// and whether as many messages are below the cursor as there were. Which one is missing ESEARCH
+/// alone can tell.
 async fn ask(
     session: &mut Session,
     since: Place,
@@ -341,10 +342,23 @@ async fn ask(
             }
         }
     }
+    if moved {
+        return Ok(Told::Moved);
+    }
     let below = u64::from(begun.exists).checked_sub(fresh.len() as u64);
-    Ok(match (moved, ok && below == Some(since.below)) {
-        (true, _) => Told::Moved,
-        (false, true) => Told::Everything,
-        (false, false) => Told::TooLittle,
-    })
+    match below.filter(|_| ok) {
+        Some(below) if below == since.below => Ok(Told::Everything),
+        // Which one is missing a search can tell.
+        Some(below) if below < since.below && session.offers("ESEARCH", Feature::Esearch) => {
+            Ok(match missing::ask(session, since.next, below).await? {
+                Missing::These(gone) => {
+                    news.gone.push(gone);
+                    news.sane(&since)
+                }
+                Missing::Unclear => Told::TooLittle,
+                Missing::Moved => Told::Moved,
+            })
+        }
+        _ => Ok(Told::TooLittle),
+    }
 }

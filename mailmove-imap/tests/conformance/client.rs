@@ -134,6 +134,24 @@ impl Client {
         }
     }
 
+    /// Puts NUL back where the server showed 0x80 for it, as its BINARY tells (RFC 3516).
+    pub(crate) fn unmask(&mut self, message: &mut Fetched) -> Result<(), BoxError> {
+        for line in self.ok(&format!("UID FETCH {} BINARY.PEEK[]", message.uid))? {
+            let Some(split) = line.windows(3).position(|window| window == b"}\r\n") else {
+                continue;
+            };
+            let body = line.get(split + 3..split + 3 + message.body.len());
+            let same = |body: &&[u8]| {
+                let mut pairs = body.iter().zip(&message.body);
+                pairs.all(|(true_one, shown)| true_one == shown || (*true_one, *shown) == (0, 0x80))
+            };
+            if let Some(body) = body.filter(same) {
+                message.body = body.to_vec();
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn list(&mut self) -> Result<Vec<Listed>, BoxError> {
         let extended = self.command("LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE)")?;
         if extended.status.starts_with("OK") {

@@ -44,14 +44,16 @@ pub(crate) fn keeps(harness: &str, message: &CorpusMessage) -> Keeps {
         "cyrus" => cyrus(message, Keeps::other_bytes()),
         "cyrus-dots" => cyrus(message, Keeps::refused()),
         "courier" => courier(message),
-        _ => dovecot(message),
+        _ => dovecot(harness, message),
     }
 }
 
-fn dovecot(message: &CorpusMessage) -> Keeps {
+fn dovecot(harness: &str, message: &CorpusMessage) -> Keeps {
     use corpus::Kind;
     match message.kind {
         Kind::Empty => Keeps::refused(),
+        // By BINARY, which that one does not offer.
+        Kind::Nul | Kind::NulInHeader if harness != "dovecot-slash" => Keeps::everything(),
         // It ends lines by CRLF, and has another byte for NUL.
         Kind::Nul | Kind::NulInHeader | Kind::BareLf | Kind::BareCr | Kind::MixedLineEnds => {
             Keeps::other_bytes()

@@ -50,6 +50,10 @@ impl RealServer {
         }
     }
 
+    fn has_binary(&self) -> bool {
+        matches!(self.instance, "a" | "b" | "d")
+    }
+
     fn description(&self) -> Result<Description, String> {
         let path = std::env::var_os(VARIABLE)
             .map(PathBuf::from)
@@ -125,6 +129,7 @@ impl Harness for RealServer {
         let user = format!("conformance-{}-{number}", std::process::id());
         let client = Client::open(description.port, &user, &description.password)?;
         Ok(Arc::new(RealAccount {
+            binary: self.has_binary(),
             security: self.security,
             description,
             user,
@@ -146,6 +151,8 @@ impl Harness for RealServer {
 }
 
 pub(crate) struct RealAccount {
+    /// It offers BINARY.
+    binary: bool,
     security: Security,
     pub(crate) description: Description,
     pub(crate) user: String,
@@ -241,7 +248,10 @@ impl RealAccount {
                 .parse()
                 .ok()
         });
-        for one in client.fetch_all()? {
+        for mut one in client.fetch_all()? {
+            if self.binary && one.body.contains(&0x80) {
+                client.unmask(&mut one)?;
+            }
             let flags = Flags::parse(&one.flags);
             let state = MessageState::new(&one.body, flags, one.received);
             contents.messages.push(state.with_id(one.uid.to_string()));

@@ -38,11 +38,17 @@ pub(crate) enum Item {
     Rfc822Header,
     Rfc822Text,
     Body(Section),
+    /// The whole message, its transfer encoding undone (RFC 3516).
+    Binary {
+        peek: bool,
+    },
     ModSeq,
     EmailId,
     ThreadId,
     Envelope,
-    Structure { extended: bool },
+    Structure {
+        extended: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -58,6 +64,7 @@ impl Item {
         match self {
             Self::Rfc822 | Self::Rfc822Text => true,
             Self::Body(section) => !section.peek,
+            Self::Binary { peek } => !peek,
             _ => false,
         }
     }
@@ -135,6 +142,18 @@ impl Session {
             "BODYSTRUCTURE" => Ok(Item::Structure { extended: true }),
             "BODY" if p.peek() != Some(b'[') => Ok(Item::Structure { extended: false }),
             "BODY" | "BODY.PEEK" => section(p, name == "BODY.PEEK").map(Item::Body),
+            "BINARY" | "BINARY.PEEK" if self.has(Capability::Binary) => {
+                let section = section(p, false)?;
+                if !section.part.is_empty()
+                    || section.text != Text::All
+                    || section.partial.is_some()
+                {
+                    return Err(Stop::no("[UNKNOWN-CTE] only whole messages"));
+                }
+                Ok(Item::Binary {
+                    peek: name == "BINARY.PEEK",
+                })
+            }
             "MODSEQ" if self.has(Capability::Condstore) => Ok(Item::ModSeq),
             "EMAILID" if self.has(Capability::ObjectId) => Ok(Item::EmailId),
             "THREADID" if self.has(Capability::ObjectId) => Ok(Item::ThreadId),

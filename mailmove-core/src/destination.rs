@@ -9,7 +9,7 @@ use crate::{
     identity::HeaderDigest,
     model::{
         Alteration, Capabilities, Content, ContentDigest, Endpoint, Flags, Folder, FolderId,
-        FolderSpec, Form, ItemClass, Mark, MessageId, Slot, Timestamp,
+        FolderSpec, Form, ItemClass, Mark, MessageId, Quota, Rights, Slot, Timestamp,
     },
     source::BoxStream,
 };
@@ -62,6 +62,24 @@ pub trait Destination: Debug + Send + Sync + 'static {
     /// before the first byte of each request leaves; if it objects, that is `NotStored` for all
     /// that was not sent. Dropping the stream leaves an unknown outcome.
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)>;
+
+    /// How much it may hold. Asked by plans alone, so that a run is not slower for it; unless an
+    /// adapter says otherwise nothing is known. Cancel safe.
+    ///
+    /// # Errors
+    /// If the server does not answer. One that does not tell is no error.
+    async fn quota(&self) -> Result<Quota> {
+        Ok(Quota::unknown())
+    }
+
+    /// What may be done with these folders, in their order. Asked by plans alone; unless an adapter
+    /// says otherwise nothing is known. Cancel safe.
+    ///
+    /// # Errors
+    /// If the server does not answer. One that does not tell is no error.
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        Ok(vec![Rights::unknown(); folders.len()])
+    }
 
     /// Changes to messages that exist; `None` if none can be made.
     fn updater(&self) -> Option<&dyn Updater>;
@@ -379,6 +397,12 @@ macro_rules! forward_destination {
             }
             fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
                 (**self).append(batch)
+            }
+            async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+                (**self).rights(folders).await
+            }
+            async fn quota(&self) -> Result<Quota> {
+                (**self).quota().await
             }
             fn updater(&self) -> Option<&dyn Updater> {
                 (**self).updater()

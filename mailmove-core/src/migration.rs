@@ -145,7 +145,8 @@ impl MigrationBuilder {
     /// Makes the migration.
     ///
     /// # Errors
-    /// [`ErrorKind::Config`] if there is no store, or both sides are the same mailbox.
+    /// [`ErrorKind::Config`] if there is no store, both sides are the same mailbox, or the edges
+    /// allow only one connection where both sides need one at the same time.
     pub fn build(self) -> Result<Migration> {
         let Some(store) = self.store.clone() else {
             return Err(
@@ -161,6 +162,16 @@ impl MigrationBuilder {
             )
             .with_code("config/same-mailbox")
             .with_context("mailbox", from.to_string()));
+        }
+        let connections = &self.edges.connections;
+        if connections.folders_at_once(&from.host, &to.host) == 0 {
+            return Err(Error::new(
+                ErrorKind::Config,
+                "source and destination would wait for each other's only connection",
+            )
+            .with_code("config/connections")
+            .with_context("host", to.host)
+            .with_remedy("Allow at least two connections to this host, and two in all."));
         }
         Ok(Migration { inner: self, store })
     }

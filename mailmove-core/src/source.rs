@@ -9,6 +9,7 @@ use crate::{
     error::{Error, Result},
     model::{
         Capabilities, Content, Cursor, Endpoint, Flags, Folder, FolderId, Form, Listed, MessageId,
+        Rights,
     },
 };
 
@@ -61,6 +62,15 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// Fetches contents: each id of the request comes back exactly once, in any order, pipelined
     /// where the protocol can. An error that ends the request is reported for each id that is left.
     fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)>;
+
+    /// What may be done with these folders, in their order. Asked by plans alone; unless an adapter
+    /// says otherwise nothing is known. Cancel safe.
+    ///
+    /// # Errors
+    /// If the server does not answer. One that does not tell is no error.
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        Ok(vec![Rights::unknown(); folders.len()])
+    }
 
     /// Names a message as users of this system know it, e.g. `UID 17`. No I/O.
     fn describe(&self, id: &MessageId) -> String;
@@ -237,6 +247,9 @@ macro_rules! forward_source {
             }
             fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
                 (**self).fetch(request)
+            }
+            async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+                (**self).rights(folders).await
             }
             fn describe(&self, id: &MessageId) -> String {
                 (**self).describe(id)

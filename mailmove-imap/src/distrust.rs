@@ -5,7 +5,10 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
-use crate::wire::{Status, StatusKind};
+use crate::{
+    session::Session,
+    wire::{Status, StatusKind},
+};
 
 /// Something beyond RFC 3501 that a server may offer in vain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -13,6 +16,8 @@ pub(crate) enum Feature {
     Id,
     Namespace,
     Enable,
+    /// COMPRESS DEFLATE.
+    Compress,
     /// LIST with return options (iCloud offers them and answers BAD).
     ListReturn,
     /// STATUS with more than RFC 3501 knows.
@@ -21,6 +26,23 @@ pub(crate) enum Feature {
     SelectParams,
     /// FETCH with CHANGEDSINCE.
     ChangedSince,
+    /// SEARCH with RETURN.
+    Esearch,
+    /// FETCH of BINARY.
+    Binary,
+    /// GETQUOTAROOT.
+    Quota,
+    /// LIST with MYRIGHTS.
+    ListRights,
+    /// MYRIGHTS.
+    Rights,
+}
+
+impl Session {
+    /// The server offers this, and nothing says that it does so in vain.
+    pub(crate) fn offers(&self, capability: &str, feature: Feature) -> bool {
+        self.can().has(capability) && !self.distrusts(feature)
+    }
 }
 
 /// What was answered BAD, for all connections of one side: some servers hang up after a few of

@@ -30,6 +30,8 @@ const FIRST_AHEAD: usize = 8;
 pub(crate) struct Listing {
     pub(crate) folders: Vec<Folder>,
     pub(crate) names: Names,
+    /// Largest message for each folder that told, where the server has no limit for all.
+    pub(crate) limits: Vec<(FolderId, Option<u64>)>,
 }
 
 /// What LIST and its companions said.
@@ -44,6 +46,8 @@ impl Found {
     fn note(&mut self, response: Response) {
         match response {
             Response::List(entry) => self.entries.push(entry),
+            // Not subscribed to, but a folder below it is (RFC 3501 §6.3.9).
+            Response::Lsub(entry) if entry.has("\\Noselect") => {}
             Response::Lsub(entry) => {
                 self.subscribed.insert(key(&entry.name));
             }
@@ -75,8 +79,11 @@ pub(crate) fn status_items(can: &Capabilities) -> Vec<StatusItem> {
     if can.has("STATUS=SIZE") {
         items.push(StatusItem::Size);
     }
-    if can.has("OBJECTID") {
+    if can.mailbox_ids() {
         items.push(StatusItem::MailboxId);
+    }
+    if can.append_limit_by_mailbox() {
+        items.push(StatusItem::AppendLimit);
     }
     items
 }
@@ -128,8 +135,16 @@ pub(crate) async fn list(session: &mut Session) -> Result<Listing> {
         .or(found.entries.first())
         .and_then(|entry| entry.delimiter);
     let names = Names::new(server.namespaces.as_ref(), separator);
+    let limits = match can.append_limit_by_mailbox() {
+        true => limits(&found),
+        false => Vec::new(),
+    };
     let folders = assemble(found, &names, can);
-    Ok(Listing { folders, names })
+    Ok(Listing {
+        folders,
+        names,
+        limits,
+    })
 }
 
 /// LIST … RETURN. False if the server refuses it after all (iCloud answers BAD).
@@ -363,6 +378,13 @@ pub(crate) async fn examined(session: &mut Session, folder: &FolderId) -> Result
     }
 }
 
+fn limits(found: &Found) -> Vec<(FolderId, Option<u64>)> {
+    let statuses = found.statuses.values();
+    statuses
+        .map(|status| (ids::folder_id(&status.name), status.append_limit))
+        .collect()
+}
+
 fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
     let Found {
         mut entries,
@@ -426,7 +448,7 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
 /// Puts what STATUS said into a folder.
 pub(crate) fn describe(folder: &mut Folder, status: &MailboxStatus, can: &Capabilities) {
     let validity = status.uid_validity.unwrap_or_default();
-    let mailbox_id = status.mailbox_id.as_deref().filter(|_| can.has("OBJECTID"));
+    let mailbox_id = status.mailbox_id.as_deref().filter(|_| can.mailbox_ids());
     folder.identity = ids::identity(validity, mailbox_id, &folder.id);
     folder.messages = status.messages.map(u64::from);
     folder.bytes = status.size;

@@ -11,8 +11,10 @@ mod gmail;
 mod ids;
 mod login;
 mod naming;
+mod nul;
 mod pool;
 mod quirks;
+mod rights;
 mod session;
 mod source;
 #[doc(hidden)]

@@ -13,7 +13,7 @@ use mailmove_core::{
 use rustls::ClientConfig;
 
 use crate::{
-    config::{Access, Security},
+    config::{Access, ImapConfig, Security},
     connection::{Connection, Dialled, dial, located, start_tls},
     distrust::{Distrust, Feature},
     error::{self, Doing},
@@ -155,9 +155,8 @@ impl Session {
             selected: None,
             qresync: false,
         };
-        let quirks = access.config.quirks();
         session
-            .prepare(side, earlier, &greeting, quirks)
+            .prepare(side, earlier, &greeting, &access.config)
             .await
             .map_err(place)?;
         Ok(session)
@@ -169,7 +168,7 @@ impl Session {
         side: Side,
         earlier: Before,
         greeting: &str,
-        set: Option<&Quirks>,
+        config: &ImapConfig,
     ) -> Result<()> {
         let Before {
             known, distrust, ..
@@ -189,6 +188,12 @@ impl Session {
                 tags.push((tag, Feature::Id));
             }
         }
+        // First, since a server may take nothing that names a folder before UTF8=ACCEPT.
+        let enables = side == Side::Source && !distrust.has(Feature::Enable);
+        if enables || capabilities.utf8_only() {
+            let tag = self.enable(enables, &capabilities).await?;
+            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
+        }
         let spaces = capabilities.has("NAMESPACE") && !distrust.has(Feature::Namespace);
         if spaces && known.is_none() {
             let tag = self.connection.tag();
@@ -196,9 +201,13 @@ impl Session {
             self.connection.send(command).await?;
             tags.push((tag, Feature::Namespace));
         }
-        if side == Side::Source && !distrust.has(Feature::Enable) {
-            let tag = self.enable(&capabilities).await?;
-            tags.extend(tag.map(|tag| (tag, Feature::Enable)));
+        if config.compression() && capabilities.compress() && !distrust.has(Feature::Compress) {
+            // The last one: what is sent behind it would have to be compressed or not, and only the
+            // answer tells. That one is taken first, for the same reason.
+            let tag = self.connection.tag();
+            let command = self.connection.encoder().compress(tag);
+            self.connection.send(command).await?;
+            tags.insert(0, (tag, Feature::Compress));
         }
         for (tag, feature) in tags {
             // Each of these may be refused; what it would have brought is done without.
@@ -213,35 +222,45 @@ impl Session {
                 })
                 .await?;
             distrust.note(feature, &status);
+            if feature == Feature::Compress && status.kind == StatusKind::Ok {
+                self.connection.start_deflate()?;
+            }
         }
         server.distrust = distrust;
         server.capabilities = self.connection.take_announced().unwrap_or(capabilities);
         if known.is_none() {
             server.name = name(&id);
             let found = || Quirks::detect(greeting, &id, &server.capabilities);
-            server.quirks = Arc::new(set.cloned().unwrap_or_else(found));
+            server.quirks = Arc::new(config.quirks().cloned().unwrap_or_else(found));
             for note in server.notes() {
                 tracing::info!(system = server.system(), "{note}");
             }
         }
         self.connection.set_literals(server.literals());
+        // Cyrus 3.6 answers STATUS with memory that is in use for something else by then, line ends
+        // among it; only EXAMINE tells the right one.
+        if server
+            .name
+            .as_deref()
+            .is_some_and(|name| name.starts_with("Cyrus IMAP"))
+        {
+            server.capabilities.distrust_mailbox_ids();
+        }
         self.server = Arc::new(server);
         Ok(())
     }
 
-    async fn enable(&mut self, capabilities: &Capabilities) -> Result<Option<crate::wire::Tag>> {
-        let names: &[&str] = if capabilities.has("QRESYNC") {
-            &["QRESYNC", "CONDSTORE"]
-        } else if capabilities.condstore() {
-            &["CONDSTORE"]
-        } else {
-            return Ok(None);
-        };
-        if !capabilities.has("ENABLE") {
+    async fn enable(
+        &mut self,
+        changes: bool,
+        capabilities: &Capabilities,
+    ) -> Result<Option<crate::wire::Tag>> {
+        let names = capabilities.to_enable(changes);
+        if names.is_empty() {
             return Ok(None);
         }
         let tag = self.connection.tag();
-        let Ok(command) = self.connection.encoder().enable(tag, names) else {
+        let Ok(command) = self.connection.encoder().enable(tag, &names) else {
             return Ok(None);
         };
         self.connection.send(command).await?;
@@ -289,15 +308,37 @@ impl Session {
             .await
     }
 
-    /// Closes the open folder where that can be done without expunging it (RFC 3691).
+    /// Closes the open folder where that can be done without expunging it: by UNSELECT (RFC 3691),
+    /// or by CLOSE, which expunges nothing that was opened to read (RFC 3501 §6.4.2).
     ///
     /// # Errors
     /// If the connection fails.
     pub(crate) async fn leave(&mut self) -> Result<()> {
-        if self.selected.take().is_some() && self.can().has("UNSELECT") {
+        let Some(selected) = self.selected.take() else {
+            return Ok(());
+        };
+        let unselect = self.can().has("UNSELECT");
+        if unselect || selected.mode == Mode::Read {
             let tag = self.connection.tag();
-            let command = self.connection.encoder().unselect(tag);
+            let encoder = self.connection.encoder();
+            let command = match unselect {
+                true => encoder.unselect(tag),
+                false => encoder.close(tag),
+            };
             self.connection.run(command, |_| {}).await?;
+        }
+        Ok(())
+    }
+
+    /// Closes a folder that is open to read where the server may take that for all folders: Courier
+    /// refuses APPEND to any mailbox then.
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub(crate) async fn stop_reading(&mut self) -> Result<()> {
+        let reads = |selected: &Selected| selected.mode == Mode::Read;
+        if self.selected.as_ref().is_some_and(reads) && !self.can().has("UNSELECT") {
+            self.leave().await?;
         }
         Ok(())
     }
@@ -394,7 +435,7 @@ impl Session {
         identity: &str,
     ) -> Result<()> {
         // The id, and the name alone: STATUS may not have told the id that SELECT tells.
-        let offered = self.can().has("OBJECTID");
+        let offered = self.can().mailbox_ids();
         let id = opened.mailbox_id.as_deref().filter(|_| offered);
         let known = |id| ids::identity(opened.validity, id, folder).as_str() == identity;
         if identity.starts_with("?=") || known(id) || known(None) {

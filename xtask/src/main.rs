@@ -6,6 +6,8 @@
 )]
 
 mod checks;
+mod corpora;
+mod pairs;
 mod process;
 mod servers;
 mod test;
@@ -14,7 +16,7 @@ mod workspace;
 use std::process::ExitCode;
 
 /// An error with its whole explanation in the text; nothing here is handled by kind.
-pub(crate) type Result<T> = std::result::Result<T, Box<dyn std::error::Error>>;
+pub(crate) type Result<T, E = Box<dyn std::error::Error>> = std::result::Result<T, E>;
 
 const HELP: &str = "\
 Development tasks of mailmove.
@@ -24,11 +26,15 @@ Development tasks of mailmove.
       --only STEP                  this step only; may be repeated
       --require-servers            a server that cannot be had is a failure, not a skip
 
-  cargo xtask servers fetch        unpack Dovecot and the independent clients under target/
-  cargo xtask servers start        start the Dovecot instances; they stay until `stop`
+  cargo xtask servers fetch        unpack the servers and independent clients under target/
+  cargo xtask servers start        start all instances; they stay until `stop`
       --quota SIZE                 storage of users named quota* (default 1M)
   cargo xtask servers env          print what the tests read, as shell exports
   cargo xtask servers stop         stop them and remove their mail
+
+  cargo xtask corpora              fetch ugly real mail from registries, below target/
+  cargo xtask pairs                much mail between all pairs of Dovecot, Cyrus and Courier
+      --messages NUMBER            of made-up messages per pair (default 10000)
 ";
 
 fn main() -> ExitCode {
@@ -37,6 +43,8 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
+        ["pairs", rest @ ..] => pairs::command(rest),
+        ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");
             Ok(())

@@ -57,9 +57,11 @@ pub(crate) fn is_running(pid: &str, mark: &str) -> bool {
         .is_ok_and(|words| words.split(|b| *b == 0).any(|word| word == mark.as_bytes()))
 }
 
-/// Sends a signal by the shell's own `kill`, which is there when the program is not.
-pub(crate) fn signal(pid: &str, name: &str) -> Result<()> {
-    capture(Command::new("sh").args(["-c", "kill -\"$1\" \"$2\"", "sh", name, pid])).map(|_| ())
+/// Sends a signal to a process group by the shell's own `kill`, which is there when the program is
+/// not.
+pub(crate) fn signal_group(leader: &str, name: &str) -> Result<()> {
+    let script = "kill -\"$1\" \"-$2\"";
+    capture(Command::new("sh").args(["-c", script, "sh", name, leader])).map(|_| ())
 }
 
 /// A cargo that sees the environment as if it had been called from the shell.

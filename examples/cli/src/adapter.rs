@@ -56,6 +56,12 @@ impl Mailbox {
         Self { url, config }
     }
 
+    /// Compresses its connections where the server offers it.
+    pub(crate) fn compressed(mut self, compress: bool) -> Self {
+        self.config = self.config.with_compression(compress);
+        self
+    }
+
     /// What it is called in ledgers and reports.
     pub(crate) fn endpoint(&self) -> Endpoint {
         self.config.endpoint()

@@ -149,6 +149,9 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "N", help_heading = "Connections",
           value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: Option<u8>,
+    /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines
+    #[arg(long, help_heading = "Connections")]
+    pub(crate) compress: bool,
     /// Most bytes a second, both directions together, e.g. 2MB/s
     #[arg(long, value_name = "RATE", help_heading = "Connections", value_parser = value::rate)]
     pub(crate) bandwidth: Option<u64>,
@@ -304,6 +307,7 @@ mod tests {
             "r",
             "--connections",
             "4",
+            "--compress",
             "--bandwidth",
             "2MB/s",
             "--daily-down",
@@ -323,6 +327,7 @@ mod tests {
         assert_eq!(args.job.bandwidth, Some(2_000_000));
         assert_eq!(args.job.daily_down, Some(2_000_000_000));
         assert_eq!((args.job.daily_up, args.job.no_wait), (Some(0), true));
+        assert!(args.job.compress);
         assert!(args.full && args.output.json);
     }
 

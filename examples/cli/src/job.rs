@@ -163,7 +163,7 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
         args.pin.as_deref(),
         own_pin.as_deref(),
     )?;
-    Ok(Mailbox::new(url, tls, args.connections))
+    Ok(Mailbox::new(url, tls, args.connections).compressed(args.compress))
 }
 
 fn token_command(args: &JobArgs, side: Side, mailbox: &Mailbox) -> Result<Option<TokenCommand>> {

@@ -6,6 +6,7 @@ use mailmove_core::{
     model::{AlterationKind, FolderPath},
     report::{
         Failure, FolderReport, MOST_LISTED, Plan, Problem, Report, Status, Tally, Verification,
+        Warning,
     },
 };
 
@@ -278,12 +279,32 @@ pub(crate) fn plan(plan: &Plan) -> String {
         String::new(),
     ]);
     out.push_str(&table.print());
+    for warning in &plan.warnings {
+        let _ = write!(out, "\nwarning: {}\n", warned(warning));
+    }
     let _ = write!(
         out,
         "\nplan: {} to be looked at; nothing was changed\n",
         count(to_do, "message")
     );
     out
+}
+
+fn warned(warning: &Warning) -> String {
+    match warning {
+        Warning::NoRoom { needed, free, .. } => format!(
+            "the destination has room for {}, and {} are to be copied\n  remedy: Free some space \
+             there, raise its quota, or copy less (--since, --exclude, --max-size).",
+            bytes(*free),
+            bytes(*needed)
+        ),
+        Warning::TooManyMessages { needed, free, .. } => format!(
+            "the destination takes {} more, and {} are to be copied",
+            count(*free, "message"),
+            number(*needed)
+        ),
+        other => clean(&other.to_string()).into_owned(),
+    }
 }
 
 /// What comparing showed.

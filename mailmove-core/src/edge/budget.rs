@@ -134,13 +134,15 @@ impl Bandwidth {
     }
 }
 
-/// Connections at once, in all and per host.
+/// Connections at once, in all and per host. Migrations that share a budget must not need all of it
+/// for their sources: give it two for each migration that runs at once.
 #[derive(Clone, Debug)]
 pub struct ConnectionBudget(Arc<Connections>);
 
 #[derive(Debug)]
 struct Connections {
     all: Arc<Semaphore>,
+    most: usize,
     per_host: usize,
     hosts: Mutex<HashMap<String, Arc<Semaphore>>>,
 }
@@ -158,9 +160,23 @@ impl ConnectionBudget {
         let limit = |n: usize| n.clamp(1, Semaphore::MAX_PERMITS);
         Self(Arc::new(Connections {
             all: Arc::new(Semaphore::new(limit(all))),
+            most: limit(all),
             per_host: limit(per_host),
             hosts: Mutex::new(HashMap::new()),
         }))
+    }
+
+    /// Folders that one migration between these hosts may work on at once. Each of them keeps a
+    /// connection to the source while it waits for one to the destination: one must be left, or all
+    /// would wait for ever. 0: no migration between them is possible.
+    #[must_use]
+    pub fn folders_at_once(&self, from: &str, to: &str) -> usize {
+        let most = if from.eq_ignore_ascii_case(to) {
+            self.0.most.min(self.0.per_host)
+        } else {
+            self.0.most
+        };
+        most - 1
     }
 
     /// Waits for leave to open one connection to `host`. Cancel safe.
@@ -210,6 +226,16 @@ mod tests {
         }
         // The first piece passes at once, each next one when the one before is paid for.
         assert_eq!(start.elapsed().as_millis() / 10, 200);
+    }
+
+    #[test]
+    fn one_connection_is_left_for_the_destination() {
+        let budget = ConnectionBudget::new(10, 3);
+        assert_eq!(budget.folders_at_once("a.example", "A.EXAMPLE"), 2);
+        assert_eq!(budget.folders_at_once("a.example", "b.example"), 9);
+        let one = ConnectionBudget::new(10, 1);
+        assert_eq!(one.folders_at_once("a.example", "a.example"), 0);
+        assert_eq!(one.folders_at_once("a.example", "b.example"), 9);
     }
 
     #[tokio::test]

@@ -77,6 +77,7 @@ impl Spool {
             place,
             hasher: blake3::Hasher::new(),
             size: 0,
+            nul: false,
         })
     }
 
@@ -114,6 +115,7 @@ pub struct SpoolWriter {
     place: Place,
     hasher: blake3::Hasher,
     size: u64,
+    nul: bool,
 }
 
 enum Place {
@@ -134,6 +136,7 @@ impl SpoolWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
+        self.nul = self.nul || bytes.contains(&0);
         if let Place::Memory {
             buffer, announced, ..
         } = &mut self.place
@@ -170,10 +173,17 @@ impl SpoolWriter {
             Place::Memory { buffer, permit, .. } => Content::new(
                 self.size,
                 digest,
+                self.nul,
                 Body::Memory(Bytes::from(buffer)),
                 Some(permit),
             ),
-            Place::File(file) => Content::new(self.size, digest, Body::File(Arc::new(file)), None),
+            Place::File(file) => Content::new(
+                self.size,
+                digest,
+                self.nul,
+                Body::File(Arc::new(file)),
+                None,
+            ),
         }
     }
 }
@@ -222,6 +232,7 @@ mod tests {
             assert_eq!(content.as_bytes().is_some(), in_memory);
             assert_eq!(content.size(), u64::from(len));
             assert_eq!(content.digest(), ContentDigest::of(&bytes));
+            assert!(content.holds_nul());
             assert_eq!(read_all(&content).await, bytes);
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
@@ -244,6 +255,7 @@ mod tests {
                 .count(),
             8
         );
+        assert!(!kept.iter().any(Content::holds_nul));
         assert_eq!(spool.budget().peak(), 80);
     }
 }

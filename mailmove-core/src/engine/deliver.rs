@@ -10,6 +10,7 @@ use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     Engine, flags, fold,
+    kept::{Odd, is_odd},
     lane::{Lane, joined},
     look_back,
     produce::{Batch, Work},
@@ -112,6 +113,7 @@ pub(super) async fn send(
         engine: Arc::clone(engine),
         backoff,
         ahead: Vec::new(),
+        odd: Odd::default(),
         unnamed: 0,
         unnamed_mark: lane.mark()?,
         resent: false,
@@ -137,6 +139,7 @@ pub(super) async fn send(
     committed?;
     engine.check_stop()?;
     sender.named(lane).await?;
+    sender.odd.look(engine, lane).await?;
     sender.dates(lane).await
 }
 
@@ -153,6 +156,8 @@ pub(super) struct Sender {
     pub(super) backoff: Backoff,
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
     pub(super) ahead: Vec<ItemRow>,
+    /// Stored messages with bytes that servers change, as quietly.
+    odd: Odd,
     /// Messages stored since `unnamed_mark` whose ids are not known.
     unnamed: usize,
     unnamed_mark: Mark,
@@ -386,6 +391,9 @@ impl Sender {
                 match outcome {
                     Outcome::Stored(receipt) => {
                         let row = self.stored(lane, work.row, receipt, ItemState::Copied);
+                        if is_odd(&work.content).await {
+                            self.odd.note(&row);
+                        }
                         sent.done.push(row);
                     }
                     Outcome::AlreadyThere(receipt) => {

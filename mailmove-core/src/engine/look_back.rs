@@ -56,10 +56,7 @@ impl Sender {
 
     /// Looks which of the dates ahead were kept, and reports those that were not.
     pub(super) async fn dates(&mut self, lane: &Lane) -> Result<()> {
-        let mut by_id: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.ahead)
-            .into_iter()
-            .filter_map(|row| Some((row.target.as_ref()?.1.clone(), row)))
-            .collect();
+        let mut by_id = as_recorded(&self.engine, std::mem::take(&mut self.ahead)).await?;
         let ids: Vec<MessageId> = by_id.keys().cloned().collect();
         for ids in ids.chunks(500) {
             let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
@@ -95,6 +92,20 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+/// Rows as the ledger has them by now, by the id of their message there. Whose message is another
+/// one since, or none, is left out.
+pub(super) async fn as_recorded(
+    engine: &Engine,
+    rows: Vec<ItemRow>,
+) -> Result<HashMap<MessageId, ItemRow>> {
+    let known = settle::known_rows(engine, &rows).await?;
+    let still = |(then, now): (ItemRow, Option<ItemRow>)| {
+        let now = now.filter(|now| now.target == then.target)?;
+        Some((now.target.as_ref()?.1.clone(), now))
+    };
+    Ok(rows.into_iter().zip(known).filter_map(still).collect())
 }
 
 /// Where the ledger remembers in which pass something of a folder was last sent twice.

@@ -15,6 +15,7 @@ mod explain;
 mod flags;
 mod fold;
 mod health;
+mod kept;
 mod labels;
 mod lane;
 mod look_back;

@@ -246,6 +246,10 @@ async fn each(
     let most = most
         .min(engine.from.concurrency)
         .min(engine.to.concurrency)
+        .min(engine.edges.connections.folders_at_once(
+            &engine.source.endpoint().host,
+            &engine.destination.endpoint().host,
+        ))
         .max(1);
     let turns = Arc::new(Semaphore::new(most));
     let mut tasks = JoinSet::new();

@@ -42,7 +42,10 @@ impl<'a> Fitter<'a> {
     }
 
     fn allows(&self, c: char) -> bool {
-        !c.is_control() && Some(c) != self.naming.separator && !self.naming.forbidden.contains(c)
+        !c.is_control()
+            && c <= self.naming.highest
+            && Some(c) != self.naming.separator
+            && !self.naming.forbidden.contains(c)
     }
 
     fn is_reserved(&self, name: &str) -> bool {
@@ -274,6 +277,8 @@ mod tests {
             assert_eq!(within(&strict, &[], name, 1), [fits]);
         }
         assert_eq!(within(&Naming::default(), &[], " x ", 1), [" x "]);
+        let low = naming(|naming| naming.highest = '\u{ffff}');
+        assert_eq!(within(&low, &[], "\u{1f4ce}\u{ff}", 1), ["_\u{ff}"]);
     }
 
     #[test]

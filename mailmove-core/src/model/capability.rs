@@ -167,6 +167,8 @@ pub struct Naming {
     pub separator: Option<char>,
     /// Other characters that may not stand within a name.
     pub forbidden: String,
+    /// The highest character that may stand within a name.
+    pub highest: char,
     /// Names that differ only in case are the same folder.
     pub case_insensitive: bool,
     /// Blanks at either end are refused, or lost.
@@ -190,6 +192,7 @@ impl Default for Naming {
         Self {
             separator: Some('/'),
             forbidden: String::new(),
+            highest: char::MAX,
             case_insensitive: false,
             trims_blanks: false,
             squeezes_blanks: false,

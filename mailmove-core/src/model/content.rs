@@ -69,6 +69,7 @@ struct Inner {
     body: Body,
     size: u64,
     digest: ContentDigest,
+    nul: bool,
     // Gives the bytes back to the budget when the last clone goes.
     _permit: Option<MemoryPermit>,
 }
@@ -84,12 +85,14 @@ impl Content {
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let digest = ContentDigest::of(&bytes);
-        Self::new(bytes.len() as u64, digest, Body::Memory(bytes), None)
+        let nul = bytes.contains(&0);
+        Self::new(bytes.len() as u64, digest, nul, Body::Memory(bytes), None)
     }
 
     pub(crate) fn new(
         size: u64,
         digest: ContentDigest,
+        nul: bool,
         body: Body,
         permit: Option<MemoryPermit>,
     ) -> Self {
@@ -97,6 +100,7 @@ impl Content {
             body,
             size,
             digest,
+            nul,
             _permit: permit,
         }))
     }
@@ -111,6 +115,12 @@ impl Content {
     #[must_use]
     pub fn digest(&self) -> ContentDigest {
         self.0.digest
+    }
+
+    /// It holds NUL, which some systems take in a way of its own or not at all.
+    #[must_use]
+    pub fn holds_nul(&self) -> bool {
+        self.0.nul
     }
 
     /// The bytes, if they are in memory.

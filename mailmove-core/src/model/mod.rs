@@ -6,6 +6,8 @@ mod flags;
 mod folder;
 mod ids;
 mod item;
+mod quota;
+mod rights;
 mod time;
 
 pub use capability::{Batching, Capabilities, Endpoint, Naming};
@@ -15,4 +17,6 @@ pub use flags::{Flags, InvalidKeyword, Keyword, SystemFlag};
 pub use folder::{Folder, FolderPath, FolderSpec, KeptFlags, Namespace, Role};
 pub use ids::{CompactText, ContentId, Cursor, FolderId, JobId, Mark, MessageId, Slot, Token};
 pub use item::{Alteration, AlterationKind, Form, ItemClass, Listed};
+pub use quota::{Quota, Usage};
+pub use rights::Rights;
 pub use time::Timestamp;

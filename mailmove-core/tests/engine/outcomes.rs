@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use mailmove_core::{
-    ErrorKind,
+    ErrorKind, Migration,
     model::{AlterationKind, Batching},
     report::Status,
 };
@@ -208,6 +208,28 @@ async fn a_date_ahead_that_the_server_replaced_is_reported() {
     let report = world.run().await;
     let altered = &of(&report, "INBOX").altered;
     assert_eq!(altered.get(&AlterationKind::DateReplaced), Some(&1));
+}
+
+#[tokio::test]
+async fn one_connection_for_both_sides_is_told_at_once() {
+    // Both sides of this world are on one host.
+    let world = with_inbox(1);
+    for (all, of_host, possible) in [(10, 1, false), (1, 10, false), (2, 2, true)] {
+        let budget = mailmove_core::edge::ConnectionBudget::new(all, of_host);
+        let edges = world.edges.clone().with_connections(budget);
+        let built = Migration::builder(world.source.clone(), world.destination.clone())
+            .store(world.store.clone())
+            .edges(edges)
+            .build();
+        match built {
+            Ok(migration) => {
+                assert!(possible);
+                migration.run().await.unwrap();
+            }
+            Err(error) => assert!(!possible && error.code() == "config/connections"),
+        }
+    }
+    world.assert_equal();
 }
 
 #[tokio::test]

@@ -138,6 +138,36 @@ fn roles_are_set_on_what_is_created_once() {
 }
 
 #[test]
+fn foreign_folders_are_taken_where_their_first_name_is_given() {
+    let foreign = |path: &str| {
+        let mut folder = folder(path);
+        folder.namespace = Namespace::Shared;
+        folder
+    };
+    let source = [foreign("Public/Team"), foreign("Public/x"), folder("a")];
+    let taken = |rules: &MapRules| {
+        let map = map(rules, &source, &[]);
+        map.into_iter()
+            .map(|one| !one.starts_with('-'))
+            .collect::<Vec<_>>()
+    };
+    for (text, expected) in [
+        ("Public", [true, true, false]),
+        ("public/team", [true, false, false]),
+        ("/Public/*", [true, true, false]),
+        ("**", [false, false, true]),
+        ("P*/Team", [false, false, false]),
+        ("**/Team", [false, false, false]),
+        ("re:Public|a", [false, false, true]),
+    ] {
+        let rules = plain().with_include(pattern(text));
+        assert_eq!(taken(&rules), expected, "{text}");
+    }
+    let rules = plain().with_place(place("Public/Team=Team"));
+    assert_eq!(taken(&rules), [true, false, true]);
+}
+
+#[test]
 fn views_foreign_folders_and_mere_names_are_left_out_with_a_reason() {
     let mut name_only = folder("[Gmail]");
     name_only.selectable = false;
@@ -238,6 +268,7 @@ fn names_are_made_to_fit_and_natural_names_come_first() {
     let mut naming = Naming::default();
     naming.forbidden = ":*".to_owned();
     naming.trims_blanks = true;
+    naming.squeezes_blanks = true;
     naming.reserved = vec!["Files".to_owned()];
     check(
         &plain(),
@@ -250,6 +281,7 @@ fn names_are_made_to_fit_and_natural_names_come_first() {
             (folder("a:b/c"), "a_b (3)/c"),
             (folder("a*b/c"), "a_b (2)/c"),
             (folder(" blank "), "blank"),
+            (folder("a   wide  name"), "a wide name"),
             (folder("INBOX "), "INBOX (2)"),
             (folder("Files/x"), "Files_/x"),
             (folder("slash\\/in"), "slash_in"),

@@ -4,6 +4,7 @@
 //! writing, drives both directions, so that two full buffers can't block each other. Answers are
 //! told apart by their tags; any number of commands may be under way.
 
+mod deflate;
 mod dial;
 mod pump;
 mod suspect;
@@ -28,6 +29,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
+use deflate::Deflate;
 pub(crate) use dial::{Dialled, dial, located, start_tls};
 use pump::Moved;
 use transport::Transport;
@@ -83,6 +85,8 @@ pub(crate) struct Connection {
     in_flight: VecDeque<Tag>,
     last_tag: u32,
     literals: LiteralMode,
+    /// UTF8=ACCEPT is enabled.
+    utf8: bool,
     /// What the server announced unasked or asked, until somebody takes it.
     announced: Option<Capabilities>,
     bye: Option<Status>,
@@ -113,6 +117,7 @@ impl Connection {
             in_flight: VecDeque::new(),
             last_tag: 0,
             literals: LiteralMode::Synchronizing,
+            utf8: false,
             announced: None,
             bye: None,
             dead: false,
@@ -133,12 +138,17 @@ impl Connection {
 
     /// Writes commands in the way that this server takes them.
     pub(crate) fn encoder(&self) -> Encoder {
-        Encoder::new(self.literals)
+        Encoder::new(self.literals).with_utf8(self.utf8)
     }
 
     /// Sets how literals are sent.
     pub(crate) fn set_literals(&mut self, literals: LiteralMode) {
         self.literals = literals;
+    }
+
+    /// UTF8=ACCEPT is enabled.
+    pub(crate) fn is_utf8(&self) -> bool {
+        self.utf8
     }
 
     /// How literals are sent.
@@ -158,6 +168,22 @@ impl Connection {
 
     pub(crate) fn is_tls(&self) -> bool {
         self.transport.is_tls()
+    }
+
+    /// From here on both directions are packed: the server said OK to COMPRESS, which was the last
+    /// command sent. What was read behind that OK is packed already.
+    ///
+    /// # Errors
+    /// If the server was in the middle of something else.
+    pub(crate) fn start_deflate(&mut self) -> Result<()> {
+        if !self.framer.is_idle() || !self.output.is_empty() {
+            self.dead = true;
+            return Err(error::unexpected("COMPRESS in the middle of something"));
+        }
+        let early = std::mem::take(&mut self.input);
+        let inner = std::mem::replace(&mut self.transport, Transport::Gone);
+        self.transport = Transport::Deflate(Box::new(Deflate::new(inner, early)));
+        Ok(())
     }
 
     /// Sets how long the server may be silent while we wait.
@@ -462,6 +488,11 @@ impl Connection {
                 tracing::debug!(connection = self.number, "unreadable response: {malformed}");
                 Ok(Some(Incoming::Untagged(Response::Malformed(malformed))))
             }
+            Response::Enabled(enabled) => {
+                self.utf8 |= enabled.has("UTF8=ACCEPT");
+                Ok(Some(Incoming::Untagged(Response::Enabled(enabled))))
+            }
+            other if self.utf8 => Ok(Some(Incoming::Untagged(other.in_utf7()))),
             other => Ok(Some(Incoming::Untagged(other))),
         }
     }

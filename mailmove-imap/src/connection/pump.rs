@@ -48,7 +48,8 @@ impl Connection {
             }
             Ok(moved) => {
                 if moved.bytes > 0 {
-                    self.bandwidth.pass(moved.bytes).await;
+                    let passed = self.transport.take_passed(moved.bytes);
+                    self.bandwidth.pass(passed).await;
                 }
                 Ok(())
             }

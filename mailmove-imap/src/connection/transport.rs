@@ -1,4 +1,4 @@
-//! A socket, with or without TLS.
+//! A socket, with or without TLS, with or without compression.
 
 use std::{
     io,
@@ -12,16 +12,32 @@ use tokio::{
 };
 use tokio_rustls::client::TlsStream;
 
+use super::deflate::Deflate;
+
 pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
-    /// Taken away to be wrapped in TLS.
+    /// Over one of the others.
+    Deflate(Box<Deflate>),
+    /// Taken away to be wrapped.
     Gone,
 }
 
 impl Transport {
     pub(crate) fn is_tls(&self) -> bool {
-        matches!(self, Self::Tls(_))
+        match self {
+            Self::Tls(_) => true,
+            Self::Deflate(deflate) => deflate.inner().is_tls(),
+            Self::Plain(_) | Self::Gone => false,
+        }
+    }
+
+    /// How many bytes passed the wire since the last call, where `moved` bytes were read and written.
+    pub(crate) fn take_passed(&mut self, moved: usize) -> usize {
+        match self {
+            Self::Deflate(deflate) => deflate.take_passed(),
+            _ => moved,
+        }
     }
 
     fn gone<T>() -> Poll<io::Result<T>> {
@@ -38,6 +54,7 @@ impl AsyncRead for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Tls(stream) => Pin::new(stream).poll_read(context, buffer),
+            Self::Deflate(stream) => Pin::new(stream).poll_read(context, buffer),
             Self::Gone => Self::gone(),
         }
     }
@@ -52,6 +69,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Tls(stream) => Pin::new(stream).poll_write(context, bytes),
+            Self::Deflate(stream) => Pin::new(stream).poll_write(context, bytes),
             Self::Gone => Self::gone(),
         }
     }
@@ -60,6 +78,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_flush(context),
             Self::Tls(stream) => Pin::new(stream).poll_flush(context),
+            Self::Deflate(stream) => Pin::new(stream).poll_flush(context),
             Self::Gone => Self::gone(),
         }
     }
@@ -68,6 +87,7 @@ impl AsyncWrite for Transport {
         match self.get_mut() {
             Self::Plain(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Tls(stream) => Pin::new(stream).poll_shutdown(context),
+            Self::Deflate(stream) => Pin::new(stream).poll_shutdown(context),
             Self::Gone => Self::gone(),
         }
     }

@@ -14,7 +14,7 @@ use mailmove_core::{
 use super::{
     Inner,
     begin::{begin, find, gone},
-    flagged, is_atomic, is_other_epoch, largest, not_stored,
+    flagged, is_atomic, is_other_epoch, not_stored,
     prepare::{Ready, Rules},
     refused::{is_doubtful, late, offence},
     unknown,
@@ -60,12 +60,14 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
         refused: inner.known.refused(&folder),
-        largest: largest(&lease.server),
+        largest: largest(inner, &lease, &folder),
+        binary: lease.can().has("BINARY"),
         synchronising: inner.known.waits_for_leave(),
         flagged_after: lease.server.quirks.flagged_after_append,
     };
     let quirks = Arc::clone(&lease.server.quirks);
-    let ready = rules.prepare_all(&quirks, items, out).await;
+    let utf8 = lease.connection.is_utf8();
+    let ready = rules.prepare_all(&quirks, utf8, items, out).await;
     let mut append = Append {
         inner,
         lease,
@@ -94,6 +96,13 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
     // Its place may be the only one.
     drop(lease);
     flagged::raise(inner, &folder, flagged, out).await;
+}
+
+/// The largest message that may be sent to this folder, as far as the server says (RFC 7889).
+fn largest(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
+    let all = lease.can().append_limit();
+    let own = inner.known.limit(folder).flatten();
+    all.into_iter().chain(own).min()
 }
 
 struct Append<'a> {
@@ -310,9 +319,10 @@ impl Append<'_> {
             }
             _ => {
                 let error = self.refusal(status).await;
-                let error = match error.scope() {
+                let error = match (error.scope(), messages.as_slice()) {
+                    (_, [one]) => one.explain(error),
                     // One of them is at fault; only the engine can find out which.
-                    Scope::Message if messages.len() > 1 => error.with_code("imap/batch-refused"),
+                    (Scope::Message, _) => error.with_code("imap/batch-refused"),
                     _ => error,
                 };
                 let outcome = if whole && is_doubtful(&error) {
@@ -524,7 +534,7 @@ impl Append<'_> {
                     self.again.push_back(message);
                     return Ok(());
                 }
-                let mut error = self.refusal(&status).await;
+                let mut error = one.message.explain(self.refusal(&status).await);
                 if let Some(why) = one.message.odd {
                     error = error.with_context("likely", why);
                 }

@@ -32,27 +32,43 @@ pub(super) async fn begin(
     }
     let name = session::mailbox(folder)?;
     let mut lease = inner.pool.lease(None).await?;
-    if needs_permanent(items) && inner.known.permanent(folder).is_none() {
-        let opened = lease
-            .open_folder(folder, Mode::Write, &Default::default(), |_| {})
-            .await?;
-        lease.leave().await?;
-        if opened.read_only {
-            return Err(error::read_only().with_context("folder", folder.as_str()));
-        }
-        if let Some(permanent) = &opened.permanent {
-            inner.known.set_permanent(folder, permanent);
-        }
-        if is_other_epoch(mark, opened.validity) {
-            return Err(gone(inner, folder, mark, Some(opened.validity)));
-        }
-    } else if !mark.epoch.as_str().is_empty() && !inner.known.is_confirmed(folder, mark) {
+    let opens = needs_permanent(items) && inner.known.permanent(folder).is_none();
+    if opens {
+        learn_flags(inner, &mut lease, folder, mark).await?;
+    }
+    let sure = opens || mark.epoch.as_str().is_empty() || inner.known.is_confirmed(folder, mark);
+    let limited = lease.can().append_limit_by_mailbox() && inner.known.limit(folder).is_none();
+    if !sure || limited {
         find(inner, &mut lease, folder, mark).await?;
     }
+    lease.stop_reading().await?;
     Ok((lease, name))
 }
 
-/// Makes sure that the folder of the mark is there.
+/// Opens the folder to see which flags it keeps.
+async fn learn_flags(
+    inner: &Arc<Inner>,
+    lease: &mut Lease,
+    folder: &FolderId,
+    mark: &Mark,
+) -> Result<()> {
+    let opened = lease
+        .open_folder(folder, Mode::Write, &Default::default(), |_| {})
+        .await?;
+    lease.leave().await?;
+    if opened.read_only {
+        return Err(error::read_only().with_context("folder", folder.as_str()));
+    }
+    if let Some(permanent) = &opened.permanent {
+        inner.known.set_permanent(folder, permanent);
+    }
+    if is_other_epoch(mark, opened.validity) {
+        return Err(gone(inner, folder, mark, Some(opened.validity)));
+    }
+    Ok(())
+}
+
+/// Makes sure that the folder of the mark is there, and learns how large a message it takes.
 ///
 /// # Errors
 /// [`ErrorKind::Stale`] if it is not.
@@ -72,6 +88,7 @@ pub(super) async fn find(
     if now.is_some_and(|now| is_other_epoch(mark, now)) {
         return Err(gone(inner, folder, mark, now));
     }
+    inner.known.set_limit(folder, status.append_limit);
     Ok(())
 }
 

@@ -64,7 +64,7 @@ struct Creating {
 impl Creating {
     async fn new(inner: &Arc<Inner>, want: Vec<FolderSpec>) -> Result<Self> {
         let mut lease = inner.pool.lease(None).await?;
-        let Listing { folders, names } = folders::list(&mut lease).await?;
+        let Listing { folders, names, .. } = folders::list(&mut lease).await?;
         inner.known.set_names(names.clone());
         let there = folders.iter().map(|folder| folder.path.clone()).collect();
         let mut by_path: HashMap<FolderPath, Folder> = folders

@@ -10,13 +10,16 @@ use mailmove_core::model::{FolderId, Keyword, Mark, Naming};
 use tokio::time::Instant;
 
 use super::is_other_epoch;
-use crate::{naming::Names, wire};
+use crate::{naming::Names, nul::Breaks, wire};
 
 /// How long an APPENDUID's word about a folder's UIDVALIDITY is trusted before it is asked anew.
 const FRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
-pub(super) struct Known(Mutex<State>);
+pub(super) struct Known {
+    state: Mutex<State>,
+    binary: Breaks,
+}
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,11 +37,17 @@ struct FolderState {
     /// Keywords that the server refused.
     refused: HashSet<Keyword>,
     confirmed: Option<(u32, Instant)>,
+    /// Its own largest message, once it was asked; within, `None` is no limit.
+    limit: Option<Option<u64>>,
 }
 
 impl Known {
     fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(super) fn binary(&self) -> &Breaks {
+        &self.binary
     }
 
     pub(super) fn names(&self) -> Option<Names> {
@@ -119,6 +128,16 @@ impl Known {
             .or_default()
             .refused
             .extend(keywords);
+    }
+
+    /// The folder's own largest message, if it was asked; within, `None` is no limit.
+    pub(super) fn limit(&self, folder: &FolderId) -> Option<Option<u64>> {
+        self.state().folders.get(folder)?.limit
+    }
+
+    pub(super) fn set_limit(&self, folder: &FolderId, limit: Option<u64>) {
+        let mut state = self.state();
+        state.folders.entry(folder.clone()).or_default().limit = Some(limit);
     }
 
     /// An APPENDUID named this UIDVALIDITY just now.

@@ -9,11 +9,12 @@ use mailmove_core::{
     model::{ContentDigest, FolderId, Timestamp},
 };
 
-use super::{Inner, is_other_epoch, prepare::core_flags};
+use super::{Inner, binary, is_other_epoch, prepare::core_flags};
 use crate::{
     connection::Incoming,
     error::{self, Doing},
     generate, ids,
+    nul::Watch,
     pool::Lease,
     session::{self, Mode, Opened},
     wire::{
@@ -23,6 +24,8 @@ use crate::{
 };
 
 type Out = generate::Out<Result<Vec<Existing>>>;
+/// Messages by UID.
+pub(super) type Found = BTreeMap<u32, Existing>;
 
 /// Largest set of header fields that is taken seriously; what is beyond says nothing more.
 const HEADER_MAX: usize = 1 << 20;
@@ -164,7 +167,9 @@ impl Looking<'_> {
             Some(lease) => lease,
             None => self.again().await?,
         };
-        let page = fetch(&mut lease, self.probe, self.validity, set).await?;
+        let (mut found, doubtful) = fetch(&mut lease, self.probe, self.validity, set).await?;
+        binary::look_again(self.inner, &mut lease, &mut found, &doubtful).await?;
+        let page: Vec<Existing> = found.into_values().collect();
         drop(lease);
         let count = page.len() as u64;
         if count > 0 {
@@ -205,7 +210,7 @@ async fn fetch(
     probe: &Probe,
     validity: u32,
     set: &UidSet,
-) -> Result<Vec<Existing>> {
+) -> Result<(Found, Vec<u32>)> {
     let tag = lease.connection.tag();
     let items = items(probe.depth);
     let command = lease
@@ -220,6 +225,7 @@ async fn fetch(
         validity,
         set,
         found: BTreeMap::new(),
+        doubtful: Vec::new(),
         bodies: Bodies::default(),
     };
     let status = loop {
@@ -236,14 +242,18 @@ async fn fetch(
         return Err(error::refused(Doing::folder("FETCH"), &status)
             .with_context("folder", probe.folder.as_str()));
     }
-    Ok(page.finish())
+    Ok((page.found, page.doubtful))
 }
 
-/// What one FETCH brings, by UID: a server may tell of a message in several pieces.
+/// What one FETCH brings, by UID: a server may tell of a message in several pieces. Where it left a
+/// body out (Exchange Online has been seen to, and still said OK) the digest is missing: that message
+/// is not known to be equal to any.
 struct Page<'a> {
     validity: u32,
     set: &'a UidSet,
-    found: BTreeMap<u32, Existing>,
+    found: Found,
+    /// UIDs of those that may hold NUL.
+    doubtful: Vec<u32>,
     bodies: Bodies,
 }
 
@@ -262,18 +272,15 @@ impl Page<'_> {
         existing.size = bodies.size.or(existing.size).or(fetch.size);
         existing.header = bodies.header.or(existing.header);
         existing.digest = bodies.digest.or(existing.digest);
+        if bodies.doubtful {
+            self.doubtful.push(uid);
+        }
         if let Some(flags) = &fetch.flags {
             existing.flags = core_flags(flags);
         }
         if let Some(date) = fetch.internal_date.as_ref().and_then(ServerDate::valid) {
             existing.received = Some(Timestamp::new(date.unix_seconds(), date.offset_minutes()));
         }
-    }
-
-    /// What was found, by UID. Where a server left a body out (Exchange Online has been seen to,
-    /// and still said OK) its digest is missing: that message is not known to be equal to any.
-    fn finish(self) -> Vec<Existing> {
-        self.found.into_values().collect()
     }
 }
 
@@ -283,6 +290,8 @@ struct Bodies {
     header: Option<HeaderDigest>,
     digest: Option<ContentDigest>,
     size: Option<u64>,
+    watch: Watch,
+    doubtful: bool,
     now: Passing,
 }
 
@@ -326,6 +335,7 @@ impl Bodies {
             }
             Passing::Whole(hasher, _) => {
                 hasher.update(octets);
+                self.watch.note(octets);
             }
             Passing::Nothing => {}
         }
@@ -337,6 +347,7 @@ impl Bodies {
             Passing::Whole(hasher, len) => {
                 self.digest = Some(ContentDigest::from_bytes(*hasher.finalize().as_bytes()));
                 self.size = Some(len);
+                self.doubtful |= self.watch.take();
             }
             Passing::Nothing => {}
         }
@@ -369,6 +380,7 @@ mod tests {
             validity: 1,
             set: &set,
             found: BTreeMap::new(),
+            doubtful: Vec::new(),
             bodies: Bodies::default(),
         };
         feed(
@@ -378,7 +390,8 @@ mod tests {
               * 1 FETCH (UID 5 FLAGS (\\Seen \\Flagged))\r\n\
               * 9 FETCH (UID 70 FLAGS ())\r\n",
         );
-        let found = page.finish();
+        assert!(page.doubtful.is_empty());
+        let found: Vec<Existing> = page.found.into_values().collect();
         assert_eq!(found.len(), 1);
         assert_eq!(found[0].size, Some(3));
         assert_eq!(found[0].digest, Some(ContentDigest::of(b"abc")));
@@ -396,6 +409,7 @@ mod tests {
             validity: 1,
             set: &set,
             found: BTreeMap::new(),
+            doubtful: Vec::new(),
             bodies: Bodies::default(),
         };
         feed(
@@ -403,7 +417,8 @@ mod tests {
             b"* 1 FETCH (UID 5 BODY[HEADER.FIELDS (SUBJECT)] \"\" BODY[] \"x\")\r\n\
               * 2 FETCH (UID 6 BODY[] NIL)\r\n",
         );
-        let found = page.finish();
+        assert!(page.doubtful.is_empty());
+        let found: Vec<Existing> = page.found.into_values().collect();
         assert_eq!(found[0].digest, Some(ContentDigest::of(b"x")));
         assert_eq!(found[0].header, Some(HeaderDigest::of(b"")));
         assert_eq!((found[1].digest, found[1].header), (None, None));

@@ -2,6 +2,7 @@
 
 mod append;
 mod begin;
+mod binary;
 mod copy;
 mod create;
 mod flagged;
@@ -9,6 +10,7 @@ mod known;
 mod look;
 mod names;
 mod prepare;
+mod quota;
 mod refused;
 mod update;
 
@@ -21,7 +23,7 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result},
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Slot,
+        Quota, Rights, Slot,
     },
     source::BoxStream,
 };
@@ -33,6 +35,7 @@ use crate::{
     gmail, ids,
     naming::Names,
     pool::Pool,
+    rights,
     session::{self, Server, Session, Side},
     wire::{LiteralMode, Response},
 };
@@ -106,6 +109,9 @@ impl Inner {
         let mut lease = self.pool.lease(None).await?;
         let listing = folders::list(&mut lease).await?;
         self.known.set_names(listing.names);
+        for (folder, limit) in listing.limits {
+            self.known.set_limit(&folder, limit);
+        }
         Ok(listing.folders)
     }
 
@@ -161,7 +167,7 @@ fn largest(server: &Server) -> Option<u64> {
     told.into_iter().chain(server.quirks.max_message).min()
 }
 
-fn describe(server: &Server, naming: Naming) -> Capabilities {
+fn describe(server: &Server, mut naming: Naming) -> Capabilities {
     let can = &server.capabilities;
     let mut out = Capabilities::new(server.system());
     out.notes = server.notes();
@@ -179,6 +185,7 @@ fn describe(server: &Server, naming: Naming) -> Capabilities {
     out.merges = can.gmail();
     out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, is_atomic(server));
     out.max_message = largest(server);
+    names::learn(server, &mut naming);
     out.naming = naming;
     out.settle = SETTLE;
     out
@@ -205,6 +212,16 @@ impl Destination for ImapDestination {
 
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
         self.0.mark(folder).await
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        let mut lease = self.0.pool.lease(None).await?;
+        quota::ask(&mut lease).await
+    }
+
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        let mut lease = self.0.pool.lease(None).await?;
+        rights::ask(&mut lease, folders).await
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

@@ -49,6 +49,8 @@ pub(super) struct Rules<'a> {
     /// Keywords that the server refused before.
     pub(super) refused: HashSet<Keyword>,
     pub(super) largest: Option<u64>,
+    /// The server takes `~{n}` literals.
+    pub(super) binary: bool,
     /// Wait for the server's leave before each literal.
     pub(super) synchronising: bool,
     /// `\Flagged` is set after the message was stored.
@@ -60,11 +62,26 @@ pub(super) fn needs_permanent(items: &[Outgoing]) -> bool {
     items.iter().any(|item| !item.flags.keywords().is_empty())
 }
 
+/// Longest header that is looked at.
+const HEADER_MOST: usize = 64 << 10;
+
+/// Whether its header holds UTF-8 beyond ASCII: where UTF8=ACCEPT is enabled that is said beforehand.
+/// If it cannot be read, sending it will say so.
+async fn has_utf8_header(content: &Content) -> bool {
+    let Ok(start) = content.prefix(HEADER_MOST).await else {
+        return false;
+    };
+    let end = memchr::memmem::find(&start, b"\r\n\r\n").unwrap_or(start.len());
+    let header = start.get(..end).unwrap_or_default();
+    !header.is_ascii() && std::str::from_utf8(header).is_ok()
+}
+
 impl Rules<'_> {
     /// Checks and converts all messages of a batch; reports those that can't be sent at all.
     pub(super) async fn prepare_all(
         &mut self,
         quirks: &Quirks,
+        utf8: bool,
         items: Vec<Outgoing>,
         out: &generate::Out<(Slot, Outcome)>,
     ) -> Vec<Ready> {
@@ -77,6 +94,7 @@ impl Rules<'_> {
             };
             match prepared {
                 Ok((mut message, why)) => {
+                    message.message.utf8 = utf8 && has_utf8_header(&message.content).await;
                     why.into_iter().for_each(|why| message.be_careful(why));
                     ready.push(message);
                 }
@@ -105,13 +123,11 @@ impl Rules<'_> {
         let flagged = self.flagged_after && flags.contains(SystemFlag::Flagged);
         let mut message = AppendMessage::new(item.content.size())
             .with_flags(sent_flags(&flags, flagged))
+            .with_binary(self.binary && item.content.holds_nul())
             .with_synchronizing(!new.is_empty() || self.synchronising);
-        match date(&item) {
-            Ok(date) => message = message.with_date(date),
-            Err(detail) => {
-                altered.push(Alteration::new(AlterationKind::DateReplaced, detail));
-            }
-        }
+        let (date, replaced) = date(&item);
+        message.date = date;
+        altered.extend(replaced.map(|why| Alteration::new(AlterationKind::DateReplaced, why)));
         Ok(Ready {
             slot,
             content: item.content,
@@ -233,17 +249,33 @@ pub(super) fn core_flags(flags: &wire::Flags) -> Flags {
     out
 }
 
-/// The received date; in words, why there is none.
-fn date(item: &Outgoing) -> Result<InternalDate, String> {
+/// The received date to send; in words, why it is not the message's own.
+///
+/// No server seen keeps a date before 1970: Dovecot stores another one, Cyrus answers BAD, Courier
+/// NO. The earliest that all of them keep stands for it.
+fn date(item: &Outgoing) -> (Option<InternalDate>, Option<String>) {
     let Some(received) = item.received else {
-        return Err("no received date: the server's time of arrival stands".to_owned());
+        let why = "no received date: the server's time of arrival stands";
+        return (None, Some(why.to_owned()));
     };
+    if received.seconds() < EARLIEST {
+        let why = format!("{received} is before 1970, which servers do not keep");
+        return (InternalDate::new(EARLIEST, 0).ok(), Some(why));
+    }
     let whole = InternalDate::new(received.seconds(), received.offset_minutes());
     // A zone that cannot be written must not cost the moment.
-    whole
-        .or_else(|_| InternalDate::new(received.seconds(), 0))
-        .map_err(|_| format!("{received} cannot be written in IMAP: the time of arrival stands"))
+    match whole.or_else(|_| InternalDate::new(received.seconds(), 0)) {
+        Ok(date) => (Some(date), None),
+        Err(_) => {
+            let why = format!("{received} cannot be written in IMAP: the time of arrival stands");
+            (None, Some(why))
+        }
+    }
 }
+
+/// The day after the epoch began: the epoch itself stands for "no date" here and there, and is
+/// 1969 in some zones.
+const EARLIEST: i64 = 86_400;
 
 impl Ready {
     /// The receipt of this message, stored under that id.
@@ -253,6 +285,28 @@ impl Ready {
             true => receipt.with_flags(self.flags),
             false => receipt,
         }
+    }
+
+    /// Why it was refused, said better where it holds NUL and the server gave no reason of its own.
+    pub(super) fn explain(&self, error: Error) -> Error {
+        let bare = matches!(error.code(), "imap/no" | "imap/bad" | "imap/cannot");
+        if !bare || !self.content.holds_nul() {
+            return error;
+        }
+        let context: Vec<_> = error
+            .context()
+            .map(|(name, value)| (name, value.to_owned()))
+            .collect();
+        let better = Error::new(
+            ErrorKind::Refused,
+            "the server refuses this message, which holds NUL characters",
+        )
+        .with_code("imap/nul")
+        .with_scope(error.scope())
+        .with_remedy("Save this message by hand: few servers take NUL.");
+        context.into_iter().fold(better, |better, (name, value)| {
+            better.with_context(name, value)
+        })
     }
 
     /// The keywords that travel with it.
@@ -334,6 +388,7 @@ mod tests {
             accepted: HashSet::new(),
             refused: HashSet::from([Keyword::new("bad").unwrap()]),
             largest: Some(10),
+            binary: true,
             synchronising: false,
             flagged_after: false,
         }
@@ -342,7 +397,7 @@ mod tests {
     fn item(flags: &str) -> Outgoing {
         Outgoing::new(Content::from_bytes("x"))
             .with_flags(Flags::parse(flags))
-            .with_received(Some(Timestamp::new(0, 60)))
+            .with_received(Some(Timestamp::new(1_577_923_200, 60)))
     }
 
     #[test]
@@ -408,6 +463,19 @@ mod tests {
                 .prepare(Slot::new(0), item("").with_received(received))
                 .unwrap();
             assert_eq!(ready.message.date, None);
+            let receipt = ready.receipt(None);
+            assert_eq!(receipt.altered[0].kind, AlterationKind::DateReplaced);
+        }
+    }
+
+    #[test]
+    fn dates_before_1970_become_the_earliest_that_servers_keep() {
+        let mut rules = rules(None);
+        for seconds in [0, -1, -2_000_000_000] {
+            let item = item("").with_received(Some(Timestamp::new(seconds, 840)));
+            let ready = rules.prepare(Slot::new(0), item).unwrap();
+            let date = ready.message.date.unwrap();
+            assert_eq!(date.to_string(), "02-Jan-1970 00:00:00 +0000");
             let receipt = ready.receipt(None);
             assert_eq!(receipt.altered[0].kind, AlterationKind::DateReplaced);
         }

@@ -37,7 +37,9 @@ pub(super) fn late(message: &Ready, status: &Status) -> Vec<Keyword> {
 
 fn names_flags(status: &Status) -> bool {
     let text = status.text.to_ascii_lowercase();
-    ["keyword", "flag"].iter().any(|word| text.contains(word))
+    // The last one is how Courier says BAD.
+    let words = ["keyword", "flag", "error in imap command"];
+    words.iter().any(|word| text.contains(word))
 }
 
 /// A refusal that says nothing sure: the server may have stored the message and failed afterwards.

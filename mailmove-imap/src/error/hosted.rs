@@ -89,18 +89,19 @@ pub(super) fn login(lower: &str) -> Option<Error> {
     not_connected(lower)
 }
 
-/// Exchange: the login is right, but there is no mailbox behind it for this user.
+/// Exchange: the login was taken, but there is no mailbox behind it for this user. It is said after a
+/// wrong password too.
 fn not_connected(lower: &str) -> Option<Error> {
     if !lower.contains("authenticated but not connected") {
         return None;
     }
     let error = Error::new(
         ErrorKind::Auth,
-        "the login is right, but the server does not open that mailbox for it",
+        "the server took the login, but does not open that mailbox for it",
     );
     Some(error.with_code("imap/not-connected").with_remedy(
-        "Check the mailbox's name, that this user may open it, and that IMAP is switched on for it. \
-         It also happens for some minutes after a mailbox was made or moved.",
+        "Check the password, the mailbox's name, that this user may open it, and that IMAP is switched \
+         on for it. It also happens for some minutes after a mailbox was made or moved.",
     ))
 }
 

@@ -182,6 +182,7 @@ fn by_text(lower: &str) -> Option<Error> {
         "message too big",
         "message size exceeds",
         "exceeds maximum message size",
+        "maximum size of appendable message",
     ]) {
         return Some(too_large());
     }

@@ -4,9 +4,10 @@ use mailmove_core::{
     edge::{Spool, SpoolWriter},
     error::Result,
     identity::HeaderDigest,
-    model::Content,
+    model::{Content, ContentDigest},
 };
 
+use crate::nul::{Masked, Watch};
 use crate::wire::{BodyContent, BodySection, BodyStart, Fetch, Section};
 
 /// How much of a header goes into its digest.
@@ -19,6 +20,10 @@ pub(super) struct Gathered {
     /// The whole message; absent too if the server sent NIL.
     pub(super) content: Option<Content>,
     pub(super) header: Option<HeaderDigest>,
+    /// The content may hold NUL, and something else was sent in its place.
+    pub(super) doubtful: bool,
+    /// Digest of the content as a server shows it that sends no NUL; if that was asked for.
+    pub(super) masked: Option<ContentDigest>,
 }
 
 /// Takes bodies in as they pass by: one copy, hashed once.
@@ -33,6 +38,8 @@ pub(super) struct Collector {
     /// The present body is a header.
     in_header: bool,
     has_header: bool,
+    watch: Watch,
+    masked: Option<Masked>,
 }
 
 impl Collector {
@@ -45,6 +52,20 @@ impl Collector {
             header: Vec::new(),
             in_header: false,
             has_header: false,
+            watch: Watch::default(),
+            masked: None,
+        }
+    }
+
+    /// Whether contents are digested a second time, with NUL masked.
+    pub(super) fn mask(&mut self, mask: bool) {
+        self.masked = mask.then(Masked::default);
+    }
+
+    fn note(&mut self, octets: &[u8]) {
+        self.watch.note(octets);
+        if let Some(masked) = &mut self.masked {
+            masked.note(octets);
         }
     }
 
@@ -73,6 +94,9 @@ impl Collector {
     /// # Errors
     /// If the disk is full or fails.
     pub(super) fn chunk(&mut self, octets: &[u8]) -> Result<()> {
+        if self.writer.is_some() {
+            self.note(octets);
+        }
         if let Some(writer) = &mut self.writer {
             return writer.write(octets);
         }
@@ -120,6 +144,8 @@ impl Collector {
             fetch,
             content,
             header,
+            doubtful: self.watch.take(),
+            masked: self.masked.as_mut().map(Masked::take),
         })
     }
 
@@ -133,6 +159,7 @@ impl Collector {
                 let mut writer = self.spool.writer(octets.len() as u64)?;
                 writer.write(octets)?;
                 self.content = Some(writer.finish());
+                self.note(octets);
             }
             Section::HeaderFields(_) | Section::Header if !self.has_header => {
                 self.header.clear();
@@ -151,6 +178,10 @@ impl Collector {
         self.content = None;
         self.in_header = false;
         self.has_header = false;
+        self.watch.take();
+        if let Some(masked) = &mut self.masked {
+            masked.take();
+        }
     }
 }
 

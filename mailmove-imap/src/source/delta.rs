@@ -13,11 +13,12 @@ use super::{
     convert,
     cursor::Place,
     labels::{self, Labels},
+    missing::{self, Missing},
     told::{self, told},
 };
 use crate::{
     distrust::Feature,
-    error, ids,
+    error, folders, ids,
     session::{self, Mode, Opened, Session},
     wire::{
         Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, UidSet,
@@ -267,7 +268,8 @@ async fn open(
     }
 }
 
-/// UIDNEXT; asks for the last message where the server does not say. `None`: there is none.
+/// UIDNEXT; asks for the last message where the server does not say, and by STATUS where that says
+/// nothing (Courier knows no `4294967295:*`). `None`: there is none.
 ///
 /// # Errors
 /// If the connection fails.
@@ -291,12 +293,18 @@ pub(super) async fn uid_next(session: &mut Session, opened: &Opened) -> Result<O
             }
         })
         .await?;
-    Ok(last.and_then(|uid| uid.checked_add(1)))
+    if let Some(uid) = last {
+        return Ok(uid.checked_add(1));
+    }
+    let Some(folder) = session.folder().cloned() else {
+        return Ok(None);
+    };
+    Ok(folders::status(session, &folder).await?.uid_next)
 }
 
 /// Asks a server with CONDSTORE, but without QRESYNC, for changed flags (`changed`: there are some),
-/// and whether as many messages are below the cursor as there were. Which one is missing it cannot
-/// tell.
+/// and whether as many messages are below the cursor as there were. Which one is missing ESEARCH
+/// alone can tell.
 async fn ask(
     session: &mut Session,
     since: Place,
@@ -352,10 +360,23 @@ async fn ask(
             }
         }
     }
+    if moved {
+        return Ok(Told::Moved);
+    }
     let below = u64::from(begun.exists).checked_sub(fresh.len() as u64);
-    Ok(match (moved, ok && below == Some(since.below)) {
-        (true, _) => Told::Moved,
-        (false, true) => Told::Everything,
-        (false, false) => Told::TooLittle,
-    })
+    match below.filter(|_| ok) {
+        Some(below) if below == since.below => Ok(Told::Everything),
+        // Which one is missing a search can tell.
+        Some(below) if below < since.below && session.offers("ESEARCH", Feature::Esearch) => {
+            Ok(match missing::ask(session, since.next, below).await? {
+                Missing::These(gone) => {
+                    news.gone.push(gone);
+                    news.sane(&since)
+                }
+                Missing::Unclear => Told::TooLittle,
+                Missing::Moved => Told::Moved,
+            })
+        }
+        _ => Ok(Told::TooLittle),
+    }
 }

@@ -12,12 +12,14 @@ use mailmove_core::{
 };
 
 use super::{
+    binary::Doubtful,
     collect::{Collector, Gathered},
     substitute,
     suspects::{Broken, Suspects, given_up},
     told::{Told, told},
 };
 use crate::{
+    distrust::Feature,
     error::{self, Doing, again},
     generate::{Out, generate},
     ids,
@@ -30,7 +32,7 @@ use crate::{
 };
 
 /// Commands sent ahead. Some servers take up no more than a few.
-const AHEAD: usize = 4;
+pub(super) const AHEAD: usize = 4;
 /// Refusals in a row after which the others are not asked for one by one.
 const REFUSALS_MOST: u32 = 10;
 
@@ -52,16 +54,18 @@ pub(super) fn fetch(
             silent: Vec::new(),
             apologies: BTreeMap::new(),
             refused: Vec::new(),
+            binary: false,
+            doubtful: Doubtful::new(),
             out,
         };
         fetching.run(&pool, request).await;
     })
 }
 
-struct Fetching {
+pub(super) struct Fetching {
     folder: FolderId,
     validity: u32,
-    suspects: Arc<Suspects>,
+    pub(super) suspects: Arc<Suspects>,
     /// Where connections broke before.
     broken: Broken,
     /// Not answered yet, by UID.
@@ -72,13 +76,19 @@ struct Fetching {
     apologies: BTreeMap<u32, Content>,
     /// Those left when the server refused the whole command.
     refused: Vec<(Vec<u32>, Error)>,
-    out: Out<(MessageId, Fetched)>,
+    /// The server has BINARY.
+    binary: bool,
+    /// Came, and perhaps without the NUL that they hold.
+    pub(super) doubtful: Doubtful,
+    pub(super) out: Out<(MessageId, Fetched)>,
 }
 
 impl Fetching {
     async fn run(&mut self, pool: &Arc<Pool>, request: FetchRequest) {
         if let Err(error) = self.all(pool, request).await {
-            for (_, id) in std::mem::take(&mut self.wanted) {
+            let doubtful = std::mem::take(&mut self.doubtful).into_values();
+            let wanted = std::mem::take(&mut self.wanted).into_values();
+            for id in wanted.chain(doubtful.map(|(id, _)| id)) {
                 self.out.send((id, Fetched::Failed(again(&error)))).await;
             }
         }
@@ -98,6 +108,7 @@ impl Fetching {
             ));
         }
         let mut lease = pool.lease(Some(&request.folder)).await?;
+        self.binary = lease.offers("BINARY", Feature::Binary) && self.suspects.binary.may_ask();
         let mut collector = Collector::new(pool.access().edges.spool.clone());
         let (odd, rest): (Vec<u32>, Vec<u32>) =
             self.wanted.keys().partition(|uid| self.broken.has(**uid));
@@ -107,6 +118,9 @@ impl Fetching {
         self.open(&mut lease, &request, &mut asking).await?;
         self.contents(&mut lease, &mut collector, asking).await?;
         self.one_by_one(&mut lease, &mut collector).await?;
+        if !self.doubtful.is_empty() {
+            self.binaries(&mut lease, &mut collector).await?;
+        }
         self.verify(&mut lease).await
     }
 
@@ -235,7 +249,13 @@ impl Fetching {
                 self.apologies.insert(uid, content);
                 return Ok(());
             }
-            self.answer(uid, Fetched::Content(content)).await;
+            if gathered.doubtful && self.binary {
+                if let Some(id) = self.wanted.remove(&uid) {
+                    self.doubtful.insert(uid, (id, content));
+                }
+            } else {
+                self.answer(uid, Fetched::Content(content)).await;
+            }
         }
         Ok(())
     }
@@ -366,7 +386,7 @@ fn command(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<Comma
         .map_err(session::encode)
 }
 
-async fn ask(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<Tag> {
+pub(super) async fn ask(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<Tag> {
     let command = command(lease, set, items)?;
     let tag = command.tag();
     lease.connection.send(command).await?;

@@ -39,6 +39,7 @@ use super::{
     windows::Windows,
 };
 use crate::{
+    distrust::Feature,
     error::{self, Doing},
     ids,
     pool::{Lease, Pool},
@@ -332,7 +333,7 @@ impl Listing {
         let told = told(&mut session.connection, &mut self.collector, wanted).await;
         let told = told.inspect_err(|error| self.blame(error))?;
         match told {
-            Told::Message(gathered) => self.message(gathered).await?,
+            Told::Message(gathered) => self.message(session, gathered).await?,
             Told::Unreadable {
                 seq: Some(seq),
                 uid: Some(uid),
@@ -375,11 +376,13 @@ impl Listing {
         self.in_flight.iter().any(asked) && !self.seen.contains(&uid)
     }
 
-    async fn message(&mut self, gathered: Gathered) -> Result<()> {
+    async fn message(&mut self, session: &Session, gathered: Gathered) -> Result<()> {
         let Gathered {
             fetch,
             content,
             header,
+            doubtful,
+            ..
         } = gathered;
         let Some(uid) = fetch.uid.filter(|uid| self.is_new(*uid)) else {
             return Ok(());
@@ -393,6 +396,9 @@ impl Listing {
         let mut listed = convert::listed(self.begun.validity, uid, &fetch);
         let folder = &self.request.folder;
         self.labels.describe(folder, &mut listed, &fetch);
+        // What may hold NUL is left for a fetch, which looks twice.
+        let binary = session.offers("BINARY", Feature::Binary) && self.suspects.binary.may_ask();
+        let content = content.filter(|_| !(doubtful && binary));
         // Servers are known to send nothing for messages that they cannot read.
         listed.content = content.filter(|content| content.size() > 0 || fetch.size == Some(0));
         // Whether it is the message or an apology for it, a fetch finds out.

@@ -1,5 +1,6 @@
 //! A mailbox on an IMAP server, to be read.
 
+mod binary;
 mod collect;
 mod convert;
 mod count;
@@ -8,6 +9,7 @@ mod delta;
 mod fetch;
 mod labels;
 mod list;
+mod missing;
 mod substitute;
 mod suspects;
 mod told;
@@ -19,7 +21,7 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Capabilities, Endpoint, Folder, MessageId},
+    model::{Capabilities, Endpoint, Folder, FolderId, MessageId, Rights},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
@@ -27,6 +29,7 @@ use crate::{
     config::{Access, ImapConfig},
     folders, gmail, ids,
     pool::Pool,
+    rights,
     session::Side,
 };
 use labels::Labels;
@@ -37,9 +40,9 @@ use suspects::Suspects;
 /// Folders are opened with EXAMINE and contents read with BODY.PEEK, so that nothing at the server
 /// changes, not even `\Seen` or `\Recent`.
 ///
-/// Listings name just what changed where the server has QRESYNC (RFC 7162). With CONDSTORE alone
-/// they do as long as nothing was removed; else, and without CONDSTORE, the folder's metadata is
-/// listed again.
+/// Listings name just what changed where the server has QRESYNC (RFC 7162), or CONDSTORE and ESEARCH
+/// (RFC 4731). With CONDSTORE alone they do as long as nothing was removed; else, and without
+/// CONDSTORE, the folder's metadata is listed again.
 #[derive(Clone, Debug)]
 pub struct ImapSource {
     pool: Arc<Pool>,
@@ -81,11 +84,12 @@ impl Source for ImapSource {
         capabilities.keeps_keywords = true;
         capabilities.change_tokens = condstore;
         // With CONDSTORE alone removals make a folder be listed again.
+        let can = &server.capabilities;
         capabilities.deltas =
-            server.capabilities.has("QRESYNC") && server.capabilities.has("ENABLE");
-        capabilities.content_ids = !labels::items(&server.capabilities).is_empty();
+            can.has("QRESYNC") && can.has("ENABLE") || condstore && can.has("ESEARCH");
+        capabilities.content_ids = !labels::items(can).is_empty();
         let config = &self.pool.access().config;
-        capabilities.daily_down = gmail::daily(config, &server.capabilities).map(|(down, _)| down);
+        capabilities.daily_down = gmail::daily(config, can).map(|(down, _)| down);
         Ok(capabilities)
     }
 
@@ -110,6 +114,11 @@ impl Source for ImapSource {
 
     fn fetch(&self, request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
         fetch::fetch(Arc::clone(&self.pool), Arc::clone(&self.suspects), request)
+    }
+
+    async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
+        let mut lease = self.pool.lease(None).await?;
+        rights::ask(&mut lease, folders).await
     }
 
     fn describe(&self, id: &MessageId) -> String {

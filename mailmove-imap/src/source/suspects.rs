@@ -15,7 +15,7 @@ use mailmove_core::{
     model::FolderId,
 };
 
-use crate::wire::UidRange;
+use crate::{nul::Breaks, wire::UidRange};
 
 /// UIDs from the broken one on whose contents a listing leaves out: which of them it was is not
 /// always known.
@@ -30,11 +30,15 @@ type Folders = HashMap<(FolderId, u32), BTreeMap<u32, u32>>;
 /// How often connections broke at a message asked for alone, by folder, UIDVALIDITY and UID. One
 /// that is named with 0 is merely under suspicion.
 #[derive(Debug, Default)]
-pub(super) struct Suspects(Mutex<Folders>);
+pub(super) struct Suspects {
+    folders: Mutex<Folders>,
+    /// Of the whole server.
+    pub(super) binary: Breaks,
+}
 
 impl Suspects {
     fn folders(&self) -> MutexGuard<'_, Folders> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.folders.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A connection broke while this message was coming or about to come; `alone` if nothing else

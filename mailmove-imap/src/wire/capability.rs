@@ -49,6 +49,8 @@ const REV2: [&str; 14] = [
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Capabilities {
     names: BTreeSet<Box<str>>,
+    /// STATUS can't tell MAILBOXID, whatever is listed.
+    no_mailbox_ids: bool,
 }
 
 impl Capabilities {
@@ -65,7 +67,21 @@ impl Capabilities {
             .filter(|name| !name.is_empty())
             .map(upper)
             .collect();
-        Self { names }
+        Self {
+            names,
+            no_mailbox_ids: false,
+        }
+    }
+
+    /// Whether folders have ids of their own (MAILBOXID, RFC 8474) that can be asked for.
+    #[must_use]
+    pub fn mailbox_ids(&self) -> bool {
+        self.has("OBJECTID") && !self.no_mailbox_ids
+    }
+
+    /// What this server says as MAILBOXID is not to be used.
+    pub(crate) fn distrust_mailbox_ids(&mut self) {
+        self.no_mailbox_ids = true;
     }
 
     /// Whether it was listed, or comes with IMAP4rev2 on a server that offers nothing else.
@@ -140,6 +156,39 @@ impl Capabilities {
         self.has("LIST-STATUS")
     }
 
+    /// `COMPRESS DEFLATE` may be sent (RFC 4978).
+    #[must_use]
+    pub fn compress(&self) -> bool {
+        self.values("COMPRESS")
+            .any(|mechanism| mechanism.eq_ignore_ascii_case("DEFLATE"))
+    }
+
+    /// Quotas can be asked for (RFC 2087; RFC 9208 lists its resources beside it).
+    #[must_use]
+    pub fn quota(&self) -> bool {
+        self.has("QUOTA") || self.values("QUOTA").next().is_some()
+    }
+
+    /// What is to be named to ENABLE (RFC 5161): what tells changes, if those are wanted, and what the server demands.
+    #[must_use]
+    pub fn to_enable(&self, changes: bool) -> Vec<&'static str> {
+        let wanted = [
+            ("QRESYNC", changes && self.has("QRESYNC")),
+            ("CONDSTORE", changes && self.condstore()),
+            ("UTF8=ACCEPT", self.utf8_only()),
+        ];
+        let wanted = wanted.into_iter().filter(|_| self.has("ENABLE"));
+        wanted
+            .filter_map(|(name, wanted)| wanted.then_some(name))
+            .collect()
+    }
+
+    /// Nothing goes before `ENABLE UTF8=ACCEPT` (RFC 6855).
+    #[must_use]
+    pub fn utf8_only(&self) -> bool {
+        self.has("UTF8=ONLY")
+    }
+
     /// Google's X-GM-MSGID, X-GM-THRID and X-GM-LABELS.
     #[must_use]
     pub fn gmail(&self) -> bool {
@@ -151,6 +200,13 @@ impl Capabilities {
     pub fn append_limit(&self) -> Option<u64> {
         self.values("APPENDLIMIT")
             .find_map(|limit| limit.parse().ok())
+    }
+
+    /// Each mailbox has its own largest APPEND, which STATUS tells (`APPENDLIMIT` without a number,
+    /// RFC 7889).
+    #[must_use]
+    pub fn append_limit_by_mailbox(&self) -> bool {
+        self.has("APPENDLIMIT")
     }
 
     /// The most messages that one command may touch (MESSAGELIMIT, RFC 9738).

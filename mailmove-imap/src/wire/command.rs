@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::args::{EncodeError, MailboxName, Tag};
 use super::capability::LiteralMode;
 use super::uidset::UidSet;
+use super::utf8;
 
 /// Longest text of a set of UIDs in one command, in bytes: the whole line then stays below 8 KiB.
 pub const MAX_SET: usize = 7_900;
@@ -107,6 +108,8 @@ impl fmt::Debug for Segment {
 pub(super) struct Builder {
     tag: Tag,
     mode: LiteralMode,
+    /// Mailbox names go in UTF-8.
+    utf8: bool,
     text: String,
     segments: Vec<Segment>,
 }
@@ -116,9 +119,15 @@ impl Builder {
         Self {
             tag,
             mode,
+            utf8: false,
             text: format!("{tag} {name}"),
             segments: Vec::new(),
         }
+    }
+
+    pub(super) fn with_utf8(mut self, utf8: bool) -> Self {
+        self.utf8 = utf8;
+        self
     }
 
     /// Words of the protocol itself.
@@ -136,7 +145,16 @@ impl Builder {
 
     /// A blank and a mailbox name.
     pub(super) fn mailbox(&mut self, name: &MailboxName) -> Result<&mut Self, EncodeError> {
-        self.word(" ").string(name.as_bytes(), false)
+        self.word(" ").name(name.as_bytes())
+    }
+
+    /// A mailbox name or a pattern.
+    pub(super) fn name(&mut self, name: &[u8]) -> Result<&mut Self, EncodeError> {
+        if self.utf8 {
+            self.string(&utf8::sent(name), false)
+        } else {
+            self.string(name, false)
+        }
     }
 
     /// A text, quoted where that is possible and as a literal elsewhere.

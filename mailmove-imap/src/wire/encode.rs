@@ -20,17 +20,28 @@ type Encoded = Result<Command, EncodeError>;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Encoder {
     literals: LiteralMode,
+    utf8: bool,
 }
 
 impl Encoder {
     /// For a server that takes literals like this.
     #[must_use]
     pub const fn new(literals: LiteralMode) -> Self {
-        Self { literals }
+        Self {
+            literals,
+            utf8: false,
+        }
+    }
+
+    /// For a connection on which UTF8=ACCEPT is enabled (RFC 6855).
+    #[must_use]
+    pub const fn with_utf8(mut self, utf8: bool) -> Self {
+        self.utf8 = utf8;
+        self
     }
 
     fn start(self, tag: Tag, name: &'static str) -> Builder {
-        Builder::new(tag, self.literals, name)
+        Builder::new(tag, self.literals, name).with_utf8(self.utf8)
     }
 
     fn on_mailbox(self, tag: Tag, name: &'static str, mailbox: &MailboxName) -> Encoded {
@@ -67,6 +78,12 @@ impl Encoder {
     #[must_use]
     pub fn unselect(self, tag: Tag) -> Command {
         self.start(tag, "UNSELECT").end()
+    }
+
+    /// CLOSE: expunges what is marked deleted, unless the mailbox was opened by EXAMINE.
+    #[must_use]
+    pub fn close(self, tag: Tag) -> Command {
+        self.start(tag, "CLOSE").end()
     }
 
     /// NAMESPACE (RFC 2342)
@@ -207,6 +224,7 @@ impl Encoder {
                 (returns.subscribed, "SUBSCRIBED"),
                 (returns.children, "CHILDREN"),
                 (returns.special_use, "SPECIAL-USE"),
+                (returns.my_rights, "MYRIGHTS"),
             ];
             let mut gap = "";
             for (_, word) in flags.iter().filter(|(wanted, _)| *wanted) {
@@ -273,6 +291,14 @@ impl Encoder {
     /// None at present.
     pub fn get_quota_root(self, tag: Tag, mailbox: &MailboxName) -> Encoded {
         self.on_mailbox(tag, "GETQUOTAROOT", mailbox)
+    }
+
+    /// MYRIGHTS (RFC 4314): needs ACL.
+    ///
+    /// # Errors
+    /// None at present.
+    pub fn my_rights(self, tag: Tag, mailbox: &MailboxName) -> Encoded {
+        self.on_mailbox(tag, "MYRIGHTS", mailbox)
     }
 
     /// SELECT
@@ -449,8 +475,11 @@ impl Encoder {
             if let Some(date) = message.date {
                 b.show(format_args!("\"{date}\" "));
             }
-            b.announce(message.len, message.synchronizing, message.binary);
+            b.word(if message.utf8 { "UTF8 (" } else { "" });
+            let binary = message.binary || message.utf8;
+            b.announce(message.len, message.synchronizing, binary);
             b.message(index, message.len);
+            b.word(if message.utf8 { ")" } else { "" });
         }
         Ok(b.end())
     }
@@ -462,7 +491,7 @@ fn names(b: &mut Builder, reference: &[u8], pattern: &[u8]) -> Result<(), Encode
         if name.iter().any(|byte| matches!(byte, b'\r' | b'\n' | 0)) {
             return Err(EncodeError::MailboxName);
         }
-        b.word(" ").string(name, false)?;
+        b.word(" ").name(name)?;
     }
     Ok(())
 }

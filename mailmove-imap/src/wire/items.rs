@@ -55,6 +55,8 @@ pub struct ListReturn {
     pub children: bool,
     /// SPECIAL-USE: only with that capability.
     pub special_use: bool,
+    /// MYRIGHTS: only with LIST-MYRIGHTS.
+    pub my_rights: bool,
     /// STATUS with these items: only with LIST-STATUS.
     pub status: Vec<StatusItem>,
 }
@@ -197,6 +199,8 @@ pub struct AppendMessage {
     pub date: Option<InternalDate>,
     /// Send as `~{n}`, the only way for NUL: needs BINARY.
     pub binary: bool,
+    /// Send as `UTF8 (~{n})`: its header is in UTF-8, and UTF8=ACCEPT is enabled (RFC 6855).
+    pub utf8: bool,
     /// Wait for the server's `+` even where literals may go at once: for arguments that it might refuse.
     pub synchronizing: bool,
 }
@@ -210,6 +214,7 @@ impl AppendMessage {
             flags: FlagSet::new(),
             date: None,
             binary: false,
+            utf8: false,
             synchronizing: false,
         }
     }
@@ -232,6 +237,13 @@ impl AppendMessage {
     #[must_use]
     pub fn with_binary(mut self, binary: bool) -> Self {
         self.binary = binary;
+        self
+    }
+
+    /// With a header in UTF-8.
+    #[must_use]
+    pub fn with_utf8(mut self, utf8: bool) -> Self {
+        self.utf8 = utf8;
         self
     }
 

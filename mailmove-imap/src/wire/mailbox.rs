@@ -384,6 +384,37 @@ impl Quota {
     }
 }
 
+/// A MYRIGHTS response (RFC 4314).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MyRights {
+    /// The mailbox in wire bytes.
+    pub mailbox: Box<[u8]>,
+    /// One letter for each right.
+    pub rights: Box<str>,
+}
+
+impl MyRights {
+    /// Whether the user has this right.
+    #[must_use]
+    pub fn has(&self, right: char) -> bool {
+        self.rights.contains(right)
+    }
+
+    pub(super) fn read(c: &mut Cursor<'_>) -> Result<Self, Bad> {
+        c.blanks();
+        let mailbox = c.astring("MYRIGHTS: a mailbox")?[..].into();
+        c.blanks();
+        // Without any right some servers send nothing at all.
+        let rights = if c.is_end() {
+            Box::default()
+        } else {
+            lossy(&c.astring("MYRIGHTS: rights")?).into()
+        };
+        Ok(Self { mailbox, rights })
+    }
+}
+
 /// A QUOTAROOT response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -23,6 +23,7 @@ mod search;
 mod status;
 mod uidset;
 pub mod utf7;
+mod utf8;
 
 pub use args::{EncodeError, FieldName, FlagSet, Keyword, MailboxName, Tag};
 pub use capability::{Capabilities, LiteralMode};
@@ -39,7 +40,8 @@ pub use items::{
 };
 pub use lex::MAX_DEPTH;
 pub use mailbox::{
-    ListEntry, MailboxStatus, Namespace, Namespaces, Quota, QuotaResource, QuotaRoot, SpecialUse,
+    ListEntry, MailboxStatus, MyRights, Namespace, Namespaces, Quota, QuotaResource, QuotaRoot,
+    SpecialUse,
 };
 pub use response::{IdField, Malformed, Response};
 pub use search::{Esearch, Search, Vanished};

@@ -5,7 +5,7 @@ use super::error::Excerpt;
 use super::fetch::Fetch;
 use super::flags::Flags;
 use super::lex::{Bad, Cursor, lossy, number_u32};
-use super::mailbox::{ListEntry, MailboxStatus, Namespaces, Quota, QuotaRoot};
+use super::mailbox::{ListEntry, MailboxStatus, MyRights, Namespaces, Quota, QuotaRoot};
 use super::proto;
 use super::search::{Esearch, Search, Vanished};
 use super::status::{self, Status, StatusKind};
@@ -59,6 +59,8 @@ pub enum Response {
     Quota(Quota),
     /// QUOTAROOT
     QuotaRoot(QuotaRoot),
+    /// MYRIGHTS
+    MyRights(MyRights),
     /// A kind of response that isn't known here.
     Unknown {
         /// Its first words.
@@ -240,6 +242,8 @@ pub(super) fn named(word: &[u8], c: &mut Cursor<'_>) -> Result<Option<Response>,
         Response::Quota(Quota::read(c)?)
     } else if is("QUOTAROOT") {
         Response::QuotaRoot(QuotaRoot::read(c)?)
+    } else if is("MYRIGHTS") {
+        Response::MyRights(MyRights::read(c)?)
     } else {
         return Ok(None);
     }))

@@ -113,6 +113,12 @@ impl UidSet {
         }
     }
 
+    /// From ranges, which should be sorted and apart.
+    #[must_use]
+    pub fn from_ranges(ranges: Vec<UidRange>) -> Self {
+        Self { ranges }
+    }
+
     /// Adds a UID at the end, joined to the last range where it continues it; 0 is ignored.
     pub fn push(&mut self, uid: u32) {
         match self.ranges.last_mut() {

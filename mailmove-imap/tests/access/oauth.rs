@@ -1,9 +1,9 @@
 //! XOAUTH2 and OAUTHBEARER, and what happens when a token ends.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use mailmove_core::{
-    Destination as _, ErrorKind, Migration, Retry,
+    Destination as _, Edges, ErrorKind, Migration, Retry,
     edge::{Credential, Secret, StaticCredential},
     report::Status,
     store::MemoryStore,
@@ -11,6 +11,7 @@ use mailmove_core::{
 use mailmove_imap::Security;
 use mailmove_imap_testserver::{Action, Capability, Server, Tokens};
 use mailmove_testkit::{
+    clock::TestClock,
     corpus::{Corpus, CorpusFolder},
     snapshot::Snapshot,
 };
@@ -191,6 +192,8 @@ async fn a_run_goes_on_when_tokens_end_in_the_middle() {
         destination(config(&to, Security::Plain).with_connections(1), &right),
     )
     .store(MemoryStore::new())
+    // Waits take no time.
+    .edges(Edges::new().with_clock(Arc::new(TestClock::jumping(Duration::from_secs(1)))))
     .build()
     .unwrap();
     let report = migration.run().await.unwrap();

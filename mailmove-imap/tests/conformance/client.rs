@@ -134,12 +134,48 @@ impl Client {
         }
     }
 
+    /// Puts NUL back where the server showed 0x80 for it, as its BINARY tells (RFC 3516).
+    pub(crate) fn unmask(&mut self, message: &mut Fetched) -> Result<(), BoxError> {
+        for line in self.ok(&format!("UID FETCH {} BINARY.PEEK[]", message.uid))? {
+            let Some(split) = line.windows(3).position(|window| window == b"}\r\n") else {
+                continue;
+            };
+            let body = line.get(split + 3..split + 3 + message.body.len());
+            let same = |body: &&[u8]| {
+                let mut pairs = body.iter().zip(&message.body);
+                pairs.all(|(true_one, shown)| true_one == shown || (*true_one, *shown) == (0, 0x80))
+            };
+            if let Some(body) = body.filter(same) {
+                message.body = body.to_vec();
+            }
+        }
+        Ok(())
+    }
+
     pub(crate) fn list(&mut self) -> Result<Vec<Listed>, BoxError> {
-        let lines = self.ok("LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE)")?;
-        lines
-            .iter()
-            .map(|line| listed(line).ok_or_else(|| unreadable(line)))
-            .collect()
+        let extended = self.command("LIST \"\" \"*\" RETURN (SUBSCRIBED SPECIAL-USE)")?;
+        if extended.status.starts_with("OK") {
+            return read_list(&extended.untagged, "* LIST (");
+        }
+        let mut all = read_list(&self.ok("LIST \"\" \"*\"")?, "* LIST (")?;
+        let subscribed = read_list(&self.ok("LSUB \"\" \"*\"")?, "* LSUB (")?;
+        for one in &mut all {
+            let same =
+                |other: &Listed| other.name == one.name && !other.attributes.contains("\\No");
+            if subscribed.iter().any(same) {
+                one.attributes += " \\Subscribed";
+            }
+        }
+        Ok(all)
+    }
+
+    /// Closes the mailbox that is open, without expunging anything (RFC 3691, and for servers
+    /// without: what a failed EXAMINE does, RFC 3501 §6.3.1).
+    pub(crate) fn unselect(&mut self) -> Result<(), BoxError> {
+        if !self.command("UNSELECT")?.status.starts_with("OK") {
+            self.command("EXAMINE \"no such mailbox\"")?;
+        }
+        Ok(())
     }
 
     /// The messages of the mailbox that is open.
@@ -169,11 +205,18 @@ fn announced(line: &[u8]) -> Option<usize> {
     std::str::from_utf8(&head[open + 1..]).ok()?.parse().ok()
 }
 
-fn listed(line: &[u8]) -> Option<Listed> {
+fn read_list(lines: &[Vec<u8>], start: &str) -> Result<Vec<Listed>, BoxError> {
+    lines
+        .iter()
+        .map(|line| listed(line, start).ok_or_else(|| unreadable(line)))
+        .collect()
+}
+
+fn listed(line: &[u8], start: &str) -> Option<Listed> {
     let text = std::str::from_utf8(line)
         .ok()?
         .trim_end()
-        .strip_prefix("* LIST (")?;
+        .strip_prefix(start)?;
     let (attributes, rest) = text.split_once(") ")?;
     let (_, name) = rest.split_once(' ')?;
     let name = match name.split_once("}\r\n") {
@@ -209,15 +252,21 @@ fn fetched(line: &[u8]) -> Option<Fetched> {
         Some(rest.split_once(end)?.0)
     };
     let len: usize = head.rsplit_once('{')?.1.parse().ok()?;
-    let flags = between("FLAGS (", ')')?
-        .split(' ')
-        .filter(|flag| *flag != "\\Recent");
+    let told = between("FLAGS (", ')')?;
+    let flags = told.split(' ').filter(|flag| *flag != "\\Recent");
+    // A keyword may be `UID`.
+    let without_flags = head.replace(told, "");
     Some(Fetched {
-        uid: between("UID ", ' ')?.parse().ok()?,
+        uid: uid_of(&without_flags)?,
         flags: flags.collect::<Vec<_>>().join(" "),
-        received: read_date(between("INTERNALDATE \"", '"')?)?,
+        received: read_date(between("INTERNALDATE \"", '"')?.trim_start())?,
         body: line.get(split + 3..split + 3 + len)?.to_vec(),
     })
+}
+
+fn uid_of(head: &str) -> Option<u32> {
+    let (_, rest) = head.split_once("UID ")?;
+    rest.split(' ').next()?.parse().ok()
 }
 
 /// A mailbox name as an argument, in modified UTF-7 (RFC 3501 §5.1.3).

@@ -1,19 +1,20 @@
 //! The conformance suite on the IMAP adapter.
 
 mod client;
-mod dovecot;
 mod embedded;
+mod kinds;
+mod servers;
 
 use std::sync::Arc;
 
-use dovecot::Dovecot;
 use embedded::Embedded;
 use mailmove_imap::Security;
 use mailmove_imap_testserver::Capability;
 use mailmove_testkit::conformance::{self, Harness};
+use servers::RealServer;
 
 fn main() {
-    let harnesses: [Arc<dyn Harness>; 8] = [
+    let harnesses: [Arc<dyn Harness>; 11] = [
         Arc::new(Embedded::new("embedded", |server| server)),
         // RFC 3501 and nothing else.
         Arc::new(
@@ -37,13 +38,23 @@ fn main() {
                 .without(Capability::Qresync)
         })),
         // mdbox, separator `/`.
-        Arc::new(Dovecot::new("dovecot", "a", Security::Tls)),
+        Arc::new(RealServer::new("dovecot", "a", Security::Tls)),
         // Maildir, separator `.`.
-        Arc::new(Dovecot::new("dovecot-maildir", "b", Security::StartTls)),
+        Arc::new(RealServer::new("dovecot-maildir", "b", Security::StartTls)),
         // Maildir, separator `/`: names without `.`.
-        Arc::new(Dovecot::new("dovecot-slash", "c", Security::Plain)),
+        Arc::new(RealServer::new("dovecot-slash", "c", Security::Plain)),
         // Maildir below `INBOX.`.
-        Arc::new(Dovecot::new("dovecot-prefix", "d", Security::Plain)),
+        Arc::new(RealServer::new("dovecot-prefix", "d", Security::Plain)),
+        // Separator `/`, keeps bytes but those above 127 in headers.
+        Arc::new(RealServer::new("cyrus", "cyrus", Security::Tls)),
+        // Below `INBOX.`, refuses bytes above 127 in headers.
+        Arc::new(RealServer::new(
+            "cyrus-dots",
+            "cyrus-dots",
+            Security::StartTls,
+        )),
+        // Below `INBOX.`; RFC 3501, UIDPLUS and little else.
+        Arc::new(RealServer::new("courier", "courier", Security::Tls)),
     ];
     conformance::main(harnesses);
 }

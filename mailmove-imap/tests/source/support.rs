@@ -19,8 +19,15 @@ use mailmove_testkit::mailbox::{Account, FlagOp, FolderId, InternalDate, NewMess
 /// Each combination of extensions that makes listing work in another way.
 pub(crate) const CHANGES: [(&str, &[Capability]); 3] = [
     ("QRESYNC", &[]),
-    ("CONDSTORE", &[Capability::Qresync]),
-    ("nothing", &[Capability::Qresync, Capability::Condstore]),
+    ("CONDSTORE", &[Capability::Qresync, Capability::Esearch]),
+    (
+        "nothing",
+        &[
+            Capability::Qresync,
+            Capability::Esearch,
+            Capability::Condstore,
+        ],
+    ),
 ];
 
 pub(crate) struct Stage {

@@ -18,6 +18,8 @@ use crate::{Capability, date, gmail};
 struct Request {
     wire: Vec<u8>,
     messages: Vec<NewMessage>,
+    /// The message that is being read comes as `UTF8 (~{n})` (RFC 6855).
+    utf8: bool,
 }
 
 impl Session {
@@ -31,12 +33,19 @@ impl Session {
         let mut text = line.get(arguments..).unwrap_or_default().to_vec();
         self.collect_mailbox(&mut text).await?;
         let mut request = None;
+        let (mut nul, mut unsaid) = (false, false);
         loop {
             let Some(literal) = announced(&text) else {
                 // Either the end of the command or no message at all.
                 let Some(request) = request.filter(|_| text.is_empty()) else {
                     return Err(Stop::bad("expected a message literal"));
                 };
+                if nul && self.shared.config.nul_by_binary_alone {
+                    return Err(Stop::no("a message holds NUL characters"));
+                }
+                if unsaid {
+                    return Err(Stop::no("a header in UTF-8 needs the item UTF8"));
+                }
                 return self.finish_append(request, fault).await;
             };
             let head = text.len() - literal.length;
@@ -48,10 +57,18 @@ impl Session {
             };
             self.invite(&literal);
             message.body = self.read_message(literal.size, fault).await?;
+            nul |= message.body.contains(&0) && !literal.binary;
+            let utf8 = request.as_ref().is_some_and(|request| request.utf8);
+            unsaid |= self.utf8 && !utf8 && has_utf8_header(&message.body);
             if let Some(request) = &mut request {
                 request.messages.push(message);
             }
             text = self.rest_of_line().await?;
+            if utf8 && text.first() == Some(&b')') {
+                text.remove(0);
+            } else if utf8 {
+                return Err(Stop::bad("expected the end of UTF8"));
+            }
         }
     }
 
@@ -61,7 +78,9 @@ impl Session {
             return Ok(());
         };
         let checked = self.check_literal(&literal).and_then(|()| {
-            if literal.size > 4096 {
+            if literal.binary {
+                Err(Stop::bad("only a message may be a binary literal"))
+            } else if literal.size > 4096 {
                 Err(Stop::bad("mailbox name too long"))
             } else {
                 Ok(())
@@ -98,6 +117,7 @@ impl Session {
             *request = Some(Request {
                 wire,
                 messages: Vec::new(),
+                utf8: false,
             });
         } else if !self.has(Capability::MultiAppend) {
             return Err(Stop::bad("only one message at a time"));
@@ -113,8 +133,17 @@ impl Session {
             message.date = Some(date.ok_or_else(|| Stop::bad("invalid date"))?);
             p.space()?;
         }
+        let utf8 = self.utf8 && literal.binary && p.eat_word("UTF8");
+        if utf8 {
+            p.space()?;
+            p.expect(b'(')?;
+        }
+        if let Some(request) = request {
+            request.utf8 = utf8;
+        }
         p.end()?;
         self.check_literal(literal)?;
+        self.check_utf8()?;
         if let Some(request) = request
             && request.messages.is_empty()
         {
@@ -124,7 +153,11 @@ impl Session {
         if literal.size == 0 {
             return Err(Stop::no("an empty message can't be saved"));
         }
-        let limit = self.append_limit();
+        let own = request
+            .as_ref()
+            .and_then(|request| self.path(&request.wire).ok())
+            .and_then(|path| self.folder_limit(&path));
+        let limit = own.map_or(self.append_limit(), |own| own.min(self.append_limit()));
         if literal.size > limit {
             return Err(StoreError::TooBig(limit).into());
         }
@@ -138,6 +171,7 @@ impl Session {
         if folder.read_only {
             return Err(StoreError::ReadOnly.into());
         }
+        self.check_right(&folder.path, 'i')?;
         Ok(folder.id)
     }
 
@@ -262,4 +296,10 @@ fn flag(p: &mut Parser<'_>) -> Result<String, Stop> {
         return Err(Stop::Bad(format!("flag {flag} can't be set")));
     }
     Ok(flag)
+}
+
+fn has_utf8_header(body: &[u8]) -> bool {
+    let end = memchr::memmem::find(body, b"\r\n\r\n").unwrap_or(body.len());
+    let header = body.get(..end).unwrap_or_default();
+    !header.is_ascii() && std::str::from_utf8(header).is_ok()
 }

@@ -22,6 +22,7 @@ impl Session {
                 Capability::AuthPlain | Capability::AuthXoauth2 | Capability::AuthOauthBearer => {
                     outside && !disabled
                 }
+                Capability::Compress => !outside && !self.io.is_deflated(),
                 _ => true,
             };
             if !offered || !self.has(capability) {
@@ -29,7 +30,7 @@ impl Session {
             }
             names.push(capability.name().to_owned());
             match capability {
-                Capability::AppendLimit => {
+                Capability::AppendLimit if self.shared.config.folder_limits.is_empty() => {
                     names.pop();
                     names.push(format!("APPENDLIMIT={}", self.append_limit()));
                 }
@@ -54,6 +55,11 @@ impl Session {
             .and_then(|account| account.limits().max_message_size);
         let server = self.shared.config.max_literal;
         own.map_or(server, |own| own.min(server))
+    }
+
+    /// Largest message that this folder takes, if it has a limit of its own.
+    pub(crate) fn folder_limit(&self, path: &[String]) -> Option<u64> {
+        self.shared.config.folder_limits.get(path).copied()
     }
 
     fn login_disabled(&self) -> bool {
@@ -103,6 +109,11 @@ impl Session {
             p.space()?;
             let name = p.keyword()?;
             match name.as_str() {
+                "UTF8=ACCEPT"
+                    if self.has(Capability::Utf8Accept) || self.has(Capability::Utf8Only) =>
+                {
+                    self.utf8 = true;
+                }
                 "CONDSTORE" if self.has(Capability::Condstore) => self.condstore = true,
                 "QRESYNC" if self.has(Capability::Qresync) => {
                     self.condstore = true;
@@ -127,6 +138,22 @@ impl Session {
             return Err(Stop::bad("too late for STARTTLS"));
         }
         Ok("begin TLS negotiation now".to_owned())
+    }
+
+    pub(crate) fn compress(&self, p: &mut Parser<'_>) -> Outcome {
+        p.space()?;
+        let mechanism = p.keyword()?;
+        p.end()?;
+        if !self.has(Capability::Compress) {
+            return Err(Stop::bad("unknown command"));
+        }
+        if mechanism != "DEFLATE" {
+            return Err(Stop::no("unknown compression mechanism"));
+        }
+        if self.io.is_deflated() {
+            return Err(Stop::no("[COMPRESSIONACTIVE] DEFLATE is active already"));
+        }
+        Ok("DEFLATE active".to_owned())
     }
 
     fn may_log_in(&self) -> Result<(), Stop> {
@@ -187,6 +214,7 @@ impl Session {
     /// The client's first message, on the command's line or asked for.
     async fn first_message(&mut self, p: &mut Parser<'_>) -> Result<String, Stop> {
         let answer = if p.is_empty() {
+            self.shared.counting.lock().continuations += 1;
             self.io.line("+ ");
             self.rest_of_line().await?
         } else if self.has(Capability::SaslIr) {

@@ -50,6 +50,18 @@ pub enum Capability {
     Quota,
     /// RFC 7889.
     AppendLimit,
+    /// RFC 4314: MYRIGHTS alone.
+    Acl,
+    /// RFC 8440; needs ACL and LIST-EXTENDED.
+    ListMyRights,
+    /// RFC 6855.
+    Utf8Accept,
+    /// RFC 6855: nothing that names a mailbox goes before `ENABLE UTF8=ACCEPT`. Off at first.
+    Utf8Only,
+    /// RFC 3516: `~{n}` in APPEND, `BINARY[]` of a whole message in FETCH.
+    Binary,
+    /// RFC 4978.
+    Compress,
     /// RFC 3501: upgrade of a plain connection.
     StartTls,
     /// RFC 4616 over AUTHENTICATE.
@@ -65,7 +77,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 28] = [
+    pub const ALL: [Self; 34] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -89,6 +101,12 @@ impl Capability {
         Self::Children,
         Self::Quota,
         Self::AppendLimit,
+        Self::Acl,
+        Self::ListMyRights,
+        Self::Utf8Accept,
+        Self::Utf8Only,
+        Self::Binary,
+        Self::Compress,
         Self::StartTls,
         Self::AuthPlain,
         Self::AuthXoauth2,
@@ -123,6 +141,12 @@ impl Capability {
             Self::Children => "CHILDREN",
             Self::Quota => "QUOTA",
             Self::AppendLimit => "APPENDLIMIT",
+            Self::Acl => "ACL",
+            Self::ListMyRights => "LIST-MYRIGHTS",
+            Self::Utf8Accept => "UTF8=ACCEPT",
+            Self::Utf8Only => "UTF8=ONLY",
+            Self::Binary => "BINARY",
+            Self::Compress => "COMPRESS=DEFLATE",
             Self::StartTls => "STARTTLS",
             Self::AuthPlain => "AUTH=PLAIN",
             Self::AuthXoauth2 => "AUTH=XOAUTH2",

@@ -30,11 +30,14 @@ pub(crate) struct Config {
     pub(crate) preauth: Option<String>,
     pub(crate) login_needs_tls: bool,
     pub(crate) run_refused_literals: bool,
+    pub(crate) nul_by_binary_alone: bool,
     pub(crate) expired_certificate: bool,
     pub(crate) certificate_names: Vec<String>,
     pub(crate) max_line: usize,
     pub(crate) max_command: usize,
     pub(crate) max_literal: u64,
+    pub(crate) folder_limits: BTreeMap<Vec<String>, u64>,
+    pub(crate) rights: BTreeMap<Vec<String>, String>,
     pub(crate) max_bad_commands: u32,
     pub(crate) max_connections: usize,
     pub(crate) transcript: Option<PathBuf>,
@@ -45,6 +48,7 @@ impl Config {
         let also = match capability {
             Capability::Qresync => [Capability::Condstore, Capability::Enable].as_slice(),
             Capability::ListStatus => [Capability::ListExtended].as_slice(),
+            Capability::ListMyRights => [Capability::Acl, Capability::ListExtended].as_slice(),
             _ => [].as_slice(),
         };
         self.capabilities.contains(&capability)
@@ -68,6 +72,7 @@ impl Builder {
             Capability::AuthXoauth2,
             Capability::AuthOauthBearer,
             Capability::GmailExt,
+            Capability::Utf8Only,
         ] {
             capabilities.remove(&off);
         }
@@ -92,11 +97,14 @@ impl Builder {
             preauth: None,
             login_needs_tls: false,
             run_refused_literals: false,
+            nul_by_binary_alone: false,
             expired_certificate: false,
             certificate_names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
             max_line: 64 * 1024,
             max_command: 1024 * 1024,
             max_literal: 256 * 1024 * 1024,
+            folder_limits: BTreeMap::new(),
+            rights: BTreeMap::new(),
             max_bad_commands: 50,
             max_connections: usize::MAX,
             transcript: None,
@@ -261,6 +269,13 @@ impl Builder {
         self
     }
 
+    /// NUL comes in by `~{n}` alone, as at Cyrus, and goes out by `BINARY[]` alone: `BODY[]` shows
+    /// 0x80 in its place, as Dovecot's does.
+    pub fn nul_by_binary_alone(mut self) -> Self {
+        self.config.nul_by_binary_alone = true;
+        self
+    }
+
     /// Presents a certificate that expired years ago.
     pub fn expired_certificate(mut self) -> Self {
         self.config.expired_certificate = true;
@@ -288,6 +303,21 @@ impl Builder {
     /// Largest message literal in bytes; larger ones are refused.
     pub fn max_literal(mut self, bytes: u64) -> Self {
         self.config.max_literal = bytes;
+        self
+    }
+
+    /// Largest message that this folder takes. APPENDLIMIT is then offered without a number: STATUS
+    /// alone tells it (RFC 7889).
+    pub fn folder_append_limit(mut self, path: &[&str], bytes: u64) -> Self {
+        let path = path.iter().map(|&name| name.to_owned()).collect();
+        self.config.folder_limits.insert(path, bytes);
+        self
+    }
+
+    /// The rights that users have to this folder (RFC 4314), such as `lr`; all of them at first.
+    pub fn folder_rights(mut self, path: &[&str], rights: &str) -> Self {
+        let path = path.iter().map(|&name| name.to_owned()).collect();
+        self.config.rights.insert(path, rights.to_owned());
         self
     }
 

@@ -13,6 +13,12 @@ pub struct Counters {
     pub bytes_in: u64,
     /// Bytes sent, without TLS.
     pub bytes_out: u64,
+    /// Bytes received as they came: fewer than `bytes_in` where COMPRESS is on.
+    pub wire_in: u64,
+    /// Bytes sent as they went: fewer than `bytes_out` where COMPRESS is on.
+    pub wire_out: u64,
+    /// Times a client was told `+` to go on: literals, AUTHENTICATE, IDLE.
+    pub continuations: u64,
     /// Literals that waited for a continuation.
     pub literals_synchronising: u64,
     /// Literals sent without waiting (`{n+}`).

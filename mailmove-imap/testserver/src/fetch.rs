@@ -4,6 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use mailmove_testkit::mailbox::{FlagOp, Message};
 
@@ -107,6 +109,7 @@ impl Session {
             .then(|| mime::parse(&message.body));
         let bodies = items.iter().filter(|item| item.is_whole()).count() as u64;
         self.shared.counting.lock().bodies_fetched += bodies;
+        let masks = self.shared.config.nul_by_binary_alone;
         self.io.raw(format!("* {position} FETCH (").as_bytes());
         for (at, item) in items.iter().enumerate() {
             if at > 0 {
@@ -120,6 +123,22 @@ impl Session {
             }
             match value(item, message, &flags, tree.as_ref()) {
                 Value::Inline(bytes) => self.io.raw(&bytes),
+                Value::Literal(name, body) if masks && body.contains(&0) => {
+                    let mut shown = body.to_vec();
+                    shown
+                        .iter_mut()
+                        .filter(|b| **b == 0)
+                        .for_each(|b| *b = 0x80);
+                    self.io
+                        .raw(format!("{name} {{{}}}\r\n", body.len()).as_bytes());
+                    self.io.body(&shown.into()).await?;
+                }
+                Value::Binary(body) => {
+                    let tilde = if body.contains(&0) { "~" } else { "" };
+                    let head = format!("BINARY[] {tilde}{{{}}}\r\n", body.len());
+                    self.io.raw(head.as_bytes());
+                    self.io.body(&body).await?;
+                }
                 Value::Literal(name, body) => {
                     self.io
                         .raw(format!("{name} {{{}}}\r\n", body.len()).as_bytes());
@@ -136,6 +155,8 @@ enum Value {
     Inline(Vec<u8>),
     /// Name and content.
     Literal(Cow<'static, str>, Bytes),
+    /// What `BINARY[]` is.
+    Binary(Bytes),
 }
 
 fn needs_tree(item: &Item) -> bool {
@@ -183,8 +204,24 @@ fn value(item: &Item, message: &Message, flags: &str, tree: Option<&Arc<Part>>) 
             return Value::Inline(out);
         }
         Item::Body(section) => return section_value(section, body, tree),
+        Item::Binary { .. } => return Value::Binary(decoded(body)),
     };
     Value::Inline(text.into_bytes())
+}
+
+/// A message in base64 as the octets that it stands for; any other as it is.
+fn decoded(body: &Bytes) -> Bytes {
+    let head = header(body);
+    let text = String::from_utf8_lossy(&head).to_ascii_lowercase();
+    if !text.contains("content-transfer-encoding: base64") {
+        return body.clone();
+    }
+    let mut rest = body.slice(head.len()..).to_vec();
+    rest.retain(|b| !b.is_ascii_whitespace());
+    match STANDARD.decode(rest) {
+        Ok(decoded) => [&head[..], &decoded].concat().into(),
+        Err(_) => body.clone(),
+    }
 }
 
 fn header(body: &Bytes) -> Bytes {

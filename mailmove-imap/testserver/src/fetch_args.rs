@@ -38,6 +38,10 @@ pub(crate) enum Item {
     Rfc822Header,
     Rfc822Text,
     Body(Section),
+    /// The whole message, its transfer encoding undone (RFC 3516).
+    Binary {
+        peek: bool,
+    },
     ModSeq,
     EmailId,
     ThreadId,
@@ -45,7 +49,9 @@ pub(crate) enum Item {
     GmThrId,
     GmLabels,
     Envelope,
-    Structure { extended: bool },
+    Structure {
+        extended: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -59,7 +65,7 @@ impl Item {
     /// Whether it is the whole message.
     pub(crate) fn is_whole(&self) -> bool {
         match self {
-            Self::Rfc822 => true,
+            Self::Rfc822 | Self::Binary { .. } => true,
             Self::Body(section) => section.part.is_empty() && section.text == Text::All,
             _ => false,
         }
@@ -70,6 +76,7 @@ impl Item {
         match self {
             Self::Rfc822 | Self::Rfc822Text => true,
             Self::Body(section) => !section.peek,
+            Self::Binary { peek } => !peek,
             _ => false,
         }
     }
@@ -147,6 +154,18 @@ impl Session {
             "BODYSTRUCTURE" => Ok(Item::Structure { extended: true }),
             "BODY" if p.peek() != Some(b'[') => Ok(Item::Structure { extended: false }),
             "BODY" | "BODY.PEEK" => section(p, name == "BODY.PEEK").map(Item::Body),
+            "BINARY" | "BINARY.PEEK" if self.has(Capability::Binary) => {
+                let section = section(p, false)?;
+                if !section.part.is_empty()
+                    || section.text != Text::All
+                    || section.partial.is_some()
+                {
+                    return Err(Stop::no("[UNKNOWN-CTE] only whole messages"));
+                }
+                Ok(Item::Binary {
+                    peek: name == "BINARY.PEEK",
+                })
+            }
             "MODSEQ" if self.has(Capability::Condstore) => Ok(Item::ModSeq),
             "EMAILID" if self.has(Capability::ObjectId) => Ok(Item::EmailId),
             "X-GM-MSGID" if self.is_gmail() => Ok(Item::GmMsgId),

@@ -26,8 +26,9 @@ impl Session {
         }
         let config = &self.shared.config;
         let separator = quoted(&config.separator.to_string());
+        let utf8 = self.utf8;
         let list = |prefixes: &[String]| {
-            let one = |prefix: &String| format!("({} {separator})", names::on_wire(prefix));
+            let one = |prefix: &String| format!("({} {separator})", names::on_wire(prefix, utf8));
             match prefixes.iter().map(one).collect::<String>() {
                 none if none.is_empty() => "NIL".to_owned(),
                 all => format!("({all})"),
@@ -51,6 +52,9 @@ impl Session {
         p.end()?;
         let account = self.account()?;
         let path = self.path(&wire)?;
+        if let Some((_, parent)) = path.split_last() {
+            self.check_right(parent, 'k')?;
+        }
         let id = account.create_special(&path, &special_use)?;
         Ok(if self.has(Capability::ObjectId) {
             format!("[MAILBOXID ({id})] mailbox created")
@@ -152,7 +156,10 @@ impl Session {
             "HIGHESTMODSEQ" => status.highest_modseq.to_string(),
             "SIZE" => status.size.to_string(),
             "MAILBOXID" => format!("({})", folder.id),
-            _ => self.append_limit().to_string(),
+            _ if self.shared.config.folder_limits.is_empty() => self.append_limit().to_string(),
+            _ => self
+                .folder_limit(&folder.path)
+                .map_or_else(|| "NIL".to_owned(), |limit| limit.to_string()),
         };
         let values: Vec<_> = items
             .iter()

@@ -13,6 +13,7 @@ impl Session {
             return Err(Stop::bad("unknown command"));
         }
         let mut changes = self.account()?.watch();
+        self.shared.counting.lock().continuations += 1;
         self.io.line("+ idling");
         self.io.settle().await?;
         loop {

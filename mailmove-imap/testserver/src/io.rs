@@ -8,6 +8,7 @@ use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use crate::deflate::Deflate;
 use crate::server::Shared;
 
 /// Answers are gathered up to this size.
@@ -37,6 +38,7 @@ pub(crate) struct Io {
     input: BytesMut,
     output: Vec<u8>,
     shared: Arc<Shared>,
+    deflate: Option<Deflate>,
     /// The same socket, to look whether input has come.
     socket: Option<std::net::TcpStream>,
     /// Bytes that may still be sent before an armed fault closes the connection.
@@ -61,6 +63,7 @@ impl Io {
             output: Vec::new(),
             transcript: shared.config.transcript.as_ref().and_then(open),
             shared,
+            deflate: None,
             socket: Some(socket),
             budget: None,
         })
@@ -122,9 +125,17 @@ impl Io {
                 .min(bytes.len())
         });
         let part = bytes.get(..allowed).unwrap_or(bytes);
-        self.stream.write_all(part).await?;
+        let packed = match &mut self.deflate {
+            Some(deflate) => Some(deflate.pack(part)?),
+            None => None,
+        };
+        let wire = packed.as_deref().unwrap_or(part);
+        self.stream.write_all(wire).await?;
         self.stream.flush().await?;
-        self.shared.counting.lock().bytes_out += part.len() as u64;
+        let mut counters = self.shared.counting.lock();
+        counters.bytes_out += part.len() as u64;
+        counters.wire_out += wire.len() as u64;
+        drop(counters);
         if let Some(budget) = &mut self.budget {
             *budget -= part.len() as u64;
             if part.len() < bytes.len() {
@@ -162,6 +173,20 @@ impl Io {
         Ok(())
     }
 
+    pub(crate) fn is_deflated(&self) -> bool {
+        self.deflate.is_some()
+    }
+
+    /// Packs all that follows. Input that came already was packed by a client that didn't wait.
+    pub(crate) async fn start_deflate(&mut self) -> io::Result<()> {
+        self.flush().await?;
+        let mut deflate = Deflate::new();
+        let early = self.input.split();
+        deflate.unpack(&early, &mut self.input)?;
+        self.deflate = Some(deflate);
+        Ok(())
+    }
+
     /// Sends what is gathered before waiting for input; counts a round trip unless the client has
     /// already sent more.
     pub(crate) async fn settle(&mut self) -> io::Result<()> {
@@ -178,9 +203,19 @@ impl Io {
     /// Reads more input; 0 at the end. Cancel-safe if nothing waits to be sent.
     async fn fill(&mut self) -> io::Result<usize> {
         self.settle().await?;
-        self.input.reserve(INPUT);
-        let got = self.stream.read_buf(&mut self.input).await?;
-        self.shared.counting.lock().bytes_in += got as u64;
+        let before = self.input.len();
+        let got = if let Some(deflate) = &mut self.deflate {
+            let mut packed = BytesMut::with_capacity(INPUT);
+            let got = self.stream.read_buf(&mut packed).await?;
+            deflate.unpack(&packed, &mut self.input)?;
+            got
+        } else {
+            self.input.reserve(INPUT);
+            self.stream.read_buf(&mut self.input).await?
+        };
+        let mut counters = self.shared.counting.lock();
+        counters.bytes_in += (self.input.len() - before) as u64;
+        counters.wire_in += got as u64;
         Ok(got)
     }
 
@@ -221,6 +256,13 @@ impl Io {
         let mut buffer = BytesMut::with_capacity(size);
         let ready = self.input.len().min(size);
         buffer.extend_from_slice(&self.input.split_to(ready));
+        while buffer.len() < size && self.deflate.is_some() {
+            if self.fill().await? == 0 {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            let ready = self.input.len().min(size - buffer.len());
+            buffer.extend_from_slice(&self.input.split_to(ready));
+        }
         while buffer.len() < size {
             self.settle().await?;
             let missing = (size - buffer.len()) as u64;
@@ -231,7 +273,9 @@ impl Io {
             if got == 0 {
                 return Err(io::ErrorKind::UnexpectedEof.into());
             }
-            self.shared.counting.lock().bytes_in += got as u64;
+            let mut counters = self.shared.counting.lock();
+            counters.bytes_in += got as u64;
+            counters.wire_in += got as u64;
         }
         Ok(buffer.freeze())
     }

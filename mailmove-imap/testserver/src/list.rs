@@ -27,6 +27,7 @@ struct Options {
     subscribed: bool,
     children: bool,
     special_use: bool,
+    rights: bool,
     status: Vec<String>,
 }
 
@@ -57,7 +58,7 @@ impl Session {
                 .line(&format!("* LIST (\\Noselect) {separator} \"\""));
             return Ok(String::new());
         }
-        let patterns = decode_patterns(&reference, &patterns);
+        let patterns = decode_patterns(&reference, &patterns, self.utf8);
         for (name, entry) in self.entries()? {
             if patterns
                 .iter()
@@ -103,6 +104,7 @@ impl Session {
                 "SUBSCRIBED" => options.subscribed = true,
                 "CHILDREN" => options.children = true,
                 "SPECIAL-USE" if self.has(Capability::SpecialUse) => options.special_use = true,
+                "MYRIGHTS" if self.has(Capability::ListMyRights) => options.rights = true,
                 "STATUS" if self.has(Capability::ListStatus) => {
                     p.space()?;
                     options.status = self.status_items(p)?;
@@ -183,13 +185,16 @@ impl Session {
             ""
         };
         let separator = quoted(&self.shared.config.separator.to_string());
-        let (attributes, wire) = (attributes.join(" "), names::on_wire(name));
+        let (attributes, wire) = (attributes.join(" "), names::on_wire(name, self.utf8));
         self.io
             .line(&format!("* LIST ({attributes}) {separator} {wire}{info}"));
         if let Some(folder) = &entry.folder
             && !options.status.is_empty()
         {
             self.tell_status(folder, &options.status)?;
+        }
+        if let Some(folder) = entry.folder.as_ref().filter(|_| options.rights) {
+            self.tell_rights(folder);
         }
         Ok(())
     }
@@ -201,7 +206,7 @@ impl Session {
         let pattern = p.pattern()?;
         p.end()?;
         let by_level = pattern.ends_with(b"%");
-        let patterns = decode_patterns(&reference, &[pattern]);
+        let patterns = decode_patterns(&reference, &[pattern], self.utf8);
         let separator = self.shared.config.separator;
         for (name, entry) in self.entries()? {
             // With `%` a parent stands for the subscriptions below it (RFC 3501 section 6.3.9).
@@ -214,7 +219,10 @@ impl Session {
                 continue;
             }
             let attributes = if entry.subscribed { "" } else { "\\Noselect" };
-            let (separator, wire) = (quoted(&separator.to_string()), names::on_wire(&name));
+            let (separator, wire) = (
+                quoted(&separator.to_string()),
+                names::on_wire(&name, self.utf8),
+            );
             self.io
                 .line(&format!("* LSUB ({attributes}) {separator} {wire}"));
         }
@@ -223,8 +231,8 @@ impl Session {
 }
 
 /// Patterns in decoded form; an undecodable one matches nothing.
-fn decode_patterns(reference: &[u8], patterns: &[Vec<u8>]) -> Vec<String> {
-    let full = |pattern: &Vec<u8>| names::decode(&[reference, pattern].concat());
+fn decode_patterns(reference: &[u8], patterns: &[Vec<u8>], utf8: bool) -> Vec<String> {
+    let full = |pattern: &Vec<u8>| names::read(&[reference, pattern].concat(), utf8);
     patterns.iter().filter_map(full).collect()
 }
 

@@ -106,21 +106,34 @@ pub(crate) fn split(config: &Config, name: &str) -> Option<Vec<String>> {
 }
 
 /// The folder that a mailbox argument means.
-pub(crate) fn path(config: &Config, wire: &[u8]) -> Result<Vec<String>, Stop> {
-    let name = decode(wire).ok_or_else(|| Stop::no("[CANNOT] invalid modified UTF-7"))?;
+pub(crate) fn path(config: &Config, wire: &[u8], utf8: bool) -> Result<Vec<String>, Stop> {
+    let name = read(wire, utf8).ok_or_else(|| Stop::no("[CANNOT] invalid mailbox name"))?;
     let separator = config.separator;
     let name = name.strip_suffix(separator).unwrap_or(&name);
     split(config, name).ok_or_else(|| Stop::no("[CANNOT] name is outside the namespace"))
 }
 
 /// A decoded wire name as it is sent.
-pub(crate) fn on_wire(name: &str) -> String {
-    quoted(&encode(name))
+pub(crate) fn on_wire(name: &str, utf8: bool) -> String {
+    if utf8 {
+        quoted(name)
+    } else {
+        quoted(&encode(name))
+    }
+}
+
+/// The name that is meant: in UTF-8 where that is enabled (RFC 6855), else in modified UTF-7.
+pub(crate) fn read(wire: &[u8], utf8: bool) -> Option<String> {
+    if utf8 {
+        String::from_utf8(wire.to_vec()).ok()
+    } else {
+        decode(wire)
+    }
 }
 
 /// A folder's name as it is sent.
-pub(crate) fn wire(config: &Config, path: &[String]) -> String {
-    on_wire(&join(config, path))
+pub(crate) fn wire(config: &Config, path: &[String], utf8: bool) -> String {
+    on_wire(&join(config, path), utf8)
 }
 
 #[cfg(test)]

@@ -275,7 +275,7 @@ fn is_atom(byte: u8) -> bool {
 pub(crate) struct Announced {
     pub(crate) size: u64,
     pub(crate) synchronising: bool,
-    /// `~{n}` of RFC 3516, which this server doesn't know.
+    /// `~{n}` of RFC 3516.
     pub(crate) binary: bool,
     /// Length of the announcement itself.
     pub(crate) length: usize,

@@ -81,6 +81,7 @@ impl Session {
             self.io.line("* OK [CLOSED] previous mailbox closed");
         }
         let folder = account.folder(&self.path(&wire)?)?;
+        self.check_right(&folder.path, 'r')?;
         self.condstore |= parameters.condstore;
         let read_only = examine || folder.read_only;
         let messages = account.messages(folder.id)?;

@@ -22,6 +22,8 @@ pub(crate) struct Session {
     pub(crate) selected: Option<Selected>,
     pub(crate) condstore: bool,
     pub(crate) qresync: bool,
+    /// UTF8=ACCEPT is enabled.
+    pub(crate) utf8: bool,
     /// Tag of the command being run.
     pub(crate) tag: String,
     bad: u32,
@@ -46,6 +48,7 @@ impl Session {
             selected: None,
             condstore: false,
             qresync: false,
+            utf8: false,
             tag: String::new(),
             bad: 0,
         }
@@ -63,7 +66,7 @@ impl Session {
 
     /// A folder's name as it is sent.
     pub(crate) fn wire(&self, path: &[String]) -> String {
-        names::wire(&self.shared.config, path)
+        names::wire(&self.shared.config, path, self.utf8)
     }
 
     /// Serves until the connection ends.
@@ -174,6 +177,7 @@ impl Session {
         if !matches!(outcome, Err(Stop::Gone | Stop::Bye(_))) {
             self.sync(expunge).await?;
         }
+        let compress = name == "COMPRESS" && outcome.is_ok();
         match outcome {
             Ok(text) if text.is_empty() => self.io.line(&format!("{tag} OK {name} done")),
             Ok(text) => self.io.line(&format!("{tag} OK {text}")),
@@ -188,7 +192,18 @@ impl Session {
             self.io.start_tls().await?;
             self.tls = true;
         }
+        if compress {
+            self.io.start_deflate().await?;
+        }
         Ok(self.io.relieve().await?)
+    }
+
+    /// Whether mailboxes may be named yet.
+    pub(crate) fn check_utf8(&self) -> Result<(), Stop> {
+        if self.has(Capability::Utf8Only) && !self.utf8 {
+            return Err(Stop::no("[CANNOT] ENABLE UTF8=ACCEPT comes first"));
+        }
+        Ok(())
     }
 
     fn count_bad(&mut self) -> Result<(), Stop> {
@@ -202,7 +217,7 @@ impl Session {
 
     /// Whether a literal may be sent without waiting for a continuation.
     pub(crate) fn check_literal(&self, literal: &Announced) -> Result<(), Stop> {
-        if literal.binary {
+        if literal.binary && !self.has(Capability::Binary) {
             return Err(Stop::bad("binary literals are not supported"));
         }
         if literal.synchronising || self.has(Capability::LiteralPlus) {
@@ -219,6 +234,7 @@ impl Session {
         let mut counters = self.shared.counting.lock();
         if literal.synchronising {
             counters.literals_synchronising += 1;
+            counters.continuations += 1;
             drop(counters);
             self.io.line("+ go ahead");
         } else {
@@ -233,6 +249,9 @@ impl Session {
             let max = self.shared.config.max_command as u64;
             let size = literal.size;
             let allowed = self.check_literal(&literal).and_then(|()| {
+                if literal.binary {
+                    return Err(Stop::bad("only a message may be a binary literal"));
+                }
                 let total = size.saturating_add(text.len() as u64);
                 if total > max {
                     Err(Stop::bad("command too large"))
@@ -297,7 +316,8 @@ impl Session {
             "CAPABILITY" | "NOOP" | "LOGOUT" | "ID" | "ENABLE" | "STARTTLS" | "LOGIN"
             | "PROXYAUTH" | "AUTHENTICATE" => self.any_state(name, &mut p).await,
             "NAMESPACE" | "LIST" | "LSUB" | "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "DELETE"
-            | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE" => {
+            | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE"
+            | "COMPRESS" | "MYRIGHTS" => {
                 self.account()?;
                 self.authenticated(name, &mut p).await
             }
@@ -331,6 +351,7 @@ impl Session {
     }
 
     async fn authenticated(&mut self, name: &str, p: &mut Parser<'_>) -> Outcome {
+        self.check_utf8()?;
         match name {
             "NAMESPACE" => self.namespace(p),
             "LIST" => self.list(p).await,
@@ -343,6 +364,8 @@ impl Session {
             "STATUS" => self.status(p),
             "SELECT" => self.select(p, false).await,
             "EXAMINE" => self.select(p, true).await,
+            "COMPRESS" => self.compress(p),
+            "MYRIGHTS" => self.my_rights(p),
             "GETQUOTA" => self.get_quota(p),
             "GETQUOTAROOT" => self.get_quota_root(p),
             _ => self.idle(p).await,

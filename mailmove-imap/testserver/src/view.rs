@@ -201,7 +201,7 @@ impl Session {
 
     /// The folder a mailbox argument means.
     pub(crate) fn path(&self, wire: &[u8]) -> Result<Vec<String>, Stop> {
-        names::path(&self.shared.config, wire)
+        names::path(&self.shared.config, wire, self.utf8)
     }
 
     pub(crate) fn selected(&self) -> Result<&Selected, Stop> {

@@ -10,7 +10,7 @@ mod support;
 use std::path::Path;
 use std::process::Stdio;
 
-use mailmove_imap_testserver::{Capability, Server, Tokens};
+use mailmove_imap_testserver::{Builder, Capability, Server, Tokens};
 use mailmove_testkit::mailbox::{Account, FolderSnapshot, InternalDate, NewMessage, Snapshot};
 use support::{external, server};
 use tokio::process::Command;
@@ -247,10 +247,7 @@ async fn mbsync_downwards_without_uidplus() {
     };
     let (server, account) = server(|b| {
         let without = [Capability::UidPlus, Capability::LiteralPlus];
-        without
-            .into_iter()
-            .fold(b, mailmove_imap_testserver::Builder::without)
-            .user("v", "p")
+        without.into_iter().fold(b, Builder::without).user("v", "p")
     })
     .await;
     fill(&account, 40);

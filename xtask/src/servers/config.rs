@@ -2,7 +2,8 @@
 
 use std::path::Path;
 
-use super::dovecot::{Instance, MASTER_PASSWORD, PASSWORD, Ports};
+use super::daemon::Ports;
+use super::dovecot::{Instance, MASTER_PASSWORD, PASSWORD};
 use super::place::Account;
 
 /// The configuration languages known here.
@@ -36,10 +37,11 @@ pub(crate) fn configuration(
 
 /// What both syntaxes say in the same words.
 fn common(instance: &Instance<'_>) -> String {
-    let dir = instance.dir.display();
-    let Account { user, group, .. } = instance.account;
-    let Ports { imap, imaps } = instance.ports;
+    let dir = instance.place.dir.display();
+    let Account { user, group, .. } = instance.place.account;
+    let Ports { imap, imaps } = instance.place.ports;
     let (prefix, separator) = (instance.spec.prefix, instance.spec.separator);
+    let connections = instance.spec.connections;
     let special: String = ["Drafts", "Sent", "Trash", "Junk"]
         .iter()
         .map(|name| {
@@ -64,7 +66,7 @@ default_internal_group = {group}
 default_login_user = {user}
 first_valid_uid = 1
 
-mail_max_userip_connections = 50
+mail_max_userip_connections = {connections}
 # Tests kill processes, not machines.
 mail_fsync = never
 
@@ -103,12 +105,12 @@ service imap {{
 }
 
 fn v23(instance: &Instance<'_>) -> String {
-    let Account { uid, gid, .. } = instance.account;
+    let Account { uid, gid, .. } = instance.place.account;
     let (base, mail) = (instance.base(), instance.mail());
     let (base, mail) = (base.display(), mail.display());
-    let cert = instance.certificate.cert.display();
-    let key = instance.certificate.key.display();
-    let (format, quota) = (instance.spec.format, instance.quota);
+    let cert = instance.place.certificate.cert.display();
+    let key = instance.place.certificate.key.display();
+    let (format, quota) = (instance.spec.format, instance.place.quota);
     let capability = match instance.spec.capability {
         Some(words) => format!("  imap_capability = {words}\n"),
         None => String::new(),
@@ -155,12 +157,12 @@ protocol imap {{
 }
 
 fn v24(instance: &Instance<'_>) -> String {
-    let Account { uid, gid, .. } = instance.account;
+    let Account { uid, gid, .. } = instance.place.account;
     let (base, mail) = (instance.base(), instance.mail());
     let (base, mail) = (base.display(), mail.display());
-    let cert = instance.certificate.cert.display();
-    let key = instance.certificate.key.display();
-    let (format, quota) = (instance.spec.format, instance.quota);
+    let cert = instance.place.certificate.cert.display();
+    let key = instance.place.certificate.key.display();
+    let (format, quota) = (instance.spec.format, instance.place.quota);
     let capability = match instance.spec.capability {
         Some(words) => format!("  imap_capability = {words}\n"),
         None => String::new(),

@@ -9,6 +9,9 @@ use std::process::Command;
 
 use crate::{Result, process};
 
+/// The file in such a directory that names the packages.
+const CONTENTS: &str = "packages";
+
 /// A directory into which packages were unpacked.
 #[derive(Debug, Clone)]
 pub(crate) struct Unpacked {
@@ -19,6 +22,18 @@ impl Unpacked {
     /// A file or directory of the packages, given as if they were installed.
     pub(crate) fn path(&self, installed: &str) -> PathBuf {
         self.root.join(installed.trim_start_matches('/'))
+    }
+
+    /// The version of one of the packages.
+    pub(crate) fn version(&self, package: &str) -> Result<String> {
+        let names = std::fs::read_to_string(self.root.join(CONTENTS))?;
+        names
+            .lines()
+            .filter_map(|name| name.split_once('_'))
+            .find(|(name, _)| *name == package)
+            .and_then(|(_, rest)| rest.split('_').next())
+            .map(|version| version.replace("%3a", ":"))
+            .ok_or_else(|| format!("{package} was not unpacked").into())
     }
 
     /// The directories of unpacked libraries.
@@ -52,8 +67,8 @@ pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str]) -> Result<Unpack
         if process::find(program).is_none() {
             return Err(format!(
                 "cannot get {name}: this machine has no `{program}`. The servers are taken from \
-                 Debian's packages; on another system install {name} (Dovecot: 2.3 or 2.4) so that it is \
-                 on PATH, or run `cargo xtask test --quick`, which needs no servers"
+                 Debian's packages; on another system install {name} (Dovecot: 2.3 or 2.4; Cyrus and Courier \
+                 cannot be had there) so that it is on PATH, or run `cargo xtask test --quick`, which needs no servers"
             )
             .into());
         }
@@ -71,9 +86,12 @@ pub(crate) fn unpack(dir: &Path, name: &str, packages: &[&str]) -> Result<Unpack
         )
     })?;
     let tree = work.join("tree");
+    let mut names = String::new();
     for deb in debs {
-        process::capture(Command::new("dpkg-deb").arg("-x").arg(deb).arg(&tree))?;
+        process::capture(Command::new("dpkg-deb").arg("-x").arg(&deb).arg(&tree))?;
+        names += &format!("{}\n", deb.file_name().unwrap_or_default().display());
     }
+    std::fs::write(tree.join(CONTENTS), names)?;
     std::fs::set_permissions(&tree, Permissions::from_mode(0o755))?;
     // The name appears only when everything is there.
     std::fs::rename(&tree, &root)?;
@@ -151,6 +169,9 @@ fn download_with(options: &[OsString], packages: &[&str], to: &Path) -> Result<V
     Ok(debs)
 }
 
+/// How the names of packages begin that hold what a program needs when it runs.
+const RUN_TIME: [&str; 6] = ["lib", "dovecot-", "cyrus-", "courier-", "gamin", "python3"];
+
 /// The packages themselves and what they need of libraries that are not installed. Other
 /// dependencies (users, init scripts, debconf) serve the installing, not the running.
 fn closure(options: &[OsString], packages: &[&str]) -> Result<BTreeSet<String>> {
@@ -178,7 +199,7 @@ fn closure(options: &[OsString], packages: &[&str]) -> Result<BTreeSet<String>> 
             continue;
         }
         let runtime = |name: &&String| {
-            ["lib", "dovecot-", "python3"].iter().any(|start| name.starts_with(start))
+            RUN_TIME.iter().any(|start| name.starts_with(start))
                 // The loader and its C library must be the machine's own.
                 && *name != "libc6"
                 && !installed.contains(*name)

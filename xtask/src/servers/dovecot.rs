@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use serde_json::{Value, json};
+
 use super::config::{Syntax, configuration};
+use super::daemon::Place;
 use super::debian::{self, Unpacked};
-use super::place::Account;
-use super::tls::Pair;
 use crate::{Result, process};
 
 /// Dovecot's programs.
@@ -90,8 +91,36 @@ impl Dovecot {
         command
     }
 
+    /// Starts an instance.
+    pub(crate) fn start(&self, spec: &Spec, place: &Place<'_>) -> Result<()> {
+        let instance = Instance { spec, place };
+        self.prepare(&instance)?;
+        let mut child = place.spawn(
+            &mut self.serve(&instance),
+            &instance.conf().to_string_lossy(),
+        )?;
+        place.wait_for_greeting(&mut child)
+    }
+
+    /// What tests are told of an instance.
+    pub(crate) fn describe(&self, spec: &Spec, place: &Place<'_>) -> Value {
+        json!({
+            "name": spec.name,
+            "kind": "dovecot",
+            "format": spec.format,
+            "separator": spec.separator.to_string(),
+            "prefix": spec.prefix,
+            "master_password": MASTER_PASSWORD,
+            "quota": place.quota,
+            "doveadm": [Instance { spec, place }.doveadm()],
+            "env": {},
+            "log": place.log(),
+            "version": self.version,
+        })
+    }
+
     /// The command that runs an instance in the foreground.
-    pub(crate) fn serve(&self, instance: &Instance<'_>) -> Command {
+    fn serve(&self, instance: &Instance<'_>) -> Command {
         let mut command = self.command(&self.master);
         command
             .arg("-F")
@@ -102,15 +131,15 @@ impl Dovecot {
     }
 
     /// Writes configuration, directories and the script `doveadm` of an instance.
-    pub(crate) fn prepare(&self, instance: &Instance<'_>) -> Result<()> {
+    fn prepare(&self, instance: &Instance<'_>) -> Result<()> {
         for dir in [
-            instance.dir.clone(),
+            instance.place.dir.clone(),
             instance.base(),
-            instance.dir.join("state"),
+            instance.place.dir.join("state"),
         ] {
-            instance.account.create_dir(&dir)?;
+            instance.place.account.create_dir(&dir)?;
         }
-        instance.account.create_dir(&instance.mail())?;
+        instance.place.account.create_dir(&instance.mail())?;
         if let Some(unpacked) = &self.unpacked {
             let link = |to: PathBuf, name: &str| {
                 std::os::unix::fs::symlink(to, instance.base().join(name))
@@ -194,15 +223,6 @@ fn find<'a>(bytes: &'a mut [u8], wanted: &[u8]) -> Option<&'a mut [u8]> {
     bytes.get_mut(at..at + wanted.len())
 }
 
-/// The ports of an instance on 127.0.0.1.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Ports {
-    /// Plain and STARTTLS.
-    pub(crate) imap: u16,
-    /// TLS from the first byte.
-    pub(crate) imaps: u16,
-}
-
 /// What distinguishes one instance from another.
 #[derive(Debug)]
 pub(crate) struct Spec {
@@ -214,38 +234,32 @@ pub(crate) struct Spec {
     pub(crate) prefix: &'static str,
     /// What is advertised, if not everything.
     pub(crate) capability: Option<&'static str>,
+    /// How many connections a user may have.
+    pub(crate) connections: u32,
 }
 
 /// One instance and its settings.
 #[derive(Debug)]
 pub(crate) struct Instance<'a> {
     pub(crate) spec: &'a Spec,
-    pub(crate) dir: PathBuf,
-    pub(crate) account: &'a Account,
-    pub(crate) ports: Ports,
-    pub(crate) certificate: &'a Pair,
-    pub(crate) quota: &'a str,
+    pub(crate) place: &'a Place<'a>,
 }
 
 impl Instance<'_> {
     pub(crate) fn conf(&self) -> PathBuf {
-        self.dir.join("dovecot.conf")
-    }
-
-    pub(crate) fn log(&self) -> PathBuf {
-        self.dir.join("log")
+        self.place.dir.join("dovecot.conf")
     }
 
     pub(crate) fn doveadm(&self) -> PathBuf {
-        self.dir.join("doveadm")
+        self.place.dir.join("doveadm")
     }
 
     pub(crate) fn base(&self) -> PathBuf {
-        self.dir.join("base")
+        self.place.dir.join("base")
     }
 
     pub(crate) fn mail(&self) -> PathBuf {
-        self.dir.join("mail")
+        self.place.dir.join("mail")
     }
 }
 

@@ -1,65 +1,82 @@
 //! Starting and stopping the instances, and telling tests about them.
 
-use std::io::{BufRead as _, BufReader};
-use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::dovecot::{Dovecot, Instance, MASTER_PASSWORD, PASSWORD, Ports, Spec};
+use super::daemon::{self, Place};
+use super::dovecot::{PASSWORD, Spec};
 use super::place::Account;
-use super::tls::{self, Certificates};
-use super::{Tools, description};
-use crate::{Result, process};
+use super::tls::{self, Certificates, Pair};
+use super::{Tools, courier, cyrus, description};
+use crate::{Result, corpora};
 
-/// The instances that tests find by their names.
-const INSTANCES: [Spec; 4] = [
+/// A Dovecot with nothing special.
+const PLAIN: Spec = Spec {
+    name: "",
+    format: "maildir",
+    separator: '/',
+    prefix: "",
+    capability: None,
+    connections: 50,
+};
+
+/// The Dovecots that tests find by their names.
+const DOVECOTS: [Spec; 7] = [
     Spec {
         name: "a",
         format: "mdbox",
-        separator: '/',
-        prefix: "",
-        capability: None,
+        ..PLAIN
     },
     Spec {
         name: "b",
-        format: "maildir",
         separator: '.',
-        prefix: "",
-        capability: None,
+        ..PLAIN
     },
     // An old server: nothing beyond the base protocol is offered.
     Spec {
         name: "c",
-        format: "maildir",
-        separator: '/',
-        prefix: "",
         capability: Some("IMAP4rev1"),
+        ..PLAIN
     },
     // As hosting panels configure it: all folders live below INBOX.
     Spec {
         name: "d",
-        format: "maildir",
         separator: '.',
         prefix: "INBOX.",
-        capability: None,
+        ..PLAIN
+    },
+    // Batches, but each literal waits; a separator that names hardly hold.
+    Spec {
+        name: "no-literals",
+        separator: '|',
+        capability: Some(
+            "IMAP4rev1 ID ENABLE NAMESPACE SPECIAL-USE LIST-EXTENDED LIST-STATUS UNSELECT \
+             UIDPLUS MULTIAPPEND CONDSTORE QRESYNC ESEARCH MOVE",
+        ),
+        ..PLAIN
+    },
+    // Neither ids of what is appended nor deltas; all folders below the inbox.
+    Spec {
+        name: "no-ids",
+        prefix: "INBOX/",
+        capability: Some("IMAP4rev1 LITERAL+ ID NAMESPACE UNSELECT LIST-STATUS LIST-EXTENDED"),
+        ..PLAIN
+    },
+    Spec {
+        name: "one-connection",
+        connections: 1,
+        ..PLAIN
     },
 ];
 
 /// Serves nothing but an expired certificate.
 const EXPIRED: Spec = Spec {
     name: "expired",
-    format: "maildir",
-    separator: '/',
-    prefix: "",
-    capability: None,
+    ..PLAIN
 };
-
-/// How long an instance may take to greet; a loaded machine is slow, a broken one does not come.
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Whether the instances outlive the process that starts them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -102,23 +119,13 @@ impl Servers {
             guard,
         };
         let starter = Starter {
-            tools,
             run,
-            account,
-            certificates,
+            account: &account,
+            certificates: &certificates,
             quota,
         };
-        let expired = starter.instance(&EXPIRED)?;
-        let mut instances = Vec::new();
-        for spec in &INSTANCES {
-            instances.push(starter.instance(spec)?);
-        }
-        let instances: Vec<Value> = instances
-            .iter()
-            .map(|instance| starter.describe(instance, expired.ports.imaps))
-            .collect();
-        let text = serde_json::to_string_pretty(&json!({ "instances": instances }))?;
-        std::fs::write(description(run), text)?;
+        let all = json!({ "instances": starter.all(tools)?, "absent": tools.absent() });
+        std::fs::write(description(run), serde_json::to_string_pretty(&all)?)?;
         Ok(servers)
     }
 
@@ -131,7 +138,7 @@ impl Servers {
 impl Drop for Servers {
     fn drop(&mut self) {
         if self.stop
-            && let Err(error) = end_processes(&self.run)
+            && let Err(error) = daemon::end_all(&self.run)
         {
             eprintln!("xtask: could not stop the servers: {error}");
         }
@@ -154,161 +161,98 @@ fn guard(run: &Path) -> Result<Child> {
 /// What the guard does: reads until the process that has the other end is gone, then stops.
 pub(crate) fn guard_until_end_of_input(run: &Path) -> Result<()> {
     std::io::copy(&mut std::io::stdin().lock(), &mut std::io::sink())?;
-    end_processes(run)
+    daemon::end_all(run)
 }
 
 struct Starter<'a> {
-    tools: &'a Tools,
     run: &'a Path,
-    account: Account,
-    certificates: Certificates,
+    account: &'a Account,
+    certificates: &'a Certificates,
     quota: &'a str,
 }
 
-impl Starter<'_> {
-    fn instance<'s>(&'s self, spec: &'s Spec) -> Result<Instance<'s>> {
-        // A free port can be taken by somebody else before Dovecot binds it.
+impl<'a> Starter<'a> {
+    /// Starts everything that there is; what tests are told of it.
+    fn all(&self, tools: &Tools) -> Result<Vec<Value>> {
+        let (good, expired) = (&self.certificates.good, &self.certificates.expired);
+        let dovecot = &tools.dovecot;
+        let ports = self.place(EXPIRED.name, expired, |place| {
+            dovecot.start(&EXPIRED, place)
+        })?;
+        let expired_port = ports.ports.imaps;
+        let mut told = Vec::new();
+        for spec in &DOVECOTS {
+            let place = self.place(spec.name, good, |place| dovecot.start(spec, place))?;
+            told.push(self.tell(dovecot.describe(spec, &place), &place, expired_port));
+        }
+        if let Ok(server) = &tools.cyrus {
+            for spec in &cyrus::INSTANCES {
+                let place = self.place(spec.name, good, |place| server.start(spec, place))?;
+                told.push(self.tell(server.describe(spec, &place), &place, expired_port));
+            }
+        }
+        if let Ok(server) = &tools.courier {
+            let place = self.place(courier::NAME, good, |place| server.start(place))?;
+            told.push(self.tell(server.describe(&place), &place, expired_port));
+        }
+        Ok(told)
+    }
+
+    /// Starts an instance on free ports.
+    fn place(
+        &self,
+        name: &str,
+        certificate: &'a Pair,
+        start: impl Fn(&Place<'a>) -> Result<()>,
+    ) -> Result<Place<'a>> {
+        // A free port can be taken by somebody else before the server binds it.
         for _ in 0..4 {
-            let instance = Instance {
-                spec,
-                dir: self.run.join(spec.name),
-                account: &self.account,
-                ports: free_ports()?,
-                certificate: match spec.name {
-                    "expired" => &self.certificates.expired,
-                    _ => &self.certificates.good,
-                },
+            let place = Place {
+                dir: self.run.join(name),
+                account: self.account,
+                ports: daemon::free_ports()?,
+                certificate,
                 quota: self.quota,
             };
-            let _ = std::fs::remove_dir_all(&instance.dir);
-            match self.try_start(&instance) {
-                Err(error) if error.to_string().contains("Address already in use") => {}
-                Err(error) => return Err(error),
-                Ok(()) => return Ok(instance),
+            let _ = std::fs::remove_dir_all(&place.dir);
+            self.account.create_dir(&place.dir)?;
+            match start(&place) {
+                Ok(()) => return Ok(place),
+                Err(error) => {
+                    daemon::end(&place.dir)?;
+                    if !error.to_string().contains("Address already in use") {
+                        return Err(error);
+                    }
+                }
             }
         }
         Err("four times in a row the chosen ports were taken by other programs".into())
     }
 
-    fn try_start(&self, instance: &Instance<'_>) -> Result<()> {
-        let dovecot: &Dovecot = &self.tools.dovecot;
-        dovecot.prepare(instance)?;
-        let errors = instance.dir.join("stderr");
-        let mut command = dovecot.serve(instance);
-        command.stdin(Stdio::null()).stdout(Stdio::null());
-        command.stderr(std::fs::File::create(&errors)?);
-        if self.account.change {
-            command.uid(self.account.uid).gid(self.account.gid);
-        }
-        // An interrupt at the terminal is not for them.
-        command.process_group(0);
-        let mut child = command.spawn()?;
-        wait_for_greeting(&mut child, instance).map_err(|error| {
-            // What has not greeted may not have written its process id either.
-            let _ = child.kill();
-            let read = |file: &Path| std::fs::read_to_string(file).unwrap_or_default();
-            let (said, log) = (read(&errors), read(&instance.log()));
-            format!(
-                "Dovecot `{}` does not start: {error}\n{said}{log}",
-                instance.spec.name
-            )
-            .into()
-        })
-    }
-
-    fn describe(&self, instance: &Instance<'_>, expired_tls_port: u16) -> Value {
-        json!({
-            "name": instance.spec.name,
-            "format": instance.spec.format,
-            "separator": instance.spec.separator.to_string(),
-            "prefix": instance.spec.prefix,
+    /// Adds what all instances have in common.
+    fn tell(&self, mut own: Value, place: &Place<'_>, expired_tls_port: u16) -> Value {
+        let common = json!({
             "host": "127.0.0.1",
-            "imap_port": instance.ports.imap,
-            "imaps_port": instance.ports.imaps,
+            "imap_port": place.ports.imap,
+            "imaps_port": place.ports.imaps,
             "expired_tls_port": expired_tls_port,
             "ca_pem": self.certificates.ca,
             "password": PASSWORD,
-            "master_password": MASTER_PASSWORD,
-            "quota": self.quota,
-            "doveadm": [instance.doveadm()],
-            "env": {},
-            "log": instance.log(),
-            "version": self.tools.dovecot.version,
-        })
-    }
-}
-
-/// Ports that nobody listens on; both are held until both are known, so that they differ.
-fn free_ports() -> Result<Ports> {
-    let (first, second) = (
-        TcpListener::bind("127.0.0.1:0")?,
-        TcpListener::bind("127.0.0.1:0")?,
-    );
-    Ok(Ports {
-        imap: first.local_addr()?.port(),
-        imaps: second.local_addr()?.port(),
-    })
-}
-
-fn wait_for_greeting(child: &mut Child, instance: &Instance<'_>) -> Result<()> {
-    let start = Instant::now();
-    loop {
-        if let Some(status) = child.try_wait()? {
-            return Err(format!("it ended at once ({status})").into());
+        });
+        if let (Some(own), Value::Object(common)) = (own.as_object_mut(), common) {
+            own.extend::<Map<String, Value>>(common);
         }
-        match greeting(instance.ports.imap) {
-            Ok(line) if line.starts_with("* OK") => return Ok(()),
-            Ok(line) if start.elapsed() > PATIENCE => {
-                return Err(format!("it greets with `{}`", line.trim()).into());
-            }
-            Err(error) if start.elapsed() > PATIENCE => return Err(error),
-            _ => std::thread::sleep(Duration::from_millis(20)),
-        }
+        own
     }
-}
-
-fn greeting(port: u16) -> Result<String> {
-    let stream = TcpStream::connect(("127.0.0.1", port))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    let mut line = String::new();
-    BufReader::new(stream).read_line(&mut line)?;
-    Ok(line)
 }
 
 /// Stops all instances of `run` and removes their mail.
 pub(crate) fn stop_all(run: &Path) -> Result<()> {
-    end_processes(run)?;
+    daemon::end_all(run)?;
     match std::fs::remove_dir_all(run) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),
     }
-}
-
-fn end_processes(run: &Path) -> Result<()> {
-    let mut masters = Vec::new();
-    for spec in INSTANCES.iter().chain([&EXPIRED]) {
-        let dir = run.join(spec.name);
-        let conf = dir.join("dovecot.conf").to_string_lossy().into_owned();
-        let Ok(pid) = std::fs::read_to_string(dir.join("base/master.pid")) else {
-            continue;
-        };
-        let pid = pid.trim().to_owned();
-        if process::is_running(&pid, &conf) {
-            process::signal(&pid, "TERM")?;
-            masters.push((pid, conf));
-        }
-    }
-    let start = Instant::now();
-    while masters
-        .iter()
-        .any(|(pid, conf)| process::is_running(pid, conf))
-    {
-        if start.elapsed() > PATIENCE {
-            return Err(format!("the servers in {} do not end", run.display()).into());
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    }
-    Ok(())
 }
 
 /// The variables that tests read, for the instances that run in `run`.
@@ -317,9 +261,14 @@ pub(crate) fn environment(dir: &Path, run: &Path) -> Result<Vec<(&'static str, P
     if !file.exists() {
         return Err("no servers run; start them with `cargo xtask servers start`".into());
     }
-    Ok(vec![
+    let mut all = vec![
         ("MAILMOVE_TEST_DOVECOT", file),
         ("MAILMOVE_TEST_MBSYNC", dir.join("bin/mbsync")),
         ("MAILMOVE_TEST_PYTHON", dir.join("bin/python3")),
-    ])
+    ];
+    let mails = corpora::dir()?;
+    if mails.join("spam-assassin").exists() {
+        all.push(("MAILMOVE_TEST_CORPORA", mails));
+    }
+    Ok(all)
 }

@@ -5,12 +5,16 @@
 //! in `MAILMOVE_TEST_DOVECOT`; see [`instances`].
 
 mod config;
+mod courier;
+mod cyrus;
+mod daemon;
 mod debian;
 mod dovecot;
 mod instances;
 mod place;
 mod tls;
 
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 
@@ -26,8 +30,8 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
         ["fetch"] => {
             let tools = fetch()?;
             println!(
-                "Dovecot {} and clients are in {}",
-                tools.dovecot.version,
+                "{} and clients are in {}",
+                tools.versions(),
                 tools.dir.display()
             );
             Ok(())
@@ -41,6 +45,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
             Ok(())
         }
         ["guard", run] => instances::guard_until_end_of_input(Path::new(run)),
+        ["courier-auth", dir, quota] => courier::authenticate(Path::new(dir), quota),
         ["stop"] => instances::stop_all(&place::servers_dir()?.join("run")),
         _ => Err(format!("unknown: servers {}\n\n{}", args.join(" "), crate::HELP).into()),
     }
@@ -56,9 +61,12 @@ fn start(args: &[&str]) -> Result<()> {
     let run = tools.dir.join("run");
     Servers::start(&tools, &run, quota, Lifetime::Detached)?.leave_running();
     println!(
-        "Dovecot {} runs; it stays until `cargo xtask servers stop`.",
-        tools.dovecot.version
+        "{} run; they stay until `cargo xtask servers stop`.",
+        tools.versions()
     );
+    for (name, reason) in tools.absent() {
+        println!("There is no {name}: {reason}");
+    }
     println!("For the tests: eval \"$(cargo xtask servers env)\"");
     Ok(())
 }
@@ -69,6 +77,34 @@ pub(crate) struct Tools {
     /// The directory that holds everything of the servers.
     pub(crate) dir: PathBuf,
     pub(crate) dovecot: dovecot::Dovecot,
+    cyrus: Result<cyrus::Cyrus, String>,
+    courier: Result<courier::Courier, String>,
+}
+
+impl Tools {
+    /// What could not be had: name and reason.
+    pub(crate) fn absent(&self) -> BTreeMap<&'static str, &str> {
+        let cyrus = self.cyrus.as_ref().err().map(|why| ("cyrus", why.as_str()));
+        let courier = self.courier.as_ref().err();
+        let courier = courier.map(|why| ("courier", why.as_str()));
+        cyrus.into_iter().chain(courier).collect()
+    }
+
+    /// Names and versions of the servers that there are.
+    pub(crate) fn versions(&self) -> String {
+        let mut all = vec![format!("Dovecot {}", self.dovecot.version)];
+        all.extend(
+            self.cyrus
+                .as_ref()
+                .map(|one| format!("Cyrus {}", one.version)),
+        );
+        all.extend(
+            self.courier
+                .as_ref()
+                .map(|one| format!("Courier {}", one.version)),
+        );
+        all.join(", ")
+    }
 }
 
 /// Makes the programs available; does nothing but look when they already are.
@@ -78,11 +114,18 @@ pub(crate) fn fetch() -> Result<Tools> {
     // Two test runs on one checkout would otherwise unpack over each other.
     lock.lock()?;
     let dovecot = dovecot::Dovecot::obtain(&dir)?;
+    let cyrus = cyrus::Cyrus::obtain(&dir).map_err(|error| error.to_string());
+    let courier = courier::Courier::obtain(&dir).map_err(|error| error.to_string());
     let bin = dir.join("bin");
     std::fs::create_dir_all(&bin)?;
     debian::client(&dir, &bin, "mbsync", "isync")?;
     debian::client(&dir, &bin, "python3", "python3")?;
-    Ok(Tools { dir, dovecot })
+    Ok(Tools {
+        dir,
+        dovecot,
+        cyrus,
+        courier,
+    })
 }
 
 /// The file that tells tests what runs.

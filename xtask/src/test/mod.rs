@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, run: Check) -> Step {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const STEPS: [Step; 17] = [
+const STEPS: [Step; 18] = [
     step("fmt", true, steps::fmt),
     step("paths", true, crate::checks::paths::check),
     step("clippy", true, steps::clippy),
@@ -44,6 +44,7 @@ const STEPS: [Step; 17] = [
     step("licences", true, crate::checks::licences::check),
     step("build", true, steps::build),
     step("servers", false, steps::servers),
+    step("corpora", false, steps::corpora),
     step("tests", true, steps::tests),
     step("doc-tests", true, steps::doc_tests),
     step("docs", true, steps::docs),
@@ -150,7 +151,8 @@ impl Options {
     fn names(&self, step: &Step) -> bool {
         let named = |name: &str| self.only.iter().any(|only| only == name);
         // Tests without servers would skip the most of what they are for.
-        named(step.name) || (step.name == "servers" && !self.quick && named("tests"))
+        let needed = ["servers", "corpora"].contains(&step.name);
+        named(step.name) || (needed && !self.quick && named("tests"))
     }
 }
 

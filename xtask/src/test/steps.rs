@@ -3,12 +3,14 @@
 use super::{Context, Outcome};
 use crate::process::{self, cargo};
 use crate::servers::{self, Lifetime, Servers};
-use crate::{Result, workspace};
+use crate::{Result, corpora, workspace};
 
 /// The crates that are published, in the order of their dependencies.
 pub(crate) const PUBLISHED: [&str; 3] = ["mailmove-core", "mailmove-testkit", "mailmove-imap"];
 
-const NOTHING_MISSING: &str = "dovecot,mbsync,python";
+/// Names of servers, clients and mails, and of the conformance suite's harnesses.
+const NOTHING_MISSING: &str = "dovecot,dovecot-maildir,dovecot-slash,dovecot-prefix,cyrus,\
+                               cyrus-dots,courier,corpora,mbsync,python";
 
 fn simple(context: &Context, name: &str, args: &[&str]) -> Result<Outcome> {
     context.run(name, cargo().args(args))?;
@@ -80,13 +82,33 @@ pub(super) fn servers(context: &mut Context) -> Result<Outcome> {
         let run = tools.dir.join("test");
         let running = Servers::start(&tools, &run, servers::QUOTA, Lifetime::Guarded)?;
         let environment = servers::environment(&tools.dir, &run)?;
-        Ok((running, environment, tools.dovecot.version))
+        Ok((running, environment, tools))
     });
     match started {
-        Ok((running, environment, version)) => {
+        Ok((running, environment, tools)) => {
             context.servers = Some(running);
             context.environment = environment;
-            Ok(Outcome::Passed(format!("Dovecot {version}")))
+            let absent = tools.absent();
+            let missing: String = absent
+                .iter()
+                .map(|(name, reason)| format!("; no {name}: {reason}"))
+                .collect();
+            let note = format!("{}{missing}", tools.versions());
+            match context.require && !absent.is_empty() {
+                true => Err(note.into()),
+                false => Ok(Outcome::Passed(note)),
+            }
+        }
+        Err(error) if context.require => Err(error),
+        Err(error) => Ok(Outcome::Skipped(error.to_string())),
+    }
+}
+
+pub(super) fn corpora(context: &mut Context) -> Result<Outcome> {
+    match corpora::fetch() {
+        Ok(dir) => {
+            context.environment.push(("MAILMOVE_TEST_CORPORA", dir));
+            Ok(Outcome::Passed(String::new()))
         }
         Err(error) if context.require => Err(error),
         Err(error) => Ok(Outcome::Skipped(error.to_string())),

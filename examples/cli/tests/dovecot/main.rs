@@ -19,6 +19,7 @@ mod admins;
 #[path = "../../../../mailmove-imap/tests/conformance/client.rs"]
 mod client;
 mod errors;
+mod extensions;
 mod kill;
 mod passes;
 mod world;

@@ -252,7 +252,14 @@ impl Job {
 
     /// Runs it to its end: exit code, last line of output, standard error.
     pub(crate) fn run(&self, what: &str) -> (Option<i32>, Value, String) {
-        Self::finish(self.command(what))
+        self.run_with(what, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn run_with(&self, what: &str, arguments: &[&str]) -> (Option<i32>, Value, String) {
+        let mut command = self.command(what);
+        command.args(arguments);
+        Self::finish(command)
     }
 
     /// The same of a command that was changed.

@@ -5,7 +5,9 @@ use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     Destination, Error, Result, Scope,
     destination::{Batch, Existing, Outcome, Probe, Updater},
-    model::{Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Slot},
+    model::{
+        Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Quota, Slot, Usage,
+    },
     source::BoxStream,
 };
 
@@ -53,6 +55,20 @@ impl Destination for MemoryMailbox {
         self.operation(|count| count.marks += 1).await?;
         let info = self.resolve(folder)?;
         Ok(ids::mark(&info, self.options.counted))
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        self.operation(|_| {}).await?;
+        let account = &self.server.account;
+        let limits = account.limits();
+        let mut quota = Quota::unknown();
+        if let Some(limit) = limits.quota_bytes {
+            quota.limit_bytes(Usage::new(account.used_bytes(), limit));
+        }
+        if let Some(limit) = limits.quota_messages {
+            quota.limit_messages(Usage::new(account.used_messages(), limit));
+        }
+        Ok(quota)
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

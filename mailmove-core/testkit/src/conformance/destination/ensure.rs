@@ -127,7 +127,7 @@ pub(super) async fn odd_names(context: Context) -> Check {
         let names = path.names();
         let lengths: Vec<usize> = names.iter().map(|name| (naming.length_of)(name)).collect();
         let good = |name: &String| {
-            !name.contains(|c| naming.forbidden.contains(c))
+            !name.contains(|c| naming.forbidden.contains(c) || c > naming.highest)
                 && !naming.reserved.iter().any(|r| r.eq_ignore_ascii_case(name))
         };
         names.len() <= naming.max_depth

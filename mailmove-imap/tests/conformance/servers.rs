@@ -1,10 +1,9 @@
-//! Real Dovecots, started by `cargo xtask servers`; the back door is a client of its own, and
-//! doveadm where IMAP can't do it.
+//! Real servers, started by `cargo xtask servers`; the back door is a client of its own, and what
+//! is particular to [a kind](crate::kinds) where IMAP can't do it.
 
 use std::{
     fmt,
     path::PathBuf,
-    process::Command,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU32, Ordering},
@@ -19,26 +18,29 @@ use mailmove_core::{
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
 use mailmove_testkit::{
-    conformance::{BoxError, Disturbance, Done, Harness, Keeps, Taken, TestAccount},
-    corpus::{CorpusMessage, Kind},
+    conformance::{BoxError, Disturbance, Done, Harness, Keeps, TestAccount},
+    corpus::CorpusMessage,
     snapshot::{FolderContents, MessageState, Snapshot},
 };
 use serde_json::Value;
 
-use crate::client::{Client, decode, quoted};
+use crate::{
+    client::{Client, decode, quoted},
+    kinds::{self, Kind},
+};
 
 /// Names the file that describes the running servers.
 const VARIABLE: &str = "MAILMOVE_TEST_DOVECOT";
 
 /// One of the servers.
 #[derive(Clone, Debug)]
-pub(crate) struct Dovecot {
+pub(crate) struct RealServer {
     name: &'static str,
     instance: &'static str,
     security: Security,
 }
 
-impl Dovecot {
+impl RealServer {
     /// The instance of that name in the file, reached in that way.
     pub(crate) fn new(name: &'static str, instance: &'static str, security: Security) -> Self {
         Self {
@@ -46,6 +48,10 @@ impl Dovecot {
             instance,
             security,
         }
+    }
+
+    fn has_binary(&self) -> bool {
+        matches!(self.instance, "a" | "b" | "d")
     }
 
     fn description(&self) -> Result<Description, String> {
@@ -59,36 +65,44 @@ impl Dovecot {
         let found = instances
             .into_iter()
             .find(|one| one["name"] == self.instance);
-        found
-            .as_ref()
-            .and_then(Description::read)
-            .ok_or_else(|| format!("there is no instance {}", self.instance))
+        found.as_ref().and_then(Description::read).ok_or_else(|| {
+            let (kind, _) = self.instance.split_once('-').unwrap_or((self.instance, ""));
+            let why = all["absent"][kind].as_str().unwrap_or_default();
+            format!("there is no instance {}: {why}", self.instance)
+        })
     }
 }
 
+/// What the file says of an instance.
 #[derive(Clone, Debug)]
-struct Description {
-    port: u16,
+pub(crate) struct Description {
+    pub(crate) kind: Kind,
+    pub(crate) port: u16,
     tls_port: u16,
     ca: PathBuf,
-    doveadm: Vec<String>,
-    password: String,
-    prefix: String,
-    separator: String,
+    /// Dovecot's tool for its administrator, and first arguments.
+    pub(crate) doveadm: Vec<String>,
+    /// Where Courier has its mail.
+    pub(crate) mail: PathBuf,
+    pub(crate) password: String,
+    pub(crate) prefix: String,
+    pub(crate) separator: String,
 }
 
 impl Description {
     fn read(value: &Value) -> Option<Self> {
         let port = |name: &str| u16::try_from(value[name].as_u64()?).ok();
         let text = |name: &str| Some(value[name].as_str()?.to_owned());
-        let words = value["doveadm"].as_array()?.iter();
+        let words = value["doveadm"].as_array().into_iter().flatten();
         Some(Self {
+            kind: Kind::named(value["kind"].as_str()?)?,
             port: port("imap_port")?,
             tls_port: port("imaps_port")?,
             ca: text("ca_pem")?.into(),
             doveadm: words
                 .map(|word| word.as_str().map(str::to_owned))
                 .collect::<Option<_>>()?,
+            mail: text("mail").unwrap_or_default().into(),
             password: text("password")?,
             prefix: text("prefix")?,
             separator: text("separator")?,
@@ -97,7 +111,7 @@ impl Description {
 }
 
 #[async_trait]
-impl Harness for Dovecot {
+impl Harness for RealServer {
     fn name(&self) -> String {
         self.name.to_owned()
     }
@@ -114,7 +128,8 @@ impl Harness for Dovecot {
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let user = format!("conformance-{}-{number}", std::process::id());
         let client = Client::open(description.port, &user, &description.password)?;
-        Ok(Arc::new(DovecotAccount {
+        Ok(Arc::new(RealAccount {
+            binary: self.has_binary(),
             security: self.security,
             description,
             user,
@@ -123,28 +138,11 @@ impl Harness for Dovecot {
     }
 
     fn keeps(&self, message: &CorpusMessage) -> Keeps {
-        match message.kind {
-            Kind::Empty => Keeps::refused(),
-            // It ends lines by CRLF, and has another byte for NUL.
-            Kind::Nul | Kind::NulInHeader | Kind::BareLf | Kind::BareCr | Kind::MixedLineEnds => {
-                Keeps::other_bytes()
-            }
-            // A date to come is taken for a mistake.
-            Kind::ReceivedIn2100 => Keeps::other_date(),
-            // Dates before 1970 are 1901 in the session that stored them, and 2038 in the next.
-            Kind::ReceivedBefore1970 | Kind::ReceivedLongAgo => {
-                let mut keeps = Keeps::other_date();
-                keeps.taken = Taken::Perhaps;
-                keeps
-            }
-            // Keywords longer than 50 bytes are refused: the adapter leaves them out.
-            Kind::OddKeywords => {
-                let mut keeps = Keeps::everything();
-                keeps.taken = Taken::Perhaps;
-                keeps
-            }
-            _ => Keeps::everything(),
-        }
+        kinds::keeps(self.name, message)
+    }
+
+    fn skips(&self, trial: &str) -> Option<String> {
+        kinds::skips(self.name, trial)
     }
 
     fn huge(&self) -> usize {
@@ -152,21 +150,23 @@ impl Harness for Dovecot {
     }
 }
 
-struct DovecotAccount {
+pub(crate) struct RealAccount {
+    /// It offers BINARY.
+    binary: bool,
     security: Security,
-    description: Description,
-    user: String,
+    pub(crate) description: Description,
+    pub(crate) user: String,
     client: Mutex<Client>,
 }
 
-impl fmt::Debug for DovecotAccount {
+impl fmt::Debug for RealAccount {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "DovecotAccount({})", self.user)
+        write!(f, "RealAccount({})", self.user)
     }
 }
 
-impl DovecotAccount {
-    fn client(&self) -> std::sync::MutexGuard<'_, Client> {
+impl RealAccount {
+    pub(crate) fn client(&self) -> std::sync::MutexGuard<'_, Client> {
         self.client.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -192,7 +192,7 @@ impl DovecotAccount {
     }
 
     /// In Unicode, as doveadm takes it.
-    fn plain_name(&self, path: &FolderPath) -> String {
+    pub(crate) fn plain_name(&self, path: &FolderPath) -> String {
         if path.is_inbox() {
             return "INBOX".to_owned();
         }
@@ -202,7 +202,7 @@ impl DovecotAccount {
         format!("{prefix}{}", path.names().join(separator))
     }
 
-    fn name(&self, path: &FolderPath) -> String {
+    pub(crate) fn name(&self, path: &FolderPath) -> String {
         quoted(&self.plain_name(path))
     }
 
@@ -218,21 +218,8 @@ impl DovecotAccount {
         Some(FolderPath::new(names?))
     }
 
-    fn doveadm(&self, arguments: &[&str]) -> Result<(), BoxError> {
-        let (program, first) = self.description.doveadm.split_first().ok_or("no doveadm")?;
-        let output = Command::new(program).args(first).args(arguments).output()?;
-        if output.status.success() {
-            return Ok(());
-        }
-        let said = String::from_utf8_lossy(&output.stderr).into_owned();
-        Err(format!("doveadm {}: {said}", arguments.join(" ")).into())
-    }
-
-    /// Sessions remember rights for a while: ends all that are open.
-    fn end_sessions(&self) -> Result<(), BoxError> {
-        self.doveadm(&["kick", &self.user])?;
-        // Its own session is one of them: when that is gone, so are the others.
-        while self.client().command("NOOP").is_ok() {}
+    /// Ends all sessions' memory of what they have seen, its own included.
+    pub(crate) fn open_again(&self) -> Result<(), BoxError> {
         let Description { port, password, .. } = &self.description;
         *self.client() = Client::open(*port, &self.user, password)?;
         Ok(())
@@ -254,27 +241,29 @@ impl DovecotAccount {
             "EXAMINE \"{}\"",
             name.replace('\\', "\\\\").replace('"', "\\\"")
         ))?;
-        let recent = told.iter().find_map(|line| {
+        contents.recent = told.iter().find_map(|line| {
             let line = std::str::from_utf8(line).ok()?.trim_end();
             line.strip_prefix("* ")?
                 .strip_suffix(" RECENT")?
                 .parse()
                 .ok()
         });
-        contents.recent = recent;
-        for one in client.fetch_all()? {
+        for mut one in client.fetch_all()? {
+            if self.binary && one.body.contains(&0x80) {
+                client.unmask(&mut one)?;
+            }
             let flags = Flags::parse(&one.flags);
             let state = MessageState::new(&one.body, flags, one.received);
             contents.messages.push(state.with_id(one.uid.to_string()));
         }
         // Whoever deletes or renames the folder must not find it open here.
-        client.ok("UNSELECT")?;
+        client.unselect()?;
         Ok(contents)
     }
 }
 
 #[async_trait]
-impl TestAccount for DovecotAccount {
+impl TestAccount for RealAccount {
     async fn source(&self, edges: &Edges) -> Result<Option<Arc<dyn Source>>, BoxError> {
         let source = ImapSource::new(self.config()?, self.credentials(), edges.clone());
         Ok(Some(Arc::new(source)))
@@ -296,11 +285,22 @@ impl TestAccount for DovecotAccount {
         {
             return Ok(Done::Unsupported(format!("{separator} separates levels")));
         }
+        if let Some(why) = kinds::has_no_name(self.description.kind, &folder.path) {
+            return Ok(Done::Unsupported(why.to_owned()));
+        }
         let answer = self.client().command(&format!("CREATE {name}"))?;
-        if answer.status.starts_with("NO [CANNOT]") {
+        let refusals = ["NO [CANNOT]", "NO Invalid mailbox name"];
+        if refusals.iter().any(|text| answer.status.starts_with(text)) {
             return Ok(Done::Unsupported(answer.status));
         }
-        if !answer.status.starts_with("OK") && !answer.status.contains("ALREADYEXISTS") {
+        let exists = [
+            "ALREADYEXISTS",
+            "Mailbox already exists",
+            "INBOX already exists",
+        ];
+        if !answer.status.starts_with("OK")
+            && !exists.iter().any(|text| answer.status.contains(text))
+        {
             return Err(format!("CREATE {name}: {}", answer.status).into());
         }
         let verb = if folder.subscribe {
@@ -325,14 +325,15 @@ impl TestAccount for DovecotAccount {
         let mut snapshot = Snapshot::new();
         let listed = self.client().list()?;
         for one in listed {
-            let has = |name: &str| one.attributes.split(' ').any(|word| word == name);
+            let words = one.attributes.split(' ');
+            let has = |name: &str| words.clone().any(|word| word.eq_ignore_ascii_case(name));
             if has("\\Noselect") || has("\\NonExistent") {
                 continue;
             }
             let path = self.path(&one.name).ok_or("an undecodable name")?;
             let mut contents = self.folder(&one.name)?;
             contents.subscribed = has("\\Subscribed");
-            let mut roles = one.attributes.split(' ').filter_map(Role::from_special_use);
+            let mut roles = words.filter_map(Role::from_special_use);
             contents.role = roles.next();
             if path.is_inbox() {
                 contents.role = Some(Role::Inbox);
@@ -343,20 +344,20 @@ impl TestAccount for DovecotAccount {
     }
 
     async fn disturb(&self, folder: &FolderPath, what: Disturbance) -> Result<Done, BoxError> {
-        let (name, plain) = (self.name(folder), self.plain_name(folder));
+        let name = self.name(folder);
         match what {
             Disturbance::SetFlags { message, flags } => {
                 let uid = self.uid(folder, message)?;
                 self.client()
                     .ok(&format!("UID STORE {uid} FLAGS ({flags})"))?;
-                self.client().ok("UNSELECT")?;
+                self.client().unselect()?;
             }
             Disturbance::Expunge { message } => {
                 let uid = self.uid(folder, message)?;
                 self.client()
                     .ok(&format!("UID STORE {uid} +FLAGS (\\Deleted)"))?;
                 self.client().ok(&format!("UID EXPUNGE {uid}"))?;
-                self.client().ok("UNSELECT")?;
+                self.client().unselect()?;
             }
             Disturbance::Rename { to } => {
                 let to = self.name(&to);
@@ -365,22 +366,7 @@ impl TestAccount for DovecotAccount {
             Disturbance::Delete => {
                 self.client().ok(&format!("DELETE {name}"))?;
             }
-            Disturbance::Renumber => {
-                let set = ["--uid-validity", "2000000000", &plain];
-                self.doveadm(&[&["mailbox", "update", "-u", &self.user], &set[..]].concat())?;
-            }
-            Disturbance::ReadOnly => {
-                let who = format!("user={}", self.user);
-                self.doveadm(&[
-                    "acl", "set", "-u", &self.user, &plain, &who, "lookup", "read",
-                ])?;
-                self.end_sessions()?;
-            }
-            Disturbance::Full => {
-                let why = "its quota follows the user's name, and cannot be changed later";
-                return Ok(Done::Unsupported(why.to_owned()));
-            }
-            other => return Ok(Done::Unsupported(format!("{other:?}"))),
+            other => return kinds::disturb(self, folder, &other),
         }
         Ok(Done::Yes)
     }

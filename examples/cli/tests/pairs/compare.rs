@@ -1,0 +1,168 @@
+//! Compares what left with what arrived, and both with the report.
+
+use std::collections::{BTreeMap, HashSet};
+
+use serde_json::Value;
+
+use crate::world::{Job, Mail, Mailbox, Message, Server, fresh};
+
+/// What a pair of servers made of a mailbox.
+#[derive(Debug, Default)]
+struct Tally {
+    /// Messages at the source.
+    left: usize,
+    /// Equal in bytes, flags and date at the destination.
+    equal: usize,
+    bytes: usize,
+    flags: usize,
+    dates: usize,
+    /// Refused, by code and reason.
+    failed: BTreeMap<String, usize>,
+}
+
+/// Migrates these mails, and checks that each arrived or is explained.
+pub(crate) fn moves(what: &str, source: &Server, destination: &Server, mails: Vec<Mail>) {
+    let (ann, bob) = (fresh("ann"), fresh("bob"));
+    let offered = mails.len();
+    let taken = source.fill(&ann, &mails);
+    drop(mails);
+    // Courier numbers a mailbox twice if its first two visitors ever come at once.
+    destination.client(&bob).ok("SELECT INBOX").unwrap();
+    let job = Job::new((source, &ann), (destination, &bob));
+    let report = job.migrate();
+    let had = source.dump(&ann);
+    let has = destination.dump(&bob);
+    let mut tally = Tally::default();
+    let mut unexplained = Vec::new();
+    for folder in report["folders"].as_array().unwrap() {
+        compare_folder(folder, &report, (&had, &has), &mut tally, &mut unexplained);
+    }
+    let Tally {
+        left,
+        equal,
+        bytes,
+        flags,
+        dates,
+        failed,
+    } = &tally;
+    println!(
+        "PAIR {what:8} {:10} -> {:10} offered {offered}, taken {taken}, left {left}, equal {equal}; \
+         changed: bytes {bytes}, flags {flags}, date {dates}; refused: {failed:?}",
+        source.name, destination.name
+    );
+    assert!(unexplained.is_empty(), "{unexplained:#?}\n{tally:#?}");
+    assert_eq!(*left, taken, "messages at the source");
+    let again = job.migrate();
+    assert_eq!(
+        sum(&again, "copied"),
+        0,
+        "copied by a second run: {again:#}"
+    );
+    assert_eq!(sum(&again, "failed"), sum(&report, "failed"));
+    let doubled = |report| sum(report, "doubled") + sum(report, "perhaps_doubled");
+    assert_eq!(doubled(&report) + doubled(&again), 0);
+    assert_eq!(destination.dump(&bob), has, "changed by a second run");
+}
+
+fn compare_folder(
+    folder: &Value,
+    report: &Value,
+    (had, has): (&Mailbox, &Mailbox),
+    tally: &mut Tally,
+    unexplained: &mut Vec<String>,
+) {
+    let source = path(&folder["source"]);
+    if !folder["problem"].is_null() {
+        unexplained.push(format!("{source}: {}", folder["problem"]));
+        return;
+    }
+    let failed = failures(report, &folder["source"], tally);
+    let arrived = match folder["destination"].is_null() {
+        true => &Vec::new(),
+        false => has.get(&path(&folder["destination"])).unwrap(),
+    };
+    let left = had.get(&source).map_or(&[][..], Vec::as_slice);
+    tally.left += left.len();
+    let sent: Vec<&Message> = left
+        .iter()
+        .filter(|message| !failed.contains(&message.uid))
+        .collect();
+    if sent.len() != arrived.len() {
+        unexplained.push(format!(
+            "{source}: {} left, {} of them failed, {} arrived",
+            left.len(),
+            failed.len(),
+            arrived.len()
+        ));
+        return;
+    }
+    let mut changed = [0; 3];
+    for (sent, arrived) in sent.into_iter().zip(arrived) {
+        let one = [
+            sent.body != arrived.body,
+            sent.flags != arrived.flags,
+            sent.received.seconds() != arrived.received.seconds(),
+        ];
+        tally.equal += usize::from(!one.contains(&true));
+        changed
+            .iter_mut()
+            .zip(one)
+            .for_each(|(sum, one)| *sum += usize::from(one));
+    }
+    let [bytes, flags, dates] = changed;
+    tally.bytes += bytes;
+    tally.flags += flags;
+    tally.dates += dates;
+    let told = |kind: &str| folder["altered"][kind].as_u64().unwrap_or(0) as usize;
+    for (what, changed, told) in [
+        ("bytes", bytes, told("content-rewritten")),
+        ("dates", dates, told("date-replaced")),
+        // Each flag is told.
+        ("flags", flags, told("flag-dropped").min(flags)),
+    ] {
+        if changed != told {
+            unexplained.push(format!(
+                "{source}: {what} of {changed} changed, {told} told"
+            ));
+        }
+    }
+}
+
+/// UIDs of the folder's messages that the report explains.
+fn failures(report: &Value, folder: &Value, tally: &mut Tally) -> HashSet<u32> {
+    let mut uids = HashSet::new();
+    for one in report["failures"].as_array().unwrap() {
+        if one["folder"] != *folder {
+            continue;
+        }
+        let (code, reason) = (
+            one["code"].as_str().unwrap(),
+            one["reason"].as_str().unwrap(),
+        );
+        let answer = reason.split("answer ").nth(1).unwrap_or(reason);
+        let answer = answer.split([',', ')']).next().unwrap_or(answer);
+        *tally.failed.entry(format!("{code}: {answer}")).or_default() += 1;
+        let id = one["message"].as_str().unwrap();
+        uids.insert(id.rsplit(['-', ' ']).next().unwrap().parse().unwrap());
+    }
+    uids
+}
+
+fn path(folder: &Value) -> String {
+    match folder.as_array() {
+        Some(names) => {
+            let names: Vec<&str> = names.iter().map(|name| name.as_str().unwrap()).collect();
+            names.join("/")
+        }
+        None => folder.as_str().unwrap().to_owned(),
+    }
+}
+
+/// The sum of one number over all folders of a report.
+pub(crate) fn sum(report: &Value, field: &str) -> u64 {
+    let folders = report["folders"].as_array().unwrap();
+    folders
+        .iter()
+        .filter_map(|folder| folder[field].as_u64())
+        .sum()
+}

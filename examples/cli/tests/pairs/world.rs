@@ -1,0 +1,229 @@
+//! Servers, mailboxes with fresh names, and runs of the program.
+
+use std::{
+    collections::BTreeMap,
+    path::PathBuf,
+    process::{Command, Stdio},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use bytes::Bytes;
+use mailmove_core::model::Timestamp;
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::client::{Client, decode, quoted};
+
+/// A message to put into a mailbox.
+pub(crate) struct Mail {
+    /// With `/` between levels.
+    pub(crate) folder: String,
+    pub(crate) flags: Vec<String>,
+    pub(crate) received: Timestamp,
+    pub(crate) body: Bytes,
+}
+
+/// A number from the environment.
+pub(crate) fn number(variable: &str, otherwise: usize) -> usize {
+    let set = std::env::var(variable).ok();
+    set.map_or(otherwise, |text| text.parse().unwrap())
+}
+
+/// One of the running servers.
+#[derive(Clone)]
+pub(crate) struct Server {
+    pub(crate) name: String,
+    port: u16,
+    tls_port: u16,
+    ca: String,
+    password: String,
+    prefix: String,
+    separator: String,
+}
+
+impl Server {
+    /// The server of that name; `None`, said aloud, if it is not there.
+    pub(crate) fn find(name: &str) -> Option<Self> {
+        let found = Self::read(name);
+        let server = match name {
+            "cyrus" | "cyrus-dots" => "cyrus",
+            "courier" => "courier",
+            _ => "dovecot",
+        };
+        if let Err(why) = &found {
+            let required = std::env::var("MAILMOVE_REQUIRE").unwrap_or_default();
+            let required = required.split(',').any(|one| one == server);
+            assert!(!required, "{server} is required, but: {why}");
+            eprintln!("SKIPPED: {why}");
+        }
+        found.ok()
+    }
+
+    fn read(name: &str) -> Result<Self, String> {
+        let path = std::env::var_os("MAILMOVE_TEST_DOVECOT").map(PathBuf::from);
+        let path = path.ok_or("MAILMOVE_TEST_DOVECOT is not set; see `cargo xtask servers`")?;
+        let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+        let mut instances = all["instances"].as_array().unwrap().iter();
+        let one = instances.find(|one| one["name"] == name);
+        let one = one.ok_or_else(|| format!("there is no {name}: {}", all["absent"]))?;
+        let port = |name: &str| u16::try_from(one[name].as_u64().unwrap()).unwrap();
+        let text = |name: &str| one[name].as_str().unwrap().to_owned();
+        Ok(Self {
+            name: name.to_owned(),
+            port: port("imap_port"),
+            tls_port: port("imaps_port"),
+            ca: text("ca_pem"),
+            password: text("password"),
+            prefix: text("prefix"),
+            separator: text("separator"),
+        })
+    }
+
+    pub(crate) fn client(&self, user: &str) -> Client {
+        Client::open(self.port, user, &self.password).unwrap()
+    }
+
+    /// `Work/2019` as the server names it.
+    pub(crate) fn wire(&self, folder: &str) -> String {
+        match folder {
+            "INBOX" => quoted("INBOX"),
+            _ => quoted(&format!(
+                "{}{}",
+                self.prefix,
+                folder.replace('/', &self.separator)
+            )),
+        }
+    }
+
+    fn folder(&self, listed: &str) -> String {
+        let own = listed.strip_prefix(self.prefix.as_str()).unwrap_or(listed);
+        decode(own).unwrap().replace(&self.separator, "/")
+    }
+
+    /// Puts mail in, as far as the server takes it; how much that is.
+    pub(crate) fn fill(&self, user: &str, mails: &[Mail]) -> usize {
+        let mut client = self.client(user);
+        let mut made = vec!["INBOX"];
+        let mut taken = 0;
+        for mail in mails {
+            let mut path = String::new();
+            for level in mail.folder.split('/') {
+                path = [path.as_str(), level].concat();
+                if !made.iter().any(|one| *one == path) {
+                    let _ = client.command(&format!("CREATE {}", self.wire(&path)));
+                }
+                path.push('/');
+            }
+            made.push(&mail.folder);
+            let name = self.wire(&mail.folder);
+            let stored = client.append(&name, &mail.flags, mail.received, &mail.body);
+            // Some refuse the keywords, some the date: then without.
+            let stored = stored.or_else(|_| client.append(&name, &[], noon(), &mail.body));
+            taken += usize::from(stored.is_ok());
+        }
+        taken
+    }
+
+    /// All that is there: folder → messages in their order.
+    pub(crate) fn dump(&self, user: &str) -> Mailbox {
+        let mut client = self.client(user);
+        let mut out = Mailbox::new();
+        for listed in client.list().unwrap() {
+            if listed.attributes.to_lowercase().contains("\\no") {
+                continue;
+            }
+            let name = listed.name.replace('\\', "\\\\").replace('"', "\\\"");
+            client.ok(&format!("EXAMINE \"{name}\"")).unwrap();
+            let messages = client.fetch_all().unwrap().into_iter().map(|message| {
+                let mut flags: Vec<String> = message
+                    .flags
+                    .split_ascii_whitespace()
+                    .map(str::to_ascii_lowercase)
+                    .collect();
+                flags.sort();
+                Message {
+                    uid: message.uid,
+                    body: message.body.into(),
+                    flags: flags.join(" "),
+                    received: message.received,
+                }
+            });
+            out.insert(self.folder(&listed.name), messages.collect());
+        }
+        out
+    }
+
+    fn url(&self, user: &str) -> String {
+        format!("imaps://{user}@localhost:{}", self.tls_port)
+    }
+}
+
+fn noon() -> Timestamp {
+    Timestamp::new(1_577_880_000, 0)
+}
+
+/// A message as a server shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Message {
+    pub(crate) uid: u32,
+    pub(crate) body: Bytes,
+    pub(crate) flags: String,
+    pub(crate) received: Timestamp,
+}
+
+pub(crate) type Mailbox = BTreeMap<String, Vec<Message>>;
+
+/// A user that nobody used before.
+pub(crate) fn fresh(prefix: &str) -> String {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    format!(
+        "{prefix}-{}-{}",
+        std::process::id(),
+        COUNT.fetch_add(1, Ordering::Relaxed)
+    )
+}
+
+/// A migration as the program's user sets it up.
+pub(crate) struct Job {
+    from: (Server, String),
+    to: (Server, String),
+    state: TempDir,
+}
+
+impl Job {
+    pub(crate) fn new(from: (&Server, &str), to: (&Server, &str)) -> Self {
+        Self {
+            from: (from.0.clone(), from.1.to_owned()),
+            to: (to.0.clone(), to.1.to_owned()),
+            state: TempDir::new().unwrap(),
+        }
+    }
+
+    /// One pass that comes to its end, with failures or without; its report.
+    #[track_caller]
+    pub(crate) fn migrate(&self) -> Value {
+        let output = Command::new(env!("CARGO_BIN_EXE_mailmove"))
+            .args(["migrate", "--json", "--state"])
+            .arg(self.state.path())
+            .args(["--from", &self.from.0.url(&self.from.1)])
+            .args(["--to", &self.to.0.url(&self.to.1)])
+            .args(["--ca-file", &self.from.0.ca])
+            .env("MAILMOVE_FROM_PASSWORD", &self.from.0.password)
+            .env("MAILMOVE_TO_PASSWORD", &self.to.0.password)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let last = stdout.lines().last();
+        let report: Value = last
+            .and_then(|line| serde_json::from_str(line).ok())
+            .unwrap_or_default();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let ended = matches!(output.status.code(), Some(0 | 1));
+        assert!(ended, "{:?}\n{report:#}\n{errors}", output.status);
+        match report["folders"].is_array() {
+            true => report,
+            false => report["report"].clone(),
+        }
+    }
+}

@@ -14,7 +14,7 @@ use mailmove_core::{
 use super::{
     Inner,
     begin::{begin, find, gone},
-    flagged, is_atomic, is_other_epoch, not_stored,
+    flagged, is_atomic, is_other_epoch, largest, not_stored,
     prepare::{Ready, Rules},
     refused::{is_doubtful, late, offence},
     unknown,
@@ -60,7 +60,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
         refused: inner.known.refused(&folder),
-        largest: largest(inner, &lease, &folder),
+        largest: largest_here(inner, &lease, &folder),
         binary: lease.can().has("BINARY"),
         synchronising: inner.known.waits_for_leave(),
         flagged_after: lease.server.quirks.flagged_after_append,
@@ -99,10 +99,9 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
 }
 
 /// The largest message that may be sent to this folder, as far as the server says (RFC 7889).
-fn largest(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
-    let all = lease.can().append_limit();
+fn largest_here(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
     let own = inner.known.limit(folder).flatten();
-    all.into_iter().chain(own).min()
+    largest(&lease.server).into_iter().chain(own).min()
 }
 
 struct Append<'a> {

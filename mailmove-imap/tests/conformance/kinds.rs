@@ -78,8 +78,9 @@ fn cyrus(message: &CorpusMessage, eight_bit_header: Keeps) -> Keeps {
     match message.kind {
         Kind::EightBitHeader => eight_bit_header,
         // "Message contains NUL characters", "… bare newlines", "… invalid header".
+        // By BINARY it takes NUL in a body.
+        Kind::Nul => Keeps::everything(),
         Kind::Empty
-        | Kind::Nul
         | Kind::NulInHeader
         | Kind::BareLf
         | Kind::MixedLineEnds

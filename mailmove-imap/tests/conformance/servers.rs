@@ -127,7 +127,9 @@ impl Harness for RealServer {
         let description = self.description()?;
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let user = format!("conformance-{}-{number}", std::process::id());
-        let client = Client::open(description.port, &user, &description.password)?;
+        let mut client = Client::open(description.port, &user, &description.password)?;
+        // Courier numbers a new mailbox twice if its first two visitors come at once.
+        client.ok("STATUS INBOX (UIDVALIDITY)")?;
         Ok(Arc::new(RealAccount {
             binary: self.has_binary(),
             security: self.security,

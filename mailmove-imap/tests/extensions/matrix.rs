@@ -260,6 +260,10 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
             "refused unless configured",
         ),
         Capability::AuthPlain => ("login by SASL, also for another's mailbox", "LOGIN"),
+        Capability::AuthXoauth2 | Capability::AuthOauthBearer => (
+            "login by token, if there is one",
+            "refused, with the remedy",
+        ),
         other => panic!("{other:?} has no words in the matrix"),
     }
 }

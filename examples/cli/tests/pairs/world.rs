@@ -134,7 +134,14 @@ impl Server {
             }
             let name = listed.name.replace('\\', "\\\\").replace('"', "\\\"");
             client.ok(&format!("EXAMINE \"{name}\"")).unwrap();
-            let messages = client.fetch_all().unwrap().into_iter().map(|message| {
+            let mut fetched = client.fetch_all().unwrap();
+            // Where BINARY is offered, NUL arrives as it is, though BODY[] shows 0x80 for it.
+            if ["a", "b", "d"].contains(&self.name.as_str()) {
+                for one in fetched.iter_mut().filter(|one| one.body.contains(&0x80)) {
+                    client.unmask(one).unwrap();
+                }
+            }
+            let messages = fetched.into_iter().map(|message| {
                 let mut flags: Vec<String> = message
                     .flags
                     .split_ascii_whitespace()

@@ -15,7 +15,7 @@ use super::{
     survey::Seen,
 };
 use crate::{
-    checkpoint::{ItemRow, ItemState, Record, Scan},
+    checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan},
     destination::{Depth, Probe},
     error::{Error, ErrorKind, Result, Scope},
     model::{Alteration, AlterationKind, ContentDigest, MessageId},
@@ -54,6 +54,58 @@ pub(super) async fn at_once(engine: &Engine, lane: &Lane, rows: &mut [ItemRow]) 
     Ok(())
 }
 
+/// Of messages that the server has just confirmed without an id of their own, and which are not in
+/// the folder, those that were folded: an equal one is there. Any server may do so.
+pub(super) async fn in_sight(
+    engine: &Engine,
+    place: &Place,
+    folder: FolderNo,
+    settled: &mut [(ItemRow, Verdict)],
+) -> Result<()> {
+    let absent = settled.iter().filter(|(_, of)| *of == Verdict::Absent);
+    let wanted: HashSet<ContentDigest> = absent.filter_map(|(row, _)| row.digest).collect();
+    if wanted.is_empty() {
+        return Ok(());
+    }
+    let found = settled.iter().map(|(row, _)| row).filter_map(claim);
+    let mut ids: Vec<MessageId> = found.collect();
+    engine
+        .each_page(Scan::target(place.no), |page| {
+            let rows = page.iter().map(|stored| &stored.row);
+            let equal = rows.filter(|row| row.digest.is_some_and(|of| wanted.contains(&of)));
+            ids.extend(equal.filter_map(claim));
+            Ok(Vec::new())
+        })
+        .await?;
+    let mut there = HashSet::new();
+    for ids in ids.chunks(200) {
+        let read = settle::contents(engine, place, ids).await?;
+        there.extend(read.into_iter().filter_map(|existing| existing.digest));
+    }
+    let mut count = 0;
+    for (row, verdict) in settled {
+        if *verdict == Verdict::Absent && row.digest.is_some_and(|of| there.contains(&of)) {
+            *row = merged(row.clone());
+            count += 1;
+        }
+    }
+    told(engine, folder, count);
+    Ok(())
+}
+
+fn claim(row: &ItemRow) -> Option<MessageId> {
+    row.target.as_ref().map(|(_, id)| id.clone())
+}
+
+fn told(engine: &Engine, folder: FolderNo, count: u64) {
+    if count > 0 {
+        engine.note(folder, |notes| {
+            let sum = notes.altered.entry(AlterationKind::MergedByServer);
+            *sum.or_default() += count;
+        });
+    }
+}
+
 /// At a lane's end: which of the messages stored in this pass are gone again, and into what they
 /// were folded.
 pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
@@ -84,12 +136,7 @@ pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
     }
     let records = done.into_iter().map(|row| Record::Item(Box::new(row)));
     engine.ledger.commit(records.collect()).await?;
-    engine.note(lane.row.no, |notes| {
-        *notes
-            .altered
-            .entry(AlterationKind::MergedByServer)
-            .or_default() += count;
-    });
+    told(engine, lane.row.no, count);
     Ok(())
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, duplicate, flags, lane::Lane, moves, retry::Backoff};
+use super::{Engine, duplicate, flags, fold, lane::Lane, moves, retry::Backoff};
 use crate::{
     checkpoint::{
         FolderNo, FolderRow, FolderState, Intent, ItemRow, ItemState, Record, Scan, TargetNo,
@@ -550,7 +550,10 @@ pub(super) async fn unnamed(
         },
         taken: HashSet::new(),
     };
-    let settled = settle(engine, place, doubt).await?;
+    let mut settled = settle(engine, place, doubt).await?;
+    if mark.is_some() {
+        fold::in_sight(engine, place, folder, &mut settled).await?;
+    }
     let taken = settled.iter().filter_map(|(row, _)| row.target.as_ref());
     let taken = taken.map(|(_, id)| id.clone()).collect();
     // Where nothing shows that bytes are kept, a message that nobody claims may be one of them,

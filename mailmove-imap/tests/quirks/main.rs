@@ -24,6 +24,7 @@
 //! | Names that differ only in case | `folders::names_that_differ_only_in_case_*` |
 //! | Keywords: not kept, refused, too many, odd | `folders::keywords_that_are_too_many_*`; `destination/append::flags_that_the_folder_does_not_keep_are_reported`, `destination/keywords::a_refused_keyword_costs_only_itself`, `source/listing::odd_flags_are_named_and_cost_nothing_else` |
 //! | Other bytes stored than given: Message-ID replaced, 8-bit as `X`, CR CR LF as CR LF | `altered::*`, `dovecot::*` |
+//! | Equal messages kept once, one id named for all | `folds::a_server_that_folds_equal_messages` |
 //! | Mail that looks like commands | `destination/append::mail_that_looks_like_commands_stays_mail` |
 //! | INTERNALDATE missing, NIL, out of range, malformed | `dates::odd_dates_are_read_or_replaced_and_said` |
 //! | A server that stops reading | `limits::a_destination_that_stops_reading_*` |
@@ -44,6 +45,7 @@ mod contents;
 mod dates;
 mod dovecot;
 mod folders;
+mod folds;
 mod limits;
 mod names;
 mod sizes;

@@ -129,7 +129,8 @@ impl Harness for RealServer {
         let user = format!("conformance-{}-{number}", std::process::id());
         let mut client = Client::open(description.port, &user, &description.password)?;
         // Courier numbers a new mailbox twice if its first two visitors come at once.
-        client.ok("STATUS INBOX (UIDVALIDITY)")?;
+        client.ok("SELECT INBOX")?;
+        client.ok("CLOSE")?;
         Ok(Arc::new(RealAccount {
             binary: self.has_binary(),
             security: self.security,

@@ -208,12 +208,12 @@ async fn flags_stay_behind_when_asked() {
 #[tokio::test]
 async fn the_demo_needs_nothing_and_ends_equal() {
     let directory = tempfile::tempdir().unwrap();
-    let mut command = crate::support::program(&["demo", "--messages", "200"]);
+    let mut command = crate::support::program(&["demo", "--messages", "2000"]);
     command.env("TMPDIR", directory.path());
     let demo = run(command).await;
     demo.succeeds();
     for text in [
-        "ledger closed: 250 found",
+        "ledger closed: 2,050 found",
         "both servers hold the same",
         "5 moved",
         ".sqlite3",

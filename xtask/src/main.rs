@@ -9,6 +9,7 @@ mod checks;
 mod corpora;
 mod pairs;
 mod process;
+mod sabotage;
 mod servers;
 mod test;
 mod workspace;
@@ -35,6 +36,8 @@ Development tasks of mailmove.
   cargo xtask corpora              fetch ugly real mail from registries, below target/
   cargo xtask pairs                much mail between all pairs of Dovecot, Cyrus and Courier
       --messages NUMBER            of made-up messages per pair (default 10000)
+
+  cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
 ";
 
 fn main() -> ExitCode {
@@ -44,6 +47,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
         ["pairs", rest @ ..] => pairs::command(rest),
+        ["sabotage", rest @ ..] => sabotage::command(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

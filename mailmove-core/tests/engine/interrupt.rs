@@ -3,7 +3,13 @@
 
 use std::time::Duration;
 
-use mailmove_core::{model::Batching, store::When};
+use mailmove_core::{
+    Migration, Stop,
+    model::Batching,
+    observe::{Event, Observer},
+    report::Status,
+    store::When,
+};
 use mailmove_testkit::{
     mailbox::FlagOp,
     memory::{AppendFault, Fault, Landing},
@@ -38,7 +44,7 @@ fn scene() -> World {
 async fn until_done(world: &World) {
     for _ in 0..20 {
         let done = world.try_run().await;
-        if done.is_ok_and(|report| report.status() == mailmove_core::report::Status::Complete) {
+        if done.is_ok_and(|report| report.status() == Status::Complete) {
             return;
         }
     }
@@ -85,6 +91,44 @@ async fn killed_at_every_commit_with_the_batch_landing_late() {
             world.assert_equal();
         }
     }
+}
+
+#[tokio::test]
+async fn ended_while_a_batch_is_in_doubt_which_lands_in_the_next_run() {
+    /// Ends the run as soon as it waits for what is in doubt.
+    #[derive(Debug)]
+    struct Impatient(Stop);
+    impl Observer for Impatient {
+        fn on(&self, event: &Event) {
+            if matches!(event, Event::Settling { .. }) {
+                self.0.request();
+            }
+        }
+    }
+    let mut open = 0;
+    for append in 0..34 {
+        for late in [1, 5, 9] {
+            let world = scene();
+            let landing = Landing::At(Duration::from_secs(NOW.unsigned_abs() + late));
+            world
+                .destination
+                .arm(Fault::Append(append, AppendFault::Unknown(landing)));
+            let stop = Stop::new();
+            let run = Migration::builder(world.source.clone(), world.destination.clone())
+                .store(world.store.clone())
+                .edges(world.edges.clone())
+                .observer(Impatient(stop.clone()))
+                .stop(stop)
+                .build()
+                .unwrap();
+            let ended = run.run().await;
+            open += u32::from(!ended.is_ok_and(|report| report.status() == Status::Complete));
+            until_done(&world).await;
+            world.destination.land();
+            world.assert_equal();
+        }
+    }
+    assert!(open > 80, "only {open} runs ended with something in doubt");
 }
 
 #[tokio::test]

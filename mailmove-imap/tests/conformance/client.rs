@@ -136,7 +136,10 @@ impl Client {
 
     /// Puts NUL back where the server showed 0x80 for it, as its BINARY tells (RFC 3516).
     pub(crate) fn unmask(&mut self, message: &mut Fetched) -> Result<(), BoxError> {
-        for line in self.ok(&format!("UID FETCH {} BINARY.PEEK[]", message.uid))? {
+        let answer = self.command(&format!("UID FETCH {} BINARY.PEEK[]", message.uid))?;
+        // What it cannot decode (NO [PARSE], NO [UNKNOWN-CTE]) it only shows.
+        let decoded = answer.status.starts_with("OK");
+        for line in answer.untagged.into_iter().filter(|_| decoded) {
             let Some(split) = line.windows(3).position(|window| window == b"}\r\n") else {
                 continue;
             };

@@ -8,8 +8,9 @@ use crate::{
     error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
     model::{
-        Alteration, Capabilities, Content, ContentDigest, Endpoint, Flags, Folder, FolderId,
-        FolderSpec, Form, ItemClass, Mark, MessageId, Quota, Rights, Slot, Timestamp,
+        Alteration, Annotation, Annotations, Capabilities, Content, ContentDigest, Endpoint, Flags,
+        Folder, FolderId, FolderSpec, Form, ItemClass, Mark, MessageId, Quota, Rights, Slot,
+        Timestamp,
     },
     source::BoxStream,
 };
@@ -79,6 +80,35 @@ pub trait Destination: Debug + Send + Sync + 'static {
     /// If the server does not answer. One that does not tell is no error.
     async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
         Ok(vec![Rights::unknown(); folders.len()])
+    }
+
+    /// What is noted about these folders, in their order; see
+    /// [`Source::annotations`](crate::source::Source::annotations).
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+        Ok(vec![Annotations::none(); folders.len()])
+    }
+
+    /// Notes something about a folder, in place of what had that name. A result for each, in their
+    /// order; unless an adapter says otherwise none can be made. To do it twice does no harm.
+    ///
+    /// # Errors
+    /// If the server does not answer; what was noted by then is unknown.
+    async fn annotate(
+        &self,
+        folder: &FolderId,
+        annotations: Vec<Annotation>,
+    ) -> Result<Vec<Result<()>>> {
+        let _ = folder;
+        let refuse = |_| {
+            Err(Error::new(
+                ErrorKind::Unsupported,
+                "this destination keeps no annotations",
+            ))
+        };
+        Ok(annotations.iter().map(refuse).collect())
     }
 
     /// Changes to messages that exist; `None` if none can be made.
@@ -403,6 +433,16 @@ macro_rules! forward_destination {
             }
             async fn quota(&self) -> Result<Quota> {
                 (**self).quota().await
+            }
+            async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+                (**self).annotations(folders).await
+            }
+            async fn annotate(
+                &self,
+                folder: &FolderId,
+                annotations: Vec<Annotation>,
+            ) -> Result<Vec<Result<()>>> {
+                (**self).annotate(folder, annotations).await
             }
             fn updater(&self) -> Option<&dyn Updater> {
                 (**self).updater()

@@ -16,6 +16,9 @@ pub struct Options {
     pub flags: bool,
     /// Subscribe the user to the folders that they are subscribed to at the source.
     pub subscriptions: bool,
+    /// Carry over what people and programs noted about folders (IMAP METADATA). What a destination has
+    /// noted under the same name stands.
+    pub annotations: bool,
     /// Folders worked on at once; what the adapters allow if `None`.
     pub concurrency: Option<usize>,
     /// Tries of one request before its scope fails.
@@ -43,6 +46,7 @@ impl Options {
             filter: Filter::default(),
             flags: true,
             subscriptions: true,
+            annotations: false,
             concurrency: None,
             attempts: 5,
             longest_wait: Duration::from_secs(60),

@@ -100,6 +100,36 @@ pub struct FolderReport {
     pub tally: Tally,
     /// What did not arrive as it left, counted by kind.
     pub altered: BTreeMap<AlterationKind, u64>,
+    /// What became of its annotations; `None` if they were not asked for.
+    pub annotations: Option<AnnotationReport>,
+}
+
+/// What became of a folder's annotations.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct AnnotationReport {
+    /// Noted at the destination in this pass.
+    pub copied: u64,
+    /// There already, with the same value.
+    pub equal: u64,
+    /// The destination has another value, which stands: their names.
+    pub kept: Vec<String>,
+    /// The destination did not take them.
+    pub refused: Vec<RefusedAnnotation>,
+    /// There are others, too long or too many to be carried over.
+    pub left_out: bool,
+}
+
+/// An annotation that a destination did not take.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RefusedAnnotation {
+    /// Its name.
+    pub name: String,
+    /// The error's code.
+    pub code: String,
+    /// Why not.
+    pub reason: String,
 }
 
 impl FolderReport {
@@ -113,6 +143,7 @@ impl FolderReport {
             problem: None,
             tally: Tally::default(),
             altered: BTreeMap::new(),
+            annotations: None,
         }
     }
 

@@ -8,8 +8,8 @@ use futures_core::Stream;
 use crate::{
     error::{Error, Result},
     model::{
-        Capabilities, Content, Cursor, Endpoint, Flags, Folder, FolderId, Form, Listed, MessageId,
-        Rights,
+        Annotations, Capabilities, Content, Cursor, Endpoint, Flags, Folder, FolderId, Form,
+        Listed, MessageId, Rights,
     },
 };
 
@@ -70,6 +70,16 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// If the server does not answer. One that does not tell is no error.
     async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
         Ok(vec![Rights::unknown(); folders.len()])
+    }
+
+    /// What is noted about these folders, in their order. Asked only if
+    /// [`Options::annotations`](crate::Options::annotations) is set; unless an adapter says otherwise
+    /// there is none. Cancel safe.
+    ///
+    /// # Errors
+    /// If the server does not answer. A folder whose notes may not be read has none.
+    async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+        Ok(vec![Annotations::none(); folders.len()])
     }
 
     /// Names a message as users of this system know it, e.g. `UID 17`. No I/O.
@@ -250,6 +260,9 @@ macro_rules! forward_source {
             }
             async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
                 (**self).rights(folders).await
+            }
+            async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+                (**self).annotations(folders).await
             }
             fn describe(&self, id: &MessageId) -> String {
                 (**self).describe(id)

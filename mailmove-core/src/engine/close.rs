@@ -72,6 +72,7 @@ async fn folder_report(
         .unwrap_or_default();
     report.tally = tally(engine, lane, &notes).await?;
     report.altered = notes.altered;
+    report.annotations = notes.annotations;
     report.problem = error.map(Problem::from);
     let tally = &mut report.tally;
     if report.problem.is_some() || stopped {

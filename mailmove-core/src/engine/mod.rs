@@ -6,6 +6,7 @@
 //! [`decide`] and [`retry`], free of I/O.
 
 mod adopt;
+mod annotate;
 mod close;
 mod daily;
 mod decide;
@@ -51,7 +52,7 @@ use crate::{
     model::{AlterationKind, Capabilities, FolderPath},
     observe::{Event, Observer},
     options::Options,
-    report::{Failure, MOST_LISTED},
+    report::{AnnotationReport, Failure, MOST_LISTED},
     source::Source,
 };
 
@@ -99,6 +100,7 @@ struct FolderNotes {
     perhaps_doubled: u64,
     doubled: u64,
     altered: BTreeMap<AlterationKind, u64>,
+    annotations: Option<AnnotationReport>,
 }
 
 impl Engine {

@@ -8,7 +8,7 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    Engine, close, daily, health, labels, lane,
+    Engine, annotate, close, daily, health, labels, lane,
     lane::Lane,
     moves, read_number,
     reconcile::{self, World},
@@ -198,7 +198,8 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
             }
         }
     }
-    each(engine, lanes, |lane| !lane.quiet, Work::Copy).await
+    each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
+    annotate::copy(engine, lanes).await
 }
 
 /// Keeps a folder's own error, and gives back one that ends the pass.

@@ -1,5 +1,6 @@
 //! What is moved, in words that fit every mail system.
 
+mod annotation;
 mod capability;
 mod content;
 mod flags;
@@ -10,6 +11,7 @@ mod quota;
 mod rights;
 mod time;
 
+pub use annotation::{Annotation, Annotations, LONGEST_ANNOTATION, MOST_ANNOTATIONS};
 pub use capability::{Batching, Capabilities, Endpoint, Naming};
 pub(crate) use content::Body;
 pub use content::{Content, ContentDigest, ContentReader};

@@ -9,6 +9,7 @@
 )]
 
 mod adoption;
+mod annotations;
 mod daily;
 mod explain;
 mod found;

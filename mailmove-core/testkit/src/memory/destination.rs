@@ -6,7 +6,8 @@ use mailmove_core::{
     Destination, Error, Result, Scope,
     destination::{Batch, Existing, Outcome, Probe, Updater},
     model::{
-        Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Quota, Slot, Usage,
+        Annotation, Annotations, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark,
+        MessageId, Quota, Slot, Usage,
     },
     source::BoxStream,
 };
@@ -77,6 +78,18 @@ impl Destination for MemoryMailbox {
 
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
         append::append(self.clone(), batch)
+    }
+
+    async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+        self.all_notes(folders).await
+    }
+
+    async fn annotate(
+        &self,
+        folder: &FolderId,
+        annotations: Vec<Annotation>,
+    ) -> Result<Vec<Result<()>>> {
+        self.note_all(folder, annotations).await
     }
 
     fn updater(&self) -> Option<&dyn Updater> {

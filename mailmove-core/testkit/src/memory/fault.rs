@@ -146,6 +146,10 @@ impl fmt::Debug for Predicate {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Counters {
+    /// Looks at what is noted about folders.
+    pub noted: u64,
+    /// Requests to note something about a folder.
+    pub noting: u64,
     /// Calls of any kind, a stream counted when first polled.
     pub operations: u64,
     /// Calls of `folders`, on both sides.

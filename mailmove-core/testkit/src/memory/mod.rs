@@ -18,6 +18,7 @@
 //! mailbox.arm(Fault::Append(3, AppendFault::Unknown(Landing::AfterOperations(10))));
 //! ```
 
+mod annotations;
 mod append;
 mod copy;
 mod destination;

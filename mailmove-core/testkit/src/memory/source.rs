@@ -6,7 +6,10 @@ use async_trait::async_trait;
 use futures_util::stream;
 use mailmove_core::{
     Error, ErrorKind, Result, Source,
-    model::{Capabilities, Endpoint, Folder, FolderPath, Form, MessageId, Role, Token},
+    model::{
+        Annotations, Capabilities, Endpoint, Folder, FolderId, FolderPath, Form, MessageId, Role,
+        Token,
+    },
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page},
 };
 
@@ -45,6 +48,10 @@ impl Source for MemoryMailbox {
             let answer = fetching.next().await?;
             Some((answer, fetching))
         }))
+    }
+
+    async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+        self.all_notes(folders).await
     }
 
     fn describe(&self, id: &MessageId) -> String {

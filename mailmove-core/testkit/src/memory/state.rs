@@ -2,6 +2,7 @@
 
 use mailmove_core::{ErrorKind, destination::Outgoing, model::FolderPath};
 
+use super::annotations::Notes;
 use super::fault::{AppendFault, Counters, Fault, Landing, UpdateFault};
 use crate::mailbox::{self, NewMessage};
 
@@ -13,6 +14,7 @@ pub(super) struct State {
     updated: u64,
     armed: Vec<Fault>,
     late: Vec<Late>,
+    pub(super) notes: Notes,
 }
 
 /// A message that was sent, and is not there yet.

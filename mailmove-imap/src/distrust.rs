@@ -36,6 +36,10 @@ pub(crate) enum Feature {
     ListRights,
     /// MYRIGHTS.
     Rights,
+    /// GETMETADATA and SETMETADATA.
+    Metadata,
+    /// GETMETADATA with options.
+    MetadataOptions,
 }
 
 impl Session {

@@ -2,6 +2,7 @@
 
 mod config;
 mod connection;
+mod cut;
 mod destination;
 mod distrust;
 mod error;
@@ -10,6 +11,7 @@ mod generate;
 mod gmail;
 mod ids;
 mod login;
+mod metadata;
 mod naming;
 mod nul;
 mod pool;

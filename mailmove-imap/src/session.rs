@@ -103,6 +103,8 @@ pub(crate) struct Opened {
     /// Only by [`Mode::Write`]: read-only sessions are told of none.
     pub(crate) permanent: Option<Flags>,
     pub(crate) read_only: bool,
+    /// The server did not tell all that changed (MESSAGELIMIT).
+    pub(crate) cut_short: bool,
     /// Another number for each opening: sequence numbers of two have nothing to do with each other.
     pub(crate) view: u64,
 }
@@ -189,9 +191,9 @@ impl Session {
             }
         }
         // First, since a server may take nothing that names a folder before UTF8=ACCEPT.
-        let enables = side == Side::Source && !distrust.has(Feature::Enable);
-        if enables || capabilities.utf8_only() {
-            let tag = self.enable(enables, &capabilities).await?;
+        if capabilities.utf8_only() || !distrust.has(Feature::Enable) {
+            let changes = side == Side::Source;
+            let tag = self.enable(changes, &capabilities).await?;
             tags.extend(tag.map(|tag| (tag, Feature::Enable)));
         }
         let spaces = capabilities.has("NAMESPACE") && !distrust.has(Feature::Namespace);
@@ -393,6 +395,7 @@ impl Session {
         if let Some(Code::HighestModSeq(modseq)) = status.code {
             opened.highest_modseq = Some(modseq);
         }
+        opened.cut_short |= matches!(status.code, Some(Code::MessageLimit { .. }));
         opened.read_only = status.code == Some(Code::ReadOnly);
         opened.view = VIEWS.fetch_add(1, Ordering::Relaxed);
         if mode == Mode::Read {
@@ -484,6 +487,7 @@ impl Opened {
                 Code::NoModSeq => self.highest_modseq = None,
                 Code::PermanentFlags(flags) => self.permanent = Some(flags),
                 Code::MailboxId(id) => self.mailbox_id = Some(id),
+                Code::MessageLimit { .. } => self.cut_short = true,
                 // What came before belongs to the folder that was open until now.
                 Code::Closed => {
                     *self = Self::default();

@@ -87,6 +87,11 @@ pub(crate) struct Connection {
     literals: LiteralMode,
     /// UTF8=ACCEPT is enabled.
     utf8: bool,
+    /// UIDONLY is enabled.
+    uid_only: bool,
+    /// Said in front of the answer to the command that was cut short: MESSAGELIMIT, where that
+    /// answer has another code (RFC 9738).
+    cut: Option<Code>,
     /// What the server announced unasked or asked, until somebody takes it.
     announced: Option<Capabilities>,
     bye: Option<Status>,
@@ -118,6 +123,8 @@ impl Connection {
             last_tag: 0,
             literals: LiteralMode::Synchronizing,
             utf8: false,
+            uid_only: false,
+            cut: None,
             announced: None,
             bye: None,
             dead: false,
@@ -149,6 +156,12 @@ impl Connection {
     /// UTF8=ACCEPT is enabled.
     pub(crate) fn is_utf8(&self) -> bool {
         self.utf8
+    }
+
+    /// UIDONLY is enabled (RFC 9586): messages have no sequence numbers, which none of our commands
+    /// needs.
+    pub(crate) fn is_uid_only(&self) -> bool {
+        self.uid_only
     }
 
     /// How literals are sent.
@@ -452,7 +465,14 @@ impl Connection {
 
     fn sort_response(&mut self, response: Response) -> Result<Option<Incoming>> {
         match response {
-            Response::Tagged { tag, status } => {
+            Response::Tagged { tag, mut status } => {
+                let cut = self.cut.take();
+                if matches!(
+                    status.code,
+                    None | Some(Code::ExpungeIssued | Code::Other(_))
+                ) {
+                    status.code = cut.or(status.code);
+                }
                 tracing::trace!(connection = self.number, "< {tag} {status:?}");
                 let tag = Tag::parse(&tag);
                 let at = self.in_flight.iter().position(|known| Some(*known) == tag);
@@ -472,6 +492,9 @@ impl Connection {
             }
             Response::Status(status) => {
                 self.note_capabilities(&status);
+                if let Some(Code::MessageLimit { .. }) = status.code {
+                    self.cut.clone_from(&status.code);
+                }
                 if status.code == Some(Code::Alert) {
                     tracing::warn!(
                         alert = error::printable(&status.text),
@@ -490,6 +513,7 @@ impl Connection {
             }
             Response::Enabled(enabled) => {
                 self.utf8 |= enabled.has("UTF8=ACCEPT");
+                self.uid_only |= enabled.has("UIDONLY");
                 Ok(Some(Incoming::Untagged(Response::Enabled(enabled))))
             }
             other if self.utf8 => Ok(Some(Incoming::Untagged(other.in_utf7()))),

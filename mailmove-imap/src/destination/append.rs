@@ -8,15 +8,17 @@ use std::{collections::VecDeque, sync::Arc};
 use mailmove_core::{
     destination::{Batch, Fence, Outcome},
     error::{Error, ErrorKind, Result, Scope},
-    model::{FolderId, Keyword, Mark, MessageId, Slot},
+    model::{FolderId, Mark, MessageId, Slot},
 };
 
 use super::{
     Inner,
     begin::{begin, find, gone},
-    flagged, is_atomic, is_other_epoch, largest, not_stored,
+    flagged, is_atomic, is_other_epoch,
+    known::Utf8,
+    largest_here, not_stored,
     prepare::{Ready, Rules},
-    refused::{is_doubtful, late, offence},
+    refused::{Offence, is_doubtful, late, offence},
     unknown,
 };
 use crate::{
@@ -66,7 +68,10 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         flagged_after: lease.server.quirks.flagged_after_append,
     };
     let quirks = Arc::clone(&lease.server.quirks);
-    let utf8 = lease.connection.is_utf8();
+    let utf8 = match lease.connection.is_utf8() {
+        true => inner.known.utf8(),
+        false => Utf8::Refused,
+    };
     let ready = rules.prepare_all(&quirks, utf8, items, out).await;
     let mut append = Append {
         inner,
@@ -79,7 +84,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         poisoned: false,
         is_there: false,
         again: VecDeque::new(),
-        refused: Vec::new(),
+        refused: Offence::default(),
         flagged: Vec::new(),
     };
     if is_atomic(&append.lease.server) {
@@ -98,12 +103,6 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
     flagged::raise(inner, &folder, flagged, out).await;
 }
 
-/// The largest message that may be sent to this folder, as far as the server says (RFC 7889).
-fn largest_here(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
-    let own = inner.known.limit(folder).flatten();
-    largest(&lease.server).into_iter().chain(own).min()
-}
-
 struct Append<'a> {
     inner: &'a Inner,
     lease: Lease,
@@ -116,10 +115,10 @@ struct Append<'a> {
     poisoned: bool,
     /// The folder was looked for after a refusal without any explanation, and is there.
     is_there: bool,
-    /// Refused for their keywords before anything of them was sent; to be sent without these.
+    /// Refused for what they can do without before anything of them was sent.
     again: VecDeque<Ready>,
     /// What they were refused for; those that wait go without it too.
-    refused: Vec<Keyword>,
+    refused: Offence,
     /// Stored, but for `\Flagged`.
     flagged: Vec<(Ready, Option<MessageId>)>,
 }
@@ -153,6 +152,9 @@ impl Append<'_> {
     async fn stored(&mut self, message: Ready, id: Option<MessageId>) {
         let keywords = message.keywords().iter().cloned();
         self.inner.known.accept(&self.folder, keywords);
+        if message.message.utf8 {
+            self.inner.known.set_utf8(Utf8::Taken);
+        }
         if message.flagged {
             self.flagged.push((message, id));
         } else {
@@ -194,30 +196,28 @@ impl Append<'_> {
             let (tag, at_once) = (command.tag(), self.goes_at_once(&messages));
             let sent = self.transmit(command, &messages).await;
             let waiting = sent.as_ref().ok().and_then(|sent| sent.waiting_for);
+            // Only what is before the message that was waited with can have gone already.
+            let before = messages.get(..waiting.unwrap_or(messages.len()));
+            let early = before.is_some_and(|before| self.goes_at_once(before));
             match self.answer(tag, sent).await {
                 Err(error) => return self.report_all(messages, unknown, &error).await,
                 Ok((status, whole)) => {
                     let suspects = match waiting.and_then(|index| messages.get(index)) {
-                        Some(asked) => offence(asked, &status, at_once),
+                        Some(asked) => offence(asked, &status, early),
                         // Which of them had the keyword, the server does not say.
-                        None if whole => {
-                            messages.iter().flat_map(|one| late(one, &status)).collect()
-                        }
-                        None => Vec::new(),
+                        None if whole => messages.iter().map(|one| late(one, &status)).collect(),
+                        None => Offence::default(),
                     };
                     if suspects.is_empty() {
                         return self.settle_batch(messages, &status, whole, at_once).await;
                     }
-                    self.inner
-                        .known
-                        .refuse(&self.folder, suspects.iter().cloned());
-                    messages
-                        .iter_mut()
-                        .for_each(|message| message.leave_out(&suspects));
+                    suspects.note(&self.inner.known, &self.folder);
+                    let messages = messages.iter_mut();
+                    messages.for_each(|message| suspects.leave_out(message));
                 }
             }
             // After a batch was refused midway nobody knows what the server still expects.
-            if at_once && let Err(error) = self.lease.renew().await {
+            if early && let Err(error) = self.lease.renew().await {
                 return self.report_all(messages, not_stored, &error).await;
             }
         }
@@ -421,7 +421,7 @@ impl Append<'_> {
                 self.report(message.slot, not_stored(error)).await;
                 continue;
             }
-            message.leave_out(&self.refused);
+            self.refused.leave_out(&mut message);
             match self.launch(message, &mut pending).await {
                 Ok(()) => {}
                 Err(Launch::NotBegun(message, error)) => {
@@ -524,11 +524,9 @@ impl Append<'_> {
                     false => offence(&one.message, &status, one.at_once),
                 };
                 if !suspects.is_empty() {
-                    self.inner
-                        .known
-                        .refuse(&self.folder, suspects.iter().cloned());
+                    suspects.note(&self.inner.known, &self.folder);
                     let mut message = one.message;
-                    message.leave_out(&suspects);
+                    suspects.leave_out(&mut message);
                     self.refused.extend(suspects);
                     self.again.push_back(message);
                     return Ok(());

@@ -23,7 +23,7 @@ use crate::{
     error::{self, Doing},
     pool::Lease,
     session::{self, Mode},
-    wire::{FetchItem, FetchParams, MAX_SET, Response, StatusKind, UidSet},
+    wire::{FetchItem, FetchParams, Response, StatusKind, UidSet},
 };
 
 pub(super) async fn run(
@@ -54,7 +54,9 @@ pub(super) async fn run(
     let mut copied = Copied::default();
     let set: UidSet = uids.iter().copied().collect();
     let mut lost: Option<Error> = None;
-    for part in set.split(MAX_SET) {
+    let most = lease.can().save_limit().unwrap_or(u32::MAX);
+    let parts = lease.parts(&set);
+    for part in parts.iter().flat_map(|part| part.pieces(most)) {
         let done = match &lost {
             Some(_) => Ok(()),
             None => copied.part(&mut lease, &part, to).await,

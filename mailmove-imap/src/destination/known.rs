@@ -21,12 +21,23 @@ pub(super) struct Known {
     binary: Breaks,
 }
 
+/// Whether the server takes the item UTF8 of APPEND, which goes with an enabled UTF8=ACCEPT.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Utf8 {
+    #[default]
+    Untried,
+    Taken,
+    /// Enabled, but refused (Cyrus behind its proxy); or not enabled.
+    Refused,
+}
+
 #[derive(Debug, Default)]
 struct State {
     names: Option<Names>,
     naming: Option<Naming>,
     folders: HashMap<FolderId, FolderState>,
     synchronising: bool,
+    utf8: Utf8,
 }
 
 #[derive(Debug, Default)]
@@ -74,6 +85,14 @@ impl Known {
 
     pub(super) fn waits_for_leave(&self) -> bool {
         self.state().synchronising
+    }
+
+    pub(super) fn utf8(&self) -> Utf8 {
+        self.state().utf8
+    }
+
+    pub(super) fn set_utf8(&self, utf8: Utf8) {
+        self.state().utf8 = utf8;
     }
 
     /// PERMANENTFLAGS of a folder, if it was asked.

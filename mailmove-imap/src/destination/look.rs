@@ -12,6 +12,7 @@ use mailmove_core::{
 use super::{Inner, binary, is_other_epoch, prepare::core_flags};
 use crate::{
     connection::Incoming,
+    cut,
     error::{self, Doing},
     generate, ids,
     nul::Watch,
@@ -19,7 +20,7 @@ use crate::{
     session::{self, Mode, Opened},
     wire::{
         BodyContent, BodyStart, Fetch, FetchItem, FetchParams, FieldName, MAX_SET, Response,
-        Section, ServerDate, UidSet,
+        Section, ServerDate, Status, Tag, UidSet,
     },
 };
 
@@ -38,7 +39,7 @@ pub(super) async fn run(inner: &Arc<Inner>, probe: Probe, out: &Out) {
 
 /// Messages that one window should bring: enough to hide a round trip, few enough to keep pages
 /// small.
-const fn wanted(depth: Depth) -> u64 {
+const fn wanted(depth: Depth) -> u32 {
     match depth {
         Depth::Ids => 5000,
         Depth::Meta => 2000,
@@ -115,11 +116,8 @@ struct Looking<'a> {
 impl Looking<'_> {
     async fn sets(&mut self, set: &UidSet, out: &Out) -> Result<()> {
         // Cut by text length and by number: a few ranges may name a whole folder.
-        let most = usize::try_from(wanted(self.probe.depth)).unwrap_or(usize::MAX);
-        let uids: Vec<u32> = set.iter().collect();
-        for chunk in uids.chunks(most) {
-            let set: UidSet = chunk.iter().copied().collect();
-            for part in set.split(MAX_SET) {
+        for piece in set.pieces(wanted(self.probe.depth)) {
+            for part in piece.split(MAX_SET) {
                 self.window(&part, out).await?;
             }
         }
@@ -132,7 +130,9 @@ impl Looking<'_> {
         let last = opened
             .uid_next
             .map_or(u32::MAX, |next| next.saturating_sub(1));
+        let lease = self.lease.as_ref();
         let aim = wanted(self.probe.depth);
+        let aim = u64::from(lease.map_or(aim, |lease| lease.at_most(aim)));
         let mut width = if u64::from(opened.exists) <= aim {
             u64::from(u32::MAX)
         } else {
@@ -211,16 +211,7 @@ async fn fetch(
     validity: u32,
     set: &UidSet,
 ) -> Result<(Found, Vec<u32>)> {
-    let tag = lease.connection.tag();
     let items = items(probe.depth);
-    let command = lease
-        .connection
-        .encoder()
-        .uid_fetch(tag, set, &items, FetchParams::default());
-    lease
-        .connection
-        .send(command.map_err(session::encode)?)
-        .await?;
     let mut page = Page {
         validity,
         set,
@@ -228,19 +219,20 @@ async fn fetch(
         doubtful: Vec::new(),
         bodies: Bodies::default(),
     };
-    let status = loop {
-        match lease.connection.next().await? {
-            Incoming::Done(done, status) if done == tag => break status,
-            Incoming::Untagged(Response::Fetch(fetch)) => page.note(&fetch),
-            Incoming::BodyStart(start) => page.bodies.start(&start),
-            Incoming::BodyChunk(octets) => page.bodies.chunk(&octets),
-            Incoming::BodyEnd => page.bodies.end(),
-            _ => {}
+    let mut later = vec![set.clone()];
+    while let Some(part) = later.pop() {
+        let tag = lease.connection.tag();
+        let encoder = lease.connection.encoder();
+        let command = encoder.uid_fetch(tag, &part, &items, FetchParams::default());
+        let command = command.map_err(session::encode)?;
+        lease.connection.send(command).await?;
+        let status = page.take(lease, tag).await?;
+        let left = cut::left(&part, &status)?;
+        if left.is_empty() && status.kind != crate::wire::StatusKind::Ok {
+            return Err(error::refused(Doing::folder("FETCH"), &status)
+                .with_context("folder", probe.folder.as_str()));
         }
-    };
-    if status.kind != crate::wire::StatusKind::Ok {
-        return Err(error::refused(Doing::folder("FETCH"), &status)
-            .with_context("folder", probe.folder.as_str()));
+        later.extend(left);
     }
     Ok((page.found, page.doubtful))
 }
@@ -258,6 +250,20 @@ struct Page<'a> {
 }
 
 impl Page<'_> {
+    /// Takes in what comes before this command is answered.
+    async fn take(&mut self, lease: &mut Lease, tag: Tag) -> Result<Status> {
+        loop {
+            match lease.connection.next().await? {
+                Incoming::Done(done, status) if done == tag => return Ok(status),
+                Incoming::Untagged(Response::Fetch(fetch)) => self.note(&fetch),
+                Incoming::BodyStart(start) => self.bodies.start(&start),
+                Incoming::BodyChunk(octets) => self.bodies.chunk(&octets),
+                Incoming::BodyEnd => self.bodies.end(),
+                _ => {}
+            }
+        }
+    }
+
     fn note(&mut self, fetch: &Fetch) {
         let mut bodies = std::mem::take(&mut self.bodies);
         bodies.inline(fetch);

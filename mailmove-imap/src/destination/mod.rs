@@ -22,8 +22,8 @@ use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::{Error, ErrorKind, Result},
     model::{
-        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Quota, Rights, Slot,
+        Annotation, Annotations, Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec,
+        Mark, MessageId, Naming, Quota, Rights, Slot,
     },
     source::BoxStream,
 };
@@ -32,9 +32,9 @@ use crate::{
     config::{Access, ImapConfig},
     error, folders,
     generate::generate,
-    gmail, ids,
+    gmail, ids, metadata,
     naming::Names,
-    pool::Pool,
+    pool::{Lease, Pool},
     rights,
     session::{self, Server, Session, Side},
     wire::{LiteralMode, Response},
@@ -167,6 +167,12 @@ fn largest(server: &Server) -> Option<u64> {
     told.into_iter().chain(server.quirks.max_message).min()
 }
 
+/// The largest message that may be sent to this folder, as far as the server says (RFC 7889).
+fn largest_here(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
+    let own = inner.known.limit(folder).flatten();
+    largest(&lease.server).into_iter().chain(own).min()
+}
+
 fn describe(server: &Server, mut naming: Naming) -> Capabilities {
     let can = &server.capabilities;
     let mut out = Capabilities::new(server.system());
@@ -183,7 +189,11 @@ fn describe(server: &Server, mut naming: Naming) -> Capabilities {
     out.removes = can.has("UIDPLUS") && !can.gmail();
     out.copies = true;
     out.merges = can.gmail();
-    out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, is_atomic(server));
+    let items = can
+        .save_limit()
+        .and_then(|limit| usize::try_from(limit).ok())
+        .map_or(BATCH_ITEMS, |limit| limit.min(BATCH_ITEMS));
+    out.batching = Batching::new(items, BATCH_BYTES, is_atomic(server));
     out.max_message = largest(server);
     names::learn(server, &mut naming);
     out.naming = naming;
@@ -222,6 +232,20 @@ impl Destination for ImapDestination {
     async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
         let mut lease = self.0.pool.lease(None).await?;
         rights::ask(&mut lease, folders).await
+    }
+
+    async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+        let mut lease = self.0.pool.lease(None).await?;
+        metadata::ask(&mut lease, folders).await
+    }
+
+    async fn annotate(
+        &self,
+        folder: &FolderId,
+        annotations: Vec<Annotation>,
+    ) -> Result<Vec<Result<()>>> {
+        let mut lease = self.0.pool.lease(None).await?;
+        metadata::note(&mut lease, folder, annotations).await
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

@@ -14,6 +14,7 @@ use mailmove_core::{
     },
 };
 
+use super::known::Utf8;
 use crate::{
     error, generate,
     quirks::{Form as Shape, Quirks},
@@ -81,7 +82,7 @@ impl Rules<'_> {
     pub(super) async fn prepare_all(
         &mut self,
         quirks: &Quirks,
-        utf8: bool,
+        mut utf8: Utf8,
         items: Vec<Outgoing>,
         out: &generate::Out<(Slot, Outcome)>,
     ) -> Vec<Ready> {
@@ -94,7 +95,10 @@ impl Rules<'_> {
             };
             match prepared {
                 Ok((mut message, why)) => {
-                    message.message.utf8 = utf8 && has_utf8_header(&message.content).await;
+                    if utf8 != Utf8::Refused && has_utf8_header(&message.content).await {
+                        message.say_utf8(utf8 == Utf8::Untried);
+                        utf8 = Utf8::Taken;
+                    }
                     why.into_iter().for_each(|why| message.be_careful(why));
                     ready.push(message);
                 }
@@ -334,6 +338,14 @@ impl Ready {
         self.odd = Some(why);
         self.synchronising = true;
         self.message.synchronizing = true;
+    }
+
+    /// Says that its header holds UTF-8. `first`: whether the server understands that is not known yet,
+    /// so that it waits for leave.
+    fn say_utf8(&mut self, first: bool) {
+        self.message.utf8 = true;
+        self.synchronising |= first;
+        self.message.synchronizing |= first;
     }
 
     /// Leaves these keywords out.

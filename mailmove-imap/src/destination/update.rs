@@ -22,13 +22,14 @@ use super::{
     unknown,
 };
 use crate::{
+    cut,
     error::{self, Doing},
     generate, ids,
     pool::Lease,
     session::{self, Mode, Opened},
     wire::{
-        Code, Command, EncodeError, Encoder, FetchItem, FetchParams, FlagSet, MAX_SET, Response,
-        Status, StatusKind, StoreMode, SystemFlag, Tag, UidSet,
+        Code, Command, EncodeError, Encoder, FetchItem, FetchParams, FlagSet, Response, Status,
+        StatusKind, StoreMode, SystemFlag, Tag, UidSet,
     },
 };
 
@@ -88,7 +89,8 @@ impl Updating {
     async fn flags(&mut self, set: &UidSet) -> Result<HashMap<u32, Flags>> {
         let items = [FetchItem::Uid, FetchItem::Flags];
         let mut shown = HashMap::new();
-        for part in set.split(MAX_SET) {
+        let mut parts = self.lease.parts(set);
+        while let Some(part) = parts.pop() {
             let tag = self
                 .send(|encoder, tag| encoder.uid_fetch(tag, &part, &items, FetchParams::default()))
                 .await?;
@@ -99,9 +101,12 @@ impl Updating {
                     shown.insert(uid, core_flags(flags));
                 }
             };
-            let answers = self.finish(&[tag], note).await?;
-            if let Some(refused) = answers.iter().find(|answer| answer.kind != StatusKind::Ok) {
-                return Err(error::refused(Doing::folder("FETCH"), refused));
+            for answer in self.finish(&[tag], note).await? {
+                let left = cut::left(&part, &answer)?;
+                if left.is_empty() && answer.kind != StatusKind::Ok {
+                    return Err(error::refused(Doing::folder("FETCH"), &answer));
+                }
+                parts.extend(left);
             }
         }
         Ok(shown)
@@ -215,7 +220,7 @@ impl Group {
         let set: UidSet = self.members.iter().map(|(uid, _)| *uid).collect();
         let (add, remove) = (wire_flags(&self.add), wire_flags(&self.remove));
         let mut tags = Vec::new();
-        for part in set.split(MAX_SET) {
+        for part in updating.lease.parts(&set) {
             if !add.is_empty() {
                 tags.push(updating.store(&part, StoreMode::Add, &add).await?);
             }
@@ -293,7 +298,7 @@ pub(super) async fn relocate(
     };
     let mut moved = Moved::default();
     let set: UidSet = uids.iter().copied().collect();
-    for part in set.split(MAX_SET) {
+    for part in updating.lease.parts(&set) {
         if moved.lost.is_none()
             && let Err(error) = moved.part(&mut updating, &part, to).await
         {
@@ -472,7 +477,7 @@ async fn remove_set(updating: &mut Updating, set: &UidSet) -> Result<HashSet<u32
     let mut deleted = FlagSet::new();
     deleted.insert(SystemFlag::Deleted);
     let mut tags = Vec::new();
-    for part in set.split(MAX_SET) {
+    for part in updating.lease.parts(set) {
         tags.push(updating.store(&part, StoreMode::Add, &deleted).await?);
         tags.push(
             updating
@@ -486,7 +491,7 @@ async fn remove_set(updating: &mut Updating, set: &UidSet) -> Result<HashSet<u32
         // Not to be expunged by the next client that tidies up.
         let set: UidSet = left.iter().copied().collect();
         let mut tags = Vec::new();
-        for part in set.split(MAX_SET) {
+        for part in updating.lease.parts(&set) {
             tags.push(updating.store(&part, StoreMode::Remove, &deleted).await?);
         }
         updating.finish(&tags, |_| {}).await?;

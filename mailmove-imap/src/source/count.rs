@@ -2,7 +2,7 @@
 
 /// Longest run of left-out numbers that is remembered one by one. Longer ones are nonsense, and
 /// count all the same.
-const GAPS_MOST: u32 = 10_000;
+const GAPS_MOST: u32 = 1 << 20;
 
 /// Follows the server's numbering through a listing.
 ///
@@ -23,6 +23,8 @@ pub(super) struct Count {
     top: Option<u32>,
     /// Numbers below `top` without a message so far.
     gaps: Vec<u32>,
+    /// The server numbers messages. If not (UIDONLY), it still counts them.
+    numbered: bool,
 }
 
 impl Count {
@@ -35,11 +37,21 @@ impl Count {
             exists,
             top: from_first.then_some(0),
             gaps: Vec::new(),
+            numbered: true,
         }
+    }
+
+    /// Messages are named by their UIDs alone.
+    pub(super) fn without_numbers(&mut self) {
+        self.numbered = false;
     }
 
     /// The folder was opened anew in the midst of the listing: numbers start afresh.
     pub(super) fn reopened(&mut self, exists: u32) {
+        if !self.numbered {
+            self.exists = exists;
+            return;
+        }
         // Before the first number nothing was known that could be lost.
         if self.passed.is_some() {
             self.left_over += self.gaps.len() as u64;
@@ -51,6 +63,11 @@ impl Count {
 
     /// A message was listed.
     pub(super) fn listed(&mut self, seq: u32) {
+        if !self.numbered {
+            self.listed += 1;
+            self.passed.iter_mut().for_each(|passed| *passed += 1);
+            return;
+        }
         let top = *self.top.get_or_insert(seq.saturating_sub(1));
         if seq > top {
             self.gap(top, seq);
@@ -130,6 +147,10 @@ impl Count {
     /// The server's count, after the last message was listed.
     pub(super) fn total(&self) -> u64 {
         let exists = u64::from(self.exists);
+        if !self.numbered {
+            // Of those listed before the folder was opened anew some may be gone.
+            return exists.max(self.passed.unwrap_or(0));
+        }
         match (self.passed, self.top) {
             // Nothing was listed: all there are lie before the start.
             (None, _) => exists,
@@ -222,6 +243,31 @@ mod tests {
         let mut count = listing(2, [1, 2]);
         count.reopened(1);
         assert_eq!(count.total(), 2);
+    }
+
+    #[test]
+    fn without_numbers_the_servers_count_stands() {
+        let count = |exists, from_first, listed| {
+            let mut count = Count::new(exists, from_first);
+            count.without_numbers();
+            (0..listed).for_each(|_| count.listed(0));
+            count
+        };
+        assert_eq!(count(5, true, 5).total(), 5);
+        assert_eq!(count(5, true, 4).total(), 5);
+        assert!(!count(5, true, 5).is_through());
+        let mut some = count(5, true, 3);
+        some.vanished(false, false);
+        some.vanished(true, true);
+        assert_eq!((some.total(), some.passed()), (3, Some(3)));
+        let mut anew = count(5, true, 3);
+        anew.reopened(4);
+        anew.listed(0);
+        assert_eq!((anew.total(), anew.listed_so_far()), (4, 4));
+        assert_eq!(
+            (count(9, false, 2).total(), count(9, false, 2).passed()),
+            (9, None)
+        );
     }
 
     proptest::proptest! {

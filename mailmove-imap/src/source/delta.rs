@@ -17,11 +17,13 @@ use super::{
     told::{self, told},
 };
 use crate::{
+    cut,
     distrust::Feature,
     error, folders, ids,
     session::{self, Mode, Opened, Session},
     wire::{
-        Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, UidSet,
+        Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, Tag,
+        UidSet,
     },
 };
 
@@ -264,7 +266,11 @@ async fn open(
             }
             Ok((opened?, false))
         }
-        opened => Ok((opened?, resynced)),
+        opened => {
+            let opened = opened?;
+            let resynced = resynced && !opened.cut_short;
+            Ok((opened, resynced))
+        }
     }
 }
 
@@ -302,6 +308,20 @@ pub(super) async fn uid_next(session: &mut Session, opened: &Opened) -> Result<O
     Ok(folders::status(session, &folder).await?.uid_next)
 }
 
+async fn send(
+    session: &mut Session,
+    set: &UidSet,
+    items: &[FetchItem],
+    params: FetchParams,
+) -> Result<Tag> {
+    let tag = session.connection.tag();
+    let encoder = session.connection.encoder();
+    let command = encoder.uid_fetch(tag, set, items, params);
+    let command = command.map_err(session::encode)?;
+    session.connection.send(command).await?;
+    Ok(tag)
+}
+
 /// Asks a server with CONDSTORE, but without QRESYNC, for changed flags (`changed`: there are some),
 /// and whether as many messages are below the cursor as there were. Which one is missing ESEARCH
 /// alone can tell.
@@ -313,7 +333,7 @@ async fn ask(
     news: &mut News,
     collector: &mut Collector,
 ) -> Result<Told> {
-    let mut tags = Vec::new();
+    let mut in_flight: Vec<(Tag, UidSet, usize)> = Vec::new();
     let later = since.next < begun.end;
     let asked = [
         UidSet::range(1, since.next - 1).filter(|_| changed),
@@ -327,22 +347,14 @@ async fn ask(
     known.extend(news.labels.then_some(FetchItem::GmLabels));
     let what: [(&[FetchItem], _); 2] =
         [(&known, flags), (&[FetchItem::Uid], FetchParams::default())];
-    for (set, (items, params)) in asked.into_iter().zip(what) {
+    for (which, (set, (items, params))) in asked.into_iter().zip(what).enumerate() {
         let Some(set) = set else { continue };
-        let tag = session.connection.tag();
-        let command = session
-            .connection
-            .encoder()
-            .uid_fetch(tag, &set, items, params);
-        session
-            .connection
-            .send(command.map_err(session::encode)?)
-            .await?;
-        tags.push(tag);
+        let tag = send(session, &set, items, params).await?;
+        in_flight.push((tag, set, which));
     }
     let (mut ok, mut moved) = (true, false);
     let mut fresh = HashSet::new();
-    while !tags.is_empty() {
+    while !in_flight.is_empty() {
         match told(&mut session.connection, collector, |_| false).await? {
             told::Told::Message(gathered) => {
                 news.flags(&gathered.fetch);
@@ -352,8 +364,17 @@ async fn ask(
             told::Told::Expunged(_) | told::Told::Vanished(_) => moved = true,
             told::Told::Unreadable { .. } => ok = false,
             told::Told::Done(tag, status) => {
-                tags.retain(|open| *open != tag);
-                ok &= status.kind == StatusKind::Ok;
+                let at = in_flight.iter().position(|(open, ..)| *open == tag);
+                let Some((_, set, which)) = at.map(|at| in_flight.swap_remove(at)) else {
+                    continue;
+                };
+                let left = cut::left(&set, &status)?;
+                ok &= status.kind == StatusKind::Ok || !left.is_empty();
+                let (items, params) = what.get(which).copied().unwrap_or_default();
+                for set in left {
+                    let tag = send(session, &set, items, params).await?;
+                    in_flight.push((tag, set, which));
+                }
                 if changed {
                     session.server.distrust.note(Feature::ChangedSince, &status);
                 }

@@ -19,6 +19,7 @@ use super::{
     told::{Told, told},
 };
 use crate::{
+    cut,
     distrust::Feature,
     error::{self, Doing, again},
     generate::{Out, generate},
@@ -26,8 +27,8 @@ use crate::{
     pool::{Lease, Pool},
     session::{self, Mode},
     wire::{
-        Code, Command, FetchItem, FetchParams, MAX_SET, Response, SelectParams, Status, StatusKind,
-        Tag, UidSet,
+        Code, Command, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, Tag,
+        UidSet,
     },
 };
 
@@ -112,7 +113,7 @@ impl Fetching {
         let mut collector = Collector::new(pool.access().edges.spool.clone());
         let (odd, rest): (Vec<u32>, Vec<u32>) =
             self.wanted.keys().partition(|uid| self.broken.has(**uid));
-        let mut sets = UidSet::from_iter(rest).split(MAX_SET);
+        let mut sets = lease.parts(&UidSet::from_iter(rest));
         sets.extend(odd.into_iter().map(|uid| UidSet::from_iter([uid])));
         let mut asking = Asking::new(sets);
         self.open(&mut lease, &request, &mut asking).await?;
@@ -216,7 +217,17 @@ impl Fetching {
                 Told::Done(tag, status) => {
                     let at = asking.in_flight.iter().position(|(sent, _)| *sent == tag);
                     if let Some((_, set)) = at.and_then(|at| asking.in_flight.remove(at)) {
-                        self.done(&set, &status)?;
+                        let left = cut::left(&set, &status)?;
+                        if left.is_empty() {
+                            self.done(&set, &status)?;
+                        } else {
+                            // The rest tells which of them the server said nothing about.
+                            let done = |uid: &u32| !left.iter().any(|part| part.contains(*uid));
+                            let uids = self.wanted.keys().copied();
+                            let silent = uids.filter(|uid| set.contains(*uid)).filter(done);
+                            self.silent.extend(silent);
+                            asking.again(left);
+                        }
                     }
                 }
             }
@@ -311,7 +322,8 @@ impl Fetching {
         let silent = std::mem::take(&mut self.silent);
         let mut sizes: BTreeMap<u32, Option<u64>> = BTreeMap::new();
         let set: UidSet = silent.iter().copied().collect();
-        for part in set.split(MAX_SET) {
+        let mut parts = lease.parts(&set);
+        while let Some(part) = parts.pop() {
             let tag = ask(lease, &part, &[FetchItem::Uid, FetchItem::Size]).await?;
             let mut moved = false;
             let note = |response| match response {
@@ -326,6 +338,11 @@ impl Fetching {
             let status = lease.connection.complete(tag, note).await?;
             if moved {
                 lease.forget_folder();
+            }
+            let left = cut::left(&part, &status)?;
+            if !left.is_empty() {
+                parts.extend(left);
+                continue;
             }
             if status.kind != StatusKind::Ok && status.code != Some(Code::ExpungeIssued) {
                 return Err(error::refused(Doing::folder("UID FETCH"), &status));
@@ -369,6 +386,13 @@ impl Asking {
             later: sets.into(),
             in_flight: VecDeque::new(),
         }
+    }
+
+    /// Asks for these before all others.
+    fn again(&mut self, sets: Vec<UidSet>) {
+        sets.into_iter()
+            .rev()
+            .for_each(|set| self.later.push_front(set));
     }
 
     /// The next set, if it may be asked for now.

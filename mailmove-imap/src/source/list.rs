@@ -39,6 +39,7 @@ use super::{
     windows::Windows,
 };
 use crate::{
+    cut,
     distrust::Feature,
     error::{self, Doing},
     ids,
@@ -73,6 +74,12 @@ struct Window {
     range: UidRange,
     contents: bool,
     found: u32,
+}
+
+impl Window {
+    fn set(&self) -> UidSet {
+        UidSet::from_ranges(vec![self.range])
+    }
 }
 
 /// A message of a window.
@@ -198,9 +205,12 @@ impl Listing {
             &mut self.collector,
         )
         .await?;
-        let target = if self.streams() { WITH_CONTENTS } else { FIRST };
+        let target = lease.at_most(if self.streams() { WITH_CONTENTS } else { FIRST });
         self.windows = Windows::new(begun.start, begun.end, begun.exists, target);
         self.count = Count::new(begun.exists, begun.start == 1);
+        if lease.connection.is_uid_only() {
+            self.count.without_numbers();
+        }
         self.broken = self.suspects.of(&self.request.folder, begun.validity);
         self.view = begun.view;
         self.next = begun.start;
@@ -335,11 +345,11 @@ impl Listing {
         match told {
             Told::Message(gathered) => self.message(session, gathered).await?,
             Told::Unreadable {
-                seq: Some(seq),
+                seq,
                 uid: Some(uid),
             } if self.is_new(uid) => {
                 let listed = Listed::new(ids::message_id(self.begun.validity, uid));
-                self.note(seq, uid, Box::new(listed));
+                self.note(seq.unwrap_or_default(), uid, Box::new(listed));
             }
             Told::Unreadable { .. } => {}
             Told::Expunged(seq) => {
@@ -449,6 +459,12 @@ impl Listing {
         let Some(at) = self.in_flight.iter().position(|window| window.tag == tag) else {
             return Ok(());
         };
+        if let Some(window) = self.in_flight.get(at) {
+            let left = cut::left(&window.set(), status)?;
+            if !left.is_empty() {
+                return self.cut_short(session, at, &left).await;
+            }
+        }
         let gone = status.code == Some(Code::ExpungeIssued);
         if status.kind != StatusKind::Ok && !gone {
             let error = error::refused(Doing::folder("UID FETCH"), status)
@@ -485,7 +501,23 @@ impl Listing {
             self.seen.retain(|uid| *uid > end);
         }
         if !self.streams() {
-            self.windows.aim(LATER);
+            self.windows.aim(session.at_most(LATER));
+        }
+        Ok(())
+    }
+
+    /// The server did a part of a window: asks for the rest, in its place.
+    async fn cut_short(&mut self, session: &mut Session, at: usize, left: &[UidSet]) -> Result<()> {
+        let Some(window) = self.in_flight.remove(at) else {
+            return Ok(());
+        };
+        self.windows.halve(window.range);
+        let ranges = left.iter().flat_map(UidSet::ranges).copied();
+        for (place, range) in ranges.enumerate() {
+            self.ask(session, range, window.contents).await?;
+            if let Some(again) = self.in_flight.pop_back() {
+                self.in_flight.insert(at + place, again);
+            }
         }
         Ok(())
     }

@@ -4,9 +4,10 @@
 use mailmove_core::error::Result;
 
 use crate::{
+    cut,
     distrust::Feature,
     session::{self, Session},
-    wire::{Response, SearchKey, StatusKind, UidRange, UidSet},
+    wire::{Code, Response, SearchKey, StatusKind, UidRange, UidSet},
 };
 
 /// What a search showed.
@@ -30,28 +31,31 @@ pub(super) async fn ask(session: &mut Session, next: u32, count: u64) -> Result<
     let Some(set) = UidSet::range(1, next.saturating_sub(1)) else {
         return Ok(Missing::Unclear);
     };
-    let tag = session.connection.tag();
-    let command = session
-        .connection
-        .encoder()
-        .uid_search(tag, &[SearchKey::Uid(set)], true);
-    let (mut there, mut moved) = (None, false);
-    let note = |response| match response {
-        Response::Esearch(found) if found.uid => there = Some(found.all.unwrap_or_default()),
-        Response::Expunge(_) | Response::Vanished(_) => moved = true,
-        _ => {}
-    };
-    let status = session
-        .connection
-        .run(command.map_err(session::encode)?, note)
-        .await?;
-    session.server.distrust.note(Feature::Esearch, &status);
-    Ok(match there {
-        _ if moved => Missing::Moved,
-        Some(there) if status.kind == StatusKind::Ok => match gaps(&there, next) {
-            Some(gaps) if there.count() == count => Missing::These(gaps),
-            _ => Missing::Unclear,
-        },
+    let (mut later, mut there) = (vec![set], Vec::new());
+    while let Some(set) = later.pop() {
+        let tag = session.connection.tag();
+        let keys = [SearchKey::Uid(set.clone())];
+        let command = session.connection.encoder().uid_search(tag, &keys, true);
+        let (mut found, mut moved) = (None, false);
+        let note = |response| match response {
+            Response::Esearch(these) if these.uid => found = Some(these.all.unwrap_or_default()),
+            Response::Expunge(_) | Response::Vanished(_) => moved = true,
+            _ => {}
+        };
+        let command = command.map_err(session::encode)?;
+        let status = session.connection.run(command, note).await?;
+        session.server.distrust.note(Feature::Esearch, &status);
+        later.extend(cut::left(&set, &status)?);
+        match found {
+            _ if moved => return Ok(Missing::Moved),
+            Some(found) if status.kind == StatusKind::Ok => there.extend(found.ranges()),
+            _ if matches!(status.code, Some(Code::MessageLimit { .. })) => {}
+            _ => return Ok(Missing::Unclear),
+        }
+    }
+    let there = UidSet::from_ranges(there);
+    Ok(match gaps(&there, next) {
+        Some(gaps) if there.count() == count => Missing::These(gaps),
         _ => Missing::Unclear,
     })
 }

@@ -21,13 +21,13 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Capabilities, Endpoint, Folder, FolderId, MessageId, Rights},
+    model::{Annotations, Capabilities, Endpoint, Folder, FolderId, MessageId, Rights},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
 use crate::{
     config::{Access, ImapConfig},
-    folders, gmail, ids,
+    folders, gmail, ids, metadata,
     pool::Pool,
     rights,
     session::Side,
@@ -119,6 +119,11 @@ impl Source for ImapSource {
     async fn rights(&self, folders: &[FolderId]) -> Result<Vec<Rights>> {
         let mut lease = self.pool.lease(None).await?;
         rights::ask(&mut lease, folders).await
+    }
+
+    async fn annotations(&self, folders: &[FolderId]) -> Result<Vec<Annotations>> {
+        let mut lease = self.pool.lease(None).await?;
+        metadata::ask(&mut lease, folders).await
     }
 
     fn describe(&self, id: &MessageId) -> String {

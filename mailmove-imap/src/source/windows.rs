@@ -85,6 +85,12 @@ impl Windows {
         }
     }
 
+    /// A window of `range` held more messages than the server takes at once.
+    pub(super) fn halve(&mut self, range: UidRange) {
+        let half = u32::try_from(range.count() / 2).unwrap_or(u32::MAX);
+        self.span = self.span.min(half).max(1);
+    }
+
     /// A window of `range` held `found` messages.
     pub(super) fn learn(&mut self, range: UidRange, found: u32) {
         if found > self.target.saturating_mul(2) {

@@ -169,18 +169,34 @@ impl Capabilities {
         self.has("QUOTA") || self.values("QUOTA").next().is_some()
     }
 
-    /// What is to be named to ENABLE (RFC 5161): what tells changes, if those are wanted, and what the server demands.
+    /// What is to be named to ENABLE (RFC 5161): what tells changes, if those are wanted; and without what the server
+    /// shows or takes not everything.
     #[must_use]
     pub fn to_enable(&self, changes: bool) -> Vec<&'static str> {
         let wanted = [
             ("QRESYNC", changes && self.has("QRESYNC")),
             ("CONDSTORE", changes && self.condstore()),
-            ("UTF8=ACCEPT", self.utf8_only()),
+            ("UTF8=ACCEPT", self.utf8_accept()),
+            ("UIDONLY", self.hides_messages()),
         ];
         let wanted = wanted.into_iter().filter(|_| self.has("ENABLE"));
         wanted
             .filter_map(|(name, wanted)| wanted.then_some(name))
             .collect()
+    }
+
+    /// Headers in UTF-8 come and go as they are once this is enabled; until then the server may refuse them, or show
+    /// something else in their place (RFC 6855 §4, RFC 9755).
+    #[must_use]
+    pub fn utf8_accept(&self) -> bool {
+        self.has("UTF8=ACCEPT") || self.utf8_only()
+    }
+
+    /// Folders show no more than their newest messages until UIDONLY is enabled (RFC 9586): Yahoo's way, whose folders
+    /// seem to end at MESSAGELIMIT. Elsewhere sequence numbers are worth having: they prove that nothing was left out.
+    #[must_use]
+    pub fn hides_messages(&self) -> bool {
+        self.has("UIDONLY") && self.message_limit().is_some()
     }
 
     /// Nothing goes before `ENABLE UTF8=ACCEPT` (RFC 6855).
@@ -212,8 +228,19 @@ impl Capabilities {
     /// The most messages that one command may touch (MESSAGELIMIT, RFC 9738).
     #[must_use]
     pub fn message_limit(&self) -> Option<u32> {
-        self.values("MESSAGELIMIT")
-            .find_map(|limit| limit.parse().ok())
+        self.limit("MESSAGELIMIT")
+    }
+
+    /// The most messages that one APPEND or COPY may bring (MESSAGELIMIT or SAVELIMIT, RFC 9738).
+    #[must_use]
+    pub fn save_limit(&self) -> Option<u32> {
+        let limits = [self.message_limit(), self.limit("SAVELIMIT")];
+        limits.into_iter().flatten().min()
+    }
+
+    fn limit(&self, name: &str) -> Option<u32> {
+        let limits = self.values(name).filter_map(|limit| limit.parse().ok());
+        limits.filter(|limit| *limit > 0).min()
     }
 }
 

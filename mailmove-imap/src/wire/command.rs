@@ -183,6 +183,16 @@ impl Builder {
         Ok(self)
     }
 
+    /// A value that may be any bytes (RFC 5464).
+    pub(super) fn value(&mut self, value: &[u8]) -> Result<&mut Self, EncodeError> {
+        if !value.contains(&0) {
+            return self.string(value, false);
+        }
+        self.announce(value.len() as u64, true, true);
+        self.put(value.to_vec(), false);
+        Ok(self)
+    }
+
     fn put(&mut self, bytes: Vec<u8>, secret: bool) {
         if secret {
             self.flush();

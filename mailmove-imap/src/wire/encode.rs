@@ -301,6 +301,53 @@ impl Encoder {
         self.on_mailbox(tag, "MYRIGHTS", mailbox)
     }
 
+    /// GETMETADATA of these entries (RFC 5464); with `longest`, of everything below them whose value is no longer.
+    ///
+    /// # Errors
+    /// If there is no entry, or the name of one holds NUL.
+    pub fn get_metadata(
+        self,
+        tag: Tag,
+        mailbox: &MailboxName,
+        entries: &[&str],
+        longest: Option<usize>,
+    ) -> Encoded {
+        if entries.is_empty() {
+            return Err(EncodeError::Empty);
+        }
+        let mut b = self.start(tag, "GETMETADATA");
+        if let Some(longest) = longest {
+            b.show(format_args!(" (MAXSIZE {longest} DEPTH infinity)"));
+        }
+        b.mailbox(mailbox)?.word(" (");
+        for (index, entry) in entries.iter().enumerate() {
+            b.word(if index > 0 { " " } else { "" });
+            b.string(entry.as_bytes(), false)?;
+        }
+        b.word(")");
+        Ok(b.end())
+    }
+
+    /// SETMETADATA of one entry (RFC 5464): needs METADATA.
+    ///
+    /// # Errors
+    /// If its name holds NUL.
+    pub fn set_metadata(
+        self,
+        tag: Tag,
+        mailbox: &MailboxName,
+        entry: &str,
+        value: &[u8],
+    ) -> Encoded {
+        let mut b = self.start(tag, "SETMETADATA");
+        b.mailbox(mailbox)?.word(" (");
+        b.string(entry.as_bytes(), false)?
+            .word(" ")
+            .value(value)?
+            .word(")");
+        Ok(b.end())
+    }
+
     /// SELECT
     ///
     /// # Errors
@@ -469,7 +516,9 @@ impl Encoder {
                 return Err(EncodeError::EmptyMessage);
             }
             b.word(" ");
-            if !message.flags.is_empty() {
+            // Courier takes UTF8 for the literal, unless something stands before it.
+            let bare = message.utf8 && message.date.is_none();
+            if bare || !message.flags.is_empty() {
                 b.show(&message.flags).word(" ");
             }
             if let Some(date) = message.date {

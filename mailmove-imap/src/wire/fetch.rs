@@ -10,12 +10,13 @@ use bytes::Bytes;
 use super::date::InternalDate;
 use super::flags::Flags;
 use super::lex::{Bad, Cursor, lossy, number_u32, number_u64};
+use super::response::FetchHead;
 
 /// What one FETCH response says about one message.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 #[non_exhaustive]
 pub struct Fetch {
-    /// Message sequence number.
+    /// Message sequence number; 0 where the server names messages by UID alone (UIDFETCH, RFC 9586).
     pub seq: u32,
     /// UID, absent in some unsolicited responses.
     pub uid: Option<u32>,
@@ -246,10 +247,11 @@ pub(super) struct FetchParser {
 }
 
 impl FetchParser {
-    pub(super) fn new(seq: u32) -> Self {
+    pub(super) fn new(head: FetchHead) -> Self {
         Self {
             fetch: Fetch {
-                seq,
+                seq: if head.by_uid { 0 } else { head.number },
+                uid: head.by_uid.then_some(head.number),
                 ..Fetch::default()
             },
             state: State::Item,

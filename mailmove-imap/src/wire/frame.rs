@@ -12,7 +12,7 @@ use memchr::memchr;
 use super::error::{Excerpt, WireError};
 use super::fetch::{BodyContent, Fetch, FetchParser, LiteralUse, Section};
 use super::lex::{Bad, Literal, literal_at_end, shape, trim_line_end};
-use super::response::{self, Kind, Malformed, Response};
+use super::response::{self, FetchHead, Kind, Malformed, Response};
 
 /// How much of a server's words is held in memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -315,9 +315,9 @@ impl Framer {
                 None => self.plain_end(buf, end),
                 Some(literal) => self.hold(end, literal),
             },
-            Kind::Fetch { seq, skip } => {
+            Kind::Fetch(head) => {
                 let literal = self.scan_line(buf, 0, end, true)?;
-                self.fetch_text(buf, end, seq, skip, literal)
+                self.fetch_text(buf, end, head, literal)
             }
         }
     }
@@ -427,19 +427,16 @@ impl Framer {
         &mut self,
         buf: &mut BytesMut,
         end: usize,
-        seq: u32,
-        skip: usize,
+        head: FetchHead,
         literal: Option<Literal>,
     ) -> Result<Step, WireError> {
-        let first = self.fetch.is_none();
+        let skip = if self.fetch.is_none() { head.skip } else { 0 };
         let parser = self
             .fetch
-            .get_or_insert_with(|| Box::new(FetchParser::new(seq)));
+            .get_or_insert_with(|| Box::new(FetchParser::new(head)));
         let (text, _) = trim_line_end(buf.get(..end).unwrap_or_default());
         let stop = literal.map_or(text.len(), |literal| literal.start);
-        let piece = text
-            .get(if first { skip } else { 0 }..stop)
-            .unwrap_or_default();
+        let piece = text.get(skip..stop).unwrap_or_default();
         self.scanned += piece.len() as u64;
         if self.broken.is_none()
             && let Err(bad) = parser.text(piece, literal.is_some())
@@ -591,7 +588,7 @@ fn fetch_malformed(parser: &FetchParser, piece: &[u8], bad: Bad) -> Malformed {
     let word = word.split(|byte| *byte == b' ').next().unwrap_or_default();
     Malformed {
         what: bad.what,
-        seq: Some(parser.fetch.seq),
+        seq: Some(parser.fetch.seq).filter(|seq| *seq > 0),
         uid: parser.fetch.uid,
         excerpt: if parser.in_body() {
             Excerpt::default()

@@ -415,6 +415,42 @@ impl MyRights {
     }
 }
 
+/// A METADATA response with values (RFC 5464).
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// The mailbox in wire bytes; empty for the server's own.
+    pub mailbox: Box<[u8]>,
+    /// Names and values of entries; NIL is none.
+    pub entries: Vec<MetadataEntry>,
+}
+
+/// An entry of a METADATA response: its name, and its value unless that is NIL.
+pub type MetadataEntry = (Box<str>, Option<Box<[u8]>>);
+
+impl Metadata {
+    /// `None`: it names entries that changed, without values.
+    pub(super) fn read(c: &mut Cursor<'_>) -> Result<Option<Self>, Bad> {
+        c.blanks();
+        let mailbox = c.astring("METADATA: a mailbox")?[..].into();
+        c.blanks();
+        if !c.eat(b'(') {
+            return Ok(None);
+        }
+        let mut entries = Vec::new();
+        loop {
+            c.blanks();
+            if c.eat(b')') {
+                return Ok(Some(Self { mailbox, entries }));
+            }
+            let name = lossy(&c.astring("METADATA: an entry")?).into();
+            c.blanks();
+            let value = c.nstring("METADATA: a value")?;
+            entries.push((name, value.map(|value| value[..].into())));
+        }
+    }
+}
+
 /// A QUOTAROOT response.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]

@@ -40,8 +40,8 @@ pub use items::{
 };
 pub use lex::MAX_DEPTH;
 pub use mailbox::{
-    ListEntry, MailboxStatus, MyRights, Namespace, Namespaces, Quota, QuotaResource, QuotaRoot,
-    SpecialUse,
+    ListEntry, MailboxStatus, Metadata, MetadataEntry, MyRights, Namespace, Namespaces, Quota,
+    QuotaResource, QuotaRoot, SpecialUse,
 };
 pub use response::{IdField, Malformed, Response};
 pub use search::{Esearch, Search, Vanished};

@@ -5,7 +5,7 @@ use super::error::Excerpt;
 use super::fetch::Fetch;
 use super::flags::Flags;
 use super::lex::{Bad, Cursor, lossy, number_u32};
-use super::mailbox::{ListEntry, MailboxStatus, MyRights, Namespaces, Quota, QuotaRoot};
+use super::mailbox::{ListEntry, MailboxStatus, Metadata, MyRights, Namespaces, Quota, QuotaRoot};
 use super::proto;
 use super::search::{Esearch, Search, Vanished};
 use super::status::{self, Status, StatusKind};
@@ -61,6 +61,8 @@ pub enum Response {
     QuotaRoot(QuotaRoot),
     /// MYRIGHTS
     MyRights(MyRights),
+    /// METADATA, with values
+    Metadata(Box<Metadata>),
     /// A kind of response that isn't known here.
     Unknown {
         /// Its first words.
@@ -106,8 +108,18 @@ pub(super) enum Kind {
     Tagged,
     /// Structured data with literals that are gathered.
     Data,
-    /// FETCH: its list begins after `skip` bytes.
-    Fetch { seq: u32, skip: usize },
+    /// FETCH or UIDFETCH (RFC 9586).
+    Fetch(FetchHead),
+}
+
+/// How a FETCH begins.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct FetchHead {
+    /// Names the message: by its UID in UIDFETCH, else by its sequence number.
+    pub(super) number: u32,
+    pub(super) by_uid: bool,
+    /// Bytes before its list.
+    pub(super) skip: usize,
 }
 
 /// Tells a response's kind from its first line, without its end.
@@ -123,14 +135,20 @@ pub(super) fn classify(line: &[u8]) -> Kind {
     if StatusKind::read(word).is_some() {
         return Kind::Status;
     }
-    let Some(seq) = number_u32(word) else {
+    let Some(number) = number_u32(word) else {
         return Kind::Data;
     };
     c.blanks();
-    let fetch = c.token().eq_ignore_ascii_case(b"FETCH");
+    let name = c.token();
+    let by_uid = name.eq_ignore_ascii_case(b"UIDFETCH");
+    let fetch = by_uid || name.eq_ignore_ascii_case(b"FETCH");
     c.blanks();
     if fetch && c.eat(b'(') {
-        Kind::Fetch { seq, skip: c.at() }
+        Kind::Fetch(FetchHead {
+            number,
+            by_uid,
+            skip: c.at(),
+        })
     } else {
         Kind::Data
     }
@@ -244,6 +262,11 @@ pub(super) fn named(word: &[u8], c: &mut Cursor<'_>) -> Result<Option<Response>,
         Response::QuotaRoot(QuotaRoot::read(c)?)
     } else if is("MYRIGHTS") {
         Response::MyRights(MyRights::read(c)?)
+    } else if is("METADATA") {
+        match Metadata::read(c)? {
+            Some(metadata) => Response::Metadata(Box::new(metadata)),
+            None => return Ok(None),
+        }
     } else {
         return Ok(None);
     }))

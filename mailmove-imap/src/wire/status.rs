@@ -89,6 +89,14 @@ macro_rules! codes {
             },
             /// MAILBOXID (RFC 8474)
             MailboxId(Box<str>),
+            /// MESSAGELIMIT: the most messages that one command may touch, and the lowest UID that this one did if it
+            /// left out those below (RFC 9738).
+            MessageLimit {
+                /// Messages.
+                limit: u32,
+                /// UID.
+                lowest: Option<u32>,
+            },
             /// BADCHARSET, with those that would do.
             BadCharset(Vec<Box<str>>),
             /// Any other, and known ones with arguments that can't be read: as it came, without brackets.
@@ -241,6 +249,14 @@ fn known(name: &[u8], c: &mut Cursor<'_>) -> Result<Option<Code>, Bad> {
         let id = lossy(argument(c)).into_boxed_str();
         c.expect(b')', "the end of a mailbox id")?;
         Code::MailboxId(id)
+    } else if is("MESSAGELIMIT") {
+        let limit = number32(c)?;
+        c.blanks();
+        let lowest = match c.peek() {
+            Some(b']') => None,
+            _ => Some(number32(c)?),
+        };
+        Code::MessageLimit { limit, lowest }
     } else if is("BADCHARSET") {
         Code::BadCharset(charsets(c)?)
     } else {

@@ -182,6 +182,48 @@ impl UidSet {
         sets
     }
 
+    /// Cuts it into sets of at most `most` UIDs each.
+    #[must_use]
+    pub fn pieces(&self, most: u32) -> Vec<Self> {
+        let most = u64::from(most.max(1));
+        let (mut sets, mut current, mut room) = (Vec::new(), Self::default(), most);
+        for range in &self.ranges {
+            let mut start = range.start;
+            loop {
+                let end = u64::from(start).saturating_add(room - 1);
+                let end = u32::try_from(end).map_or(range.end, |end| end.min(range.end));
+                let piece = UidRange::new(start, end);
+                room -= piece.map_or(0, UidRange::count);
+                current.ranges.extend(piece);
+                if room == 0 {
+                    sets.push(std::mem::take(&mut current));
+                    room = most;
+                }
+                match end.checked_add(1).filter(|next| *next <= range.end) {
+                    Some(next) => start = next,
+                    None => break,
+                }
+            }
+        }
+        if !current.is_empty() {
+            sets.push(current);
+        }
+        sets
+    }
+
+    /// Those of them that are lower than `uid`.
+    #[must_use]
+    pub fn below(&self, uid: u32) -> Self {
+        let below = |range: &UidRange| match range.end < uid {
+            true => Some(*range),
+            false if range.start < uid => UidRange::new(range.start, uid - 1),
+            false => None,
+        };
+        Self {
+            ranges: self.ranges.iter().filter_map(below).collect(),
+        }
+    }
+
     /// The length of its text in bytes.
     #[must_use]
     pub fn text_len(&self) -> usize {

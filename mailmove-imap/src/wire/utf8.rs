@@ -27,6 +27,10 @@ impl Response {
                 turn(&mut rights.mailbox);
                 Self::MyRights(rights)
             }
+            Self::Metadata(mut metadata) => {
+                turn(&mut metadata.mailbox);
+                Self::Metadata(metadata)
+            }
             Self::Namespace(mut spaces) => {
                 let personal = spaces.personal.iter_mut();
                 let all = personal.chain(&mut spaces.others).chain(&mut spaces.shared);
@@ -41,16 +45,26 @@ impl Response {
 /// What is no UTF-8 stays as it is.
 fn turn(name: &mut Box<[u8]>) {
     if let Ok(text) = std::str::from_utf8(name) {
-        *name = utf7::encode(text).into_bytes().into();
+        let encode = |part: &[u8]| std::str::from_utf8(part).ok().map(utf7::encode);
+        *name = parts(text.as_bytes(), |part| encode(part).map(String::into_bytes)).into();
     }
 }
 
 /// A name as it is sent; what is no modified UTF-7 stays as it is.
 pub(super) fn sent(name: &[u8]) -> Vec<u8> {
-    match utf7::decode(name) {
-        Ok(text) => text.into_bytes(),
-        Err(_) => name.to_vec(),
+    parts(name, |part| utf7::decode(part).ok().map(String::into_bytes))
+}
+
+/// Turns what is between control characters: such a one separates levels, if it stands for anything.
+fn parts(name: &[u8], turn: impl Fn(&[u8]) -> Option<Vec<u8>>) -> Vec<u8> {
+    let mut out = Vec::with_capacity(name.len());
+    for part in name.chunk_by(|one, next| !one.is_ascii_control() && !next.is_ascii_control()) {
+        match turn(part).filter(|_| !part.iter().any(u8::is_ascii_control)) {
+            Some(turned) => out.extend(turned),
+            None => out.extend_from_slice(part),
+        }
     }
+    out
 }
 
 #[cfg(test)]
@@ -64,6 +78,11 @@ mod tests {
 
     #[test]
     fn names_are_turned_and_turned_back() {
+        let Response::List(entry) = turned("* LIST () \"\x01\" \"\u{fc}\x01&\"") else {
+            panic!("no LIST")
+        };
+        assert_eq!(*entry.name, *b"&APw-\x01&-");
+        assert_eq!(sent(&entry.name), "\u{fc}\x01&".as_bytes());
         for name in ["Entw\u{fc}rfe & Co", "A&-B", "plain", "\u{65e5}\u{672c}"] {
             let Response::List(entry) = turned(&format!("* LIST () \"/\" \"{name}\"")) else {
                 panic!("no LIST")

@@ -246,8 +246,8 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
             "MYRIGHTS for each folder, sent ahead",
         ),
         Capability::Utf8Accept => (
-            "not used: bytes are moved as they are, and names have another form with it",
-            "the same",
+            "enabled, so that headers in UTF-8 come and go as they are; names have another form then",
+            "headers in UTF-8 as the server shows and takes them",
         ),
         Capability::Utf8Only => (
             "(switched on) UTF8=ACCEPT is enabled: names and headers in UTF-8",
@@ -256,6 +256,18 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
         Capability::Binary => (
             "NUL leaves and arrives as it is",
             "NUL as the server shows it; what it refuses fails",
+        ),
+        Capability::Metadata => (
+            "opt-in: annotations of folders are carried over (not in this test)",
+            "annotations stay where they are",
+        ),
+        Capability::MessageLimit => (
+            "(switched on, for 10) commands are about so many messages, and what was left out is asked for",
+            "commands of any size",
+        ),
+        Capability::UidOnly => (
+            "(switched on, with MESSAGELIMIT) enabled: folders show what they hid (Yahoo)",
+            "not enabled: sequence numbers prove that nothing was left out",
         ),
         Capability::Compress => ("opt-in: fewer bytes on slow lines", "not compressed"),
         Capability::StartTls => (
@@ -305,12 +317,21 @@ async fn written() -> String {
             Capability::LiteralMinus => measure("small", |server| server.with(capability)).await,
             // Not off, but on.
             Capability::Utf8Only => measure("UTF-8", |server| server.with(capability)).await,
+            Capability::MessageLimit => measure("limit", |server| server.message_limit(10)).await,
+            Capability::UidOnly => {
+                measure("UIDs", |server| {
+                    server.message_limit(1000).shows_newest(10).with(capability)
+                })
+                .await
+            }
             _ => measure(capability.name(), |server| server.without(capability)).await,
         };
         let (with, without) = path(capability);
         let name = match capability {
             Capability::LiteralMinus => "LITERAL+ (LITERAL- is left)",
             Capability::Utf8Only => "(UTF8=ONLY is on)",
+            Capability::MessageLimit => "(MESSAGELIMIT is on)",
+            Capability::UidOnly => "(UIDONLY is on)",
             _ => capability.name(),
         };
         let _ = writeln!(

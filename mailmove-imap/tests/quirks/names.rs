@@ -12,6 +12,7 @@ use mailmove_core::{
     source::{ListRequest, Source as _},
 };
 use mailmove_imap::ImapSource;
+use mailmove_imap_testserver::{Builder, Capability};
 
 use crate::{
     twist::{Act, Twist},
@@ -37,7 +38,9 @@ async fn listed(lines: &'static str) -> (Vec<Folder>, Vec<String>) {
         }
         Act::Pass
     });
-    let side = Side::new(|it| it, Some(twist)).await;
+    // With UTF8=ACCEPT names would have another form.
+    let setup = |it: Builder| it.without(Capability::Utf8Accept);
+    let side = Side::new(setup, Some(twist)).await;
     let source = ImapSource::new(side.config.clone(), credentials(), Edges::new());
     let folders = source.folders().await.unwrap();
     for folder in &folders {

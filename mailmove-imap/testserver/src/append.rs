@@ -32,7 +32,7 @@ impl Session {
     ) -> Outcome {
         let mut text = line.get(arguments..).unwrap_or_default().to_vec();
         self.collect_mailbox(&mut text).await?;
-        let mut request = None;
+        let mut request: Option<Request> = None;
         let (mut nul, mut unsaid) = (false, false);
         loop {
             let Some(literal) = announced(&text) else {
@@ -44,8 +44,11 @@ impl Session {
                     return Err(Stop::no("a message holds NUL characters"));
                 }
                 if unsaid {
-                    return Err(Stop::no("a header in UTF-8 needs the item UTF8"));
+                    return Err(Stop::no(
+                        "a header in UTF-8 needs UTF8=ACCEPT and the item UTF8",
+                    ));
                 }
+                self.check_limit(request.messages.len())?;
                 return self.finish_append(request, fault).await;
             };
             let head = text.len() - literal.length;
@@ -59,7 +62,9 @@ impl Session {
             message.body = self.read_message(literal.size, fault).await?;
             nul |= message.body.contains(&0) && !literal.binary;
             let utf8 = request.as_ref().is_some_and(|request| request.utf8);
-            unsaid |= self.utf8 && !utf8 && has_utf8_header(&message.body);
+            let config = &self.shared.config;
+            let told = self.utf8 && config.utf8_item || config.utf8_by_enable_alone;
+            unsaid |= told && !utf8 && has_utf8_header(&message.body);
             if let Some(request) = &mut request {
                 request.messages.push(message);
             }
@@ -133,7 +138,8 @@ impl Session {
             message.date = Some(date.ok_or_else(|| Stop::bad("invalid date"))?);
             p.space()?;
         }
-        let utf8 = self.utf8 && literal.binary && p.eat_word("UTF8");
+        let item = self.utf8 && self.shared.config.utf8_item;
+        let utf8 = item && literal.binary && p.eat_word("UTF8");
         if utf8 {
             p.space()?;
             p.expect(b'(')?;
@@ -298,7 +304,7 @@ fn flag(p: &mut Parser<'_>) -> Result<String, Stop> {
     Ok(flag)
 }
 
-fn has_utf8_header(body: &[u8]) -> bool {
+pub(crate) fn has_utf8_header(body: &[u8]) -> bool {
     let end = memchr::memmem::find(body, b"\r\n\r\n").unwrap_or(body.len());
     let header = body.get(..end).unwrap_or_default();
     !header.is_ascii() && std::str::from_utf8(header).is_ok()

@@ -34,6 +34,13 @@ impl Session {
                     names.pop();
                     names.push(format!("APPENDLIMIT={}", self.append_limit()));
                 }
+                Capability::MessageLimit if self.shared.config.hides_limit => {
+                    names.pop();
+                }
+                Capability::MessageLimit => {
+                    names.pop();
+                    names.push(format!("MESSAGELIMIT={}", self.shared.config.message_limit));
+                }
                 Capability::Quota => {
                     names.extend(["QUOTA=RES-STORAGE".into(), "QUOTA=RES-MESSAGE".into()]);
                 }
@@ -114,6 +121,7 @@ impl Session {
                 {
                     self.utf8 = true;
                 }
+                "UIDONLY" if self.has(Capability::UidOnly) => self.uid_only = true,
                 "CONDSTORE" if self.has(Capability::Condstore) => self.condstore = true,
                 "QRESYNC" if self.has(Capability::Qresync) => {
                     self.condstore = true;

@@ -60,6 +60,12 @@ pub enum Capability {
     Utf8Only,
     /// RFC 3516: `~{n}` in APPEND, `BINARY[]` of a whole message in FETCH.
     Binary,
+    /// RFC 5464: annotations of mailboxes.
+    Metadata,
+    /// RFC 9738; see [`Builder::message_limit`](crate::Builder::message_limit). Off at first.
+    MessageLimit,
+    /// RFC 9586: `ENABLE UIDONLY`. Off at first.
+    UidOnly,
     /// RFC 4978.
     Compress,
     /// RFC 3501: upgrade of a plain connection.
@@ -77,7 +83,7 @@ pub enum Capability {
 
 impl Capability {
     /// Every extension.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 37] = [
         Self::SaslIr,
         Self::Id,
         Self::Enable,
@@ -106,6 +112,9 @@ impl Capability {
         Self::Utf8Accept,
         Self::Utf8Only,
         Self::Binary,
+        Self::Metadata,
+        Self::MessageLimit,
+        Self::UidOnly,
         Self::Compress,
         Self::StartTls,
         Self::AuthPlain,
@@ -114,7 +123,7 @@ impl Capability {
         Self::GmailExt,
     ];
 
-    /// How CAPABILITY spells it (APPENDLIMIT also carries its number).
+    /// How CAPABILITY spells it (APPENDLIMIT and MESSAGELIMIT also carry a number).
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -146,6 +155,9 @@ impl Capability {
             Self::Utf8Accept => "UTF8=ACCEPT",
             Self::Utf8Only => "UTF8=ONLY",
             Self::Binary => "BINARY",
+            Self::Metadata => "METADATA",
+            Self::MessageLimit => "MESSAGELIMIT",
+            Self::UidOnly => "UIDONLY",
             Self::Compress => "COMPRESS=DEFLATE",
             Self::StartTls => "STARTTLS",
             Self::AuthPlain => "AUTH=PLAIN",

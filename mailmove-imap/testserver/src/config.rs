@@ -31,6 +31,14 @@ pub(crate) struct Config {
     pub(crate) login_needs_tls: bool,
     pub(crate) run_refused_literals: bool,
     pub(crate) nul_by_binary_alone: bool,
+    pub(crate) utf8_by_enable_alone: bool,
+    pub(crate) utf8_item: bool,
+    pub(crate) message_limit: usize,
+    pub(crate) metadata_options: bool,
+    pub(crate) longest_annotation: usize,
+    pub(crate) refused_annotations: Vec<String>,
+    pub(crate) hides_limit: bool,
+    pub(crate) shows_newest: Option<usize>,
     pub(crate) expired_certificate: bool,
     pub(crate) certificate_names: Vec<String>,
     pub(crate) max_line: usize,
@@ -48,6 +56,7 @@ impl Config {
         let also = match capability {
             Capability::Qresync => [Capability::Condstore, Capability::Enable].as_slice(),
             Capability::ListStatus => [Capability::ListExtended].as_slice(),
+            Capability::UidOnly => [Capability::Enable].as_slice(),
             Capability::ListMyRights => [Capability::Acl, Capability::ListExtended].as_slice(),
             _ => [].as_slice(),
         };
@@ -73,6 +82,8 @@ impl Builder {
             Capability::AuthOauthBearer,
             Capability::GmailExt,
             Capability::Utf8Only,
+            Capability::MessageLimit,
+            Capability::UidOnly,
         ] {
             capabilities.remove(&off);
         }
@@ -98,6 +109,14 @@ impl Builder {
             login_needs_tls: false,
             run_refused_literals: false,
             nul_by_binary_alone: false,
+            utf8_by_enable_alone: false,
+            utf8_item: true,
+            message_limit: 1000,
+            metadata_options: true,
+            longest_annotation: 1 << 20,
+            refused_annotations: Vec::new(),
+            hides_limit: false,
+            shows_newest: None,
             expired_certificate: false,
             certificate_names: vec!["localhost".into(), "127.0.0.1".into(), "::1".into()],
             max_line: 64 * 1024,
@@ -273,6 +292,55 @@ impl Builder {
     /// 0x80 in its place, as Dovecot's does.
     pub fn nul_by_binary_alone(mut self) -> Self {
         self.config.nul_by_binary_alone = true;
+        self
+    }
+
+    /// Before `ENABLE UTF8=ACCEPT` a message whose header holds UTF-8 is refused (RFC 6855 section 4), and
+    /// comes out with its header downgraded.
+    pub fn utf8_by_enable_alone(mut self) -> Self {
+        self.config.utf8_by_enable_alone = true;
+        self
+    }
+
+    /// BAD to the item UTF8 of APPEND, and takes headers in UTF-8 without it (Cyrus 3.12 behind its proxy).
+    pub fn without_utf8_item(mut self) -> Self {
+        self.config.utf8_item = false;
+        self
+    }
+
+    /// Offers MESSAGELIMIT with this number, and keeps to it.
+    pub fn message_limit(mut self, messages: usize) -> Self {
+        self.config.message_limit = messages;
+        self.with(Capability::MessageLimit)
+    }
+
+    /// BAD to GETMETADATA with options.
+    pub fn without_metadata_options(mut self) -> Self {
+        self.config.metadata_options = false;
+        self
+    }
+
+    /// Longest annotation in bytes that SETMETADATA takes.
+    pub fn longest_annotation(mut self, bytes: usize) -> Self {
+        self.config.longest_annotation = bytes;
+        self
+    }
+
+    /// NO to annotations of this name.
+    pub fn refuse_annotation(mut self, name: &str) -> Self {
+        self.config.refused_annotations.push(name.to_owned());
+        self
+    }
+
+    /// Keeps to the limit of messages, but does not offer MESSAGELIMIT.
+    pub fn hides_limit(mut self) -> Self {
+        self.config.hides_limit = true;
+        self
+    }
+
+    /// Folders show only so many messages, the newest, until `ENABLE UIDONLY` (Yahoo).
+    pub fn shows_newest(mut self, messages: usize) -> Self {
+        self.config.shows_newest = Some(messages);
         self
     }
 

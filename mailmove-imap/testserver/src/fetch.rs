@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use mailmove_testkit::mailbox::{FlagOp, Message};
 
+use crate::append::has_utf8_header;
 use crate::date;
 use crate::fetch_args::{FetchArguments, Item, Section, Text};
 use crate::mime::{self, Part};
@@ -27,7 +28,11 @@ impl Session {
         let set = p.set_text()?;
         p.space()?;
         let mut arguments = self.fetch_arguments(p, by_uid)?;
-        let uids = self.resolve(set, by_uid)?;
+        let (mut uids, cut) = self.within_limit(self.resolve(set, by_uid)?);
+        if cut.is_some() {
+            // RFC 9738 section 3.1: from the highest down.
+            uids.reverse();
+        }
         let modseq = arguments.items.contains(&Item::ModSeq);
         self.condstore |= modseq;
         if arguments.vanished {
@@ -44,6 +49,9 @@ impl Session {
         };
         for chunk in uids.chunks(CHUNK) {
             let mut messages = account.fetch(id, chunk)?;
+            if cut.is_some() {
+                messages.sort_unstable_by_key(|m| std::cmp::Reverse(m.uid));
+            }
             if let Some(since) = arguments.changed_since {
                 messages.retain(|m| m.modseq > since);
             }
@@ -73,7 +81,7 @@ impl Session {
                 }
             }
         }
-        Ok(String::new())
+        Ok(self.with_limit(cut, String::new()))
     }
 
     fn tell_vanished(&mut self, set: &str, arguments: &FetchArguments) -> Result<(), Stop> {
@@ -91,6 +99,22 @@ impl Session {
         Ok(())
     }
 
+    /// The message as it is shown before `ENABLE UTF8=ACCEPT` by a server that downgrades what needs it
+    /// (RFC 6858).
+    fn downgraded(&self, message: &Message) -> Option<Message> {
+        let shows = self.utf8 || !self.shared.config.utf8_by_enable_alone;
+        if shows || !has_utf8_header(&message.body) {
+            return None;
+        }
+        let mut body = message.body.to_vec();
+        let end = mime::header_end(&message.body);
+        let header = body.iter_mut().take(end);
+        header.filter(|b| !b.is_ascii()).for_each(|b| *b = b'?');
+        let mut message = message.clone();
+        message.body = body.into();
+        Some(message)
+    }
+
     async fn tell_message(
         &mut self,
         message: &Message,
@@ -102,6 +126,8 @@ impl Session {
             return Ok(());
         };
         let flags = selected.flags(message);
+        let downgraded = self.downgraded(message);
+        let message = downgraded.as_ref().unwrap_or(message);
         // Parsed once, whatever number of parts is asked for.
         let tree = items
             .iter()
@@ -110,8 +136,12 @@ impl Session {
         let bodies = items.iter().filter(|item| item.is_whole()).count() as u64;
         self.shared.counting.lock().bodies_fetched += bodies;
         let masks = self.shared.config.nul_by_binary_alone;
-        self.io.raw(format!("* {position} FETCH (").as_bytes());
-        for (at, item) in items.iter().enumerate() {
+        let head = self.fetch_head(position, message.uid);
+        self.io.raw(head.as_bytes());
+        // Its UID is said already in UIDFETCH.
+        let told = |item: &&Item| !self.uid_only || **item != Item::Uid;
+        let items: Vec<&Item> = items.iter().filter(told).collect();
+        for (at, item) in items.into_iter().enumerate() {
             if at > 0 {
                 self.io.raw(b" ");
             }

@@ -148,7 +148,10 @@ impl Session {
         let status = self.account()?.status(folder.id)?;
         self.condstore |= items.iter().any(|item| item == "HIGHESTMODSEQ");
         let value = |item: &String| match item.as_str() {
-            "MESSAGES" => status.messages.to_string(),
+            "MESSAGES" => {
+                let messages = usize::try_from(status.messages).unwrap_or(usize::MAX);
+                (messages - self.hidden(messages)).to_string()
+            }
             "RECENT" => status.recent.to_string(),
             "UIDNEXT" => status.uid_next.to_string(),
             "UIDVALIDITY" => status.uid_validity.to_string(),

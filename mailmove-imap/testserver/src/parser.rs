@@ -152,6 +152,12 @@ impl<'a> Parser<'a> {
         }
     }
 
+    /// A string or a binary literal.
+    pub(crate) fn value(&mut self) -> Parsed<Vec<u8>> {
+        self.eat(b'~');
+        self.string()
+    }
+
     fn quoted(&mut self) -> Parsed<Vec<u8>> {
         self.expect(b'"')?;
         let mut value = Vec::new();

@@ -37,7 +37,8 @@ impl Session {
         p.end()?;
         let with_modseq = has_modseq(&key);
         self.condstore |= with_modseq;
-        let (numbers, modseq) = self.find(&key, by_uid).await?;
+        let (uids, cut) = self.searched(&key)?;
+        let (numbers, modseq) = self.find(&uids, &key, by_uid).await?;
         let modseq = modseq.filter(|_| with_modseq);
         match wanted {
             Some(wanted) => self.tell_esearch(&wanted, &numbers, modseq, by_uid),
@@ -47,7 +48,7 @@ impl Session {
                 self.io.line(&format!("* SEARCH{list}{tail}"));
             }
         }
-        Ok(String::new())
+        Ok(self.with_limit(cut, String::new()))
     }
 
     fn return_clause(&mut self, p: &mut Parser<'_>) -> Result<Option<Vec<Wanted>>, Stop> {
@@ -70,12 +71,17 @@ impl Session {
     }
 
     /// The messages that match, as the client numbers them, and their highest modification sequence.
-    async fn find(&self, key: &Key, by_uid: bool) -> Result<(Vec<u32>, Option<u64>), Stop> {
+    async fn find(
+        &self,
+        uids: &[u32],
+        key: &Key,
+        by_uid: bool,
+    ) -> Result<(Vec<u32>, Option<u64>), Stop> {
         let selected = self.selected()?;
         let account = self.account()?;
         let mut numbers = Vec::new();
         let mut modseq = None;
-        for chunk in selected.uids.chunks(CHUNK) {
+        for chunk in uids.chunks(CHUNK) {
             for message in account.fetch(selected.id, chunk)? {
                 let Some(position) = selected.position(message.uid) else {
                     continue;

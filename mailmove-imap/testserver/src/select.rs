@@ -84,7 +84,8 @@ impl Session {
         self.check_right(&folder.path, 'r')?;
         self.condstore |= parameters.condstore;
         let read_only = examine || folder.read_only;
-        let messages = account.messages(folder.id)?;
+        let mut messages = account.messages(folder.id)?;
+        messages.drain(..self.hidden(messages.len()));
         let selected = Selected {
             id: folder.id,
             read_only,
@@ -129,7 +130,8 @@ impl Session {
             .line(&format!("* OK [PERMANENTFLAGS ({permanent})] flags"));
         self.io.line(&format!("* {} EXISTS", messages.len()));
         self.io.line(&format!("* {} RECENT", selected.recent()));
-        if let Some(at) = messages.iter().position(|m| !m.flags.contains("\\Seen")) {
+        let unseen = messages.iter().position(|m| !m.flags.contains("\\Seen"));
+        if let Some(at) = unseen.filter(|_| !self.uid_only) {
             self.io
                 .line(&format!("* OK [UNSEEN {}] first unseen", at + 1));
         }

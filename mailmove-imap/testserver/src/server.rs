@@ -1,10 +1,11 @@
 //! Listening, accepting, stopping.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use mailmove_testkit::mailbox::Store;
+use mailmove_testkit::mailbox::{FolderId, Store};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -13,6 +14,7 @@ use crate::config::{Builder, Config};
 use crate::counters::{Counters, Counting};
 use crate::faults::{Action, Faults};
 use crate::io::Io;
+use crate::metadata::Annotations;
 use crate::session::Session;
 use crate::tls::Tls;
 
@@ -42,6 +44,7 @@ pub enum StartError {
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) store: Store,
+    pub(crate) annotations: Annotations,
     pub(crate) counting: Counting,
     pub(crate) faults: Faults,
     pub(crate) tls: Tls,
@@ -73,6 +76,7 @@ impl Server {
             shared: Arc::new(Shared {
                 config,
                 store,
+                annotations: Annotations::default(),
                 counting: Counting::default(),
                 faults: Faults::new(),
                 tls,
@@ -118,6 +122,28 @@ impl Server {
     #[must_use]
     pub fn store(&self) -> &Store {
         &self.shared.store
+    }
+
+    /// What is noted about a user's folder, by name in lower case.
+    #[must_use]
+    pub fn annotations(&self, user: &str, path: &[&str]) -> BTreeMap<String, Vec<u8>> {
+        let folder = self.folder_of(user, path);
+        folder.map_or_else(BTreeMap::new, |folder| {
+            self.shared.annotations.of(user, folder)
+        })
+    }
+
+    /// Notes something about a user's folder. One that is not there is no place to note anything.
+    pub fn annotate(&self, user: &str, path: &[&str], name: &str, value: &[u8]) {
+        if let Some(folder) = self.folder_of(user, path) {
+            let annotations = &self.shared.annotations;
+            annotations.set(user, folder, name, Some(value.to_vec()));
+        }
+    }
+
+    fn folder_of(&self, user: &str, path: &[&str]) -> Option<FolderId> {
+        let account = self.shared.store.account(user)?;
+        account.folder(path).ok().map(|folder| folder.id)
     }
 
     /// What clients did so far.

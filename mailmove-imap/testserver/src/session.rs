@@ -24,6 +24,8 @@ pub(crate) struct Session {
     pub(crate) qresync: bool,
     /// UTF8=ACCEPT is enabled.
     pub(crate) utf8: bool,
+    /// UIDONLY is enabled.
+    pub(crate) uid_only: bool,
     /// Tag of the command being run.
     pub(crate) tag: String,
     bad: u32,
@@ -49,6 +51,7 @@ impl Session {
             condstore: false,
             qresync: false,
             utf8: false,
+            uid_only: false,
             tag: String::new(),
             bad: 0,
         }
@@ -153,7 +156,7 @@ impl Session {
         let outcome = if append {
             self.append(&line, command.arguments, fault).await
         } else {
-            let text = self.collect(line).await?;
+            let text = self.collect(line, command.name == "SETMETADATA").await?;
             match fault {
                 Some(Action::No(text)) => return Err(Stop::No(text.clone())),
                 Some(Action::Bad(text)) => return Err(Stop::Bad(text.clone())),
@@ -243,13 +246,17 @@ impl Session {
     }
 
     /// Reads the literals and the further lines of a command.
-    async fn collect(&mut self, mut text: Vec<u8>) -> Result<Vec<u8>, Stop> {
+    async fn collect(&mut self, mut text: Vec<u8>, binary: bool) -> Result<Vec<u8>, Stop> {
         let mut from = 0;
         while let Some(literal) = announced(text.get(from..).unwrap_or_default()) {
             let max = self.shared.config.max_command as u64;
             let size = literal.size;
-            let allowed = self.check_literal(&literal).and_then(|()| {
-                if literal.binary {
+            let plain = Announced {
+                binary: literal.binary && !binary,
+                ..literal
+            };
+            let allowed = self.check_literal(&plain).and_then(|()| {
+                if plain.binary {
                     return Err(Stop::bad("only a message may be a binary literal"));
                 }
                 let total = size.saturating_add(text.len() as u64);
@@ -317,7 +324,7 @@ impl Session {
             | "PROXYAUTH" | "AUTHENTICATE" => self.any_state(name, &mut p).await,
             "NAMESPACE" | "LIST" | "LSUB" | "SUBSCRIBE" | "UNSUBSCRIBE" | "CREATE" | "DELETE"
             | "RENAME" | "STATUS" | "SELECT" | "EXAMINE" | "GETQUOTA" | "GETQUOTAROOT" | "IDLE"
-            | "COMPRESS" | "MYRIGHTS" => {
+            | "COMPRESS" | "MYRIGHTS" | "GETMETADATA" | "SETMETADATA" => {
                 self.account()?;
                 self.authenticated(name, &mut p).await
             }
@@ -366,6 +373,8 @@ impl Session {
             "EXAMINE" => self.select(p, true).await,
             "COMPRESS" => self.compress(p),
             "MYRIGHTS" => self.my_rights(p),
+            "GETMETADATA" => self.get_metadata(p),
+            "SETMETADATA" => self.set_metadata(p),
             "GETQUOTA" => self.get_quota(p),
             "GETQUOTAROOT" => self.get_quota_root(p),
             _ => self.idle(p).await,
@@ -378,6 +387,9 @@ impl Session {
             "CLOSE" => self.close_mailbox(p, true),
             "UNSELECT" => self.close_mailbox(p, false),
             "EXPUNGE" => self.expunge(p, by_uid),
+            _ if self.check_numbers(by_uid).is_err() => {
+                self.check_numbers(by_uid).map(|()| String::new())
+            }
             "FETCH" => self.fetch(p, by_uid).await,
             "STORE" => self.store_flags(p, by_uid).await,
             "SEARCH" => self.search(p, by_uid).await,

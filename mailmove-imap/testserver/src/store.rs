@@ -48,7 +48,7 @@ impl Session {
             return Err(Stop::bad("\\Recent can't be set"));
         }
         self.condstore |= unchanged_since.is_some();
-        let uids = self.resolve(set, by_uid)?;
+        let (uids, cut) = self.within_limit(self.resolve(set, by_uid)?);
         let id = self.selected_writable()?.id;
         let account = self.account()?;
         let stored = account.store(id, &uids, op, &flags, unchanged_since)?;
@@ -57,13 +57,11 @@ impl Session {
         }
         self.tell_stored(id, &stored.done, silent, by_uid).await?;
         if stored.modified.is_empty() {
-            return Ok(String::new());
+            return Ok(self.with_limit(cut, String::new()));
         }
-        let modified = self.numbers(&stored.modified, by_uid)?;
-        Ok(format!(
-            "[MODIFIED {}] some messages were changed meanwhile",
-            compress(&modified)
-        ))
+        let modified = compress(&self.numbers(&stored.modified, by_uid)?);
+        let text = format!("[MODIFIED {modified}] some messages were changed meanwhile");
+        Ok(self.with_limit(cut, text))
     }
 
     fn store_modifier(&self, p: &mut Parser<'_>) -> Result<Option<u64>, Stop> {
@@ -108,9 +106,13 @@ impl Session {
             if !silent {
                 self.tell_flags(position, message, &flags, by_uid || self.qresync);
             } else if self.condstore {
-                let (uid, modseq) = (message.uid, message.modseq);
+                let uid = match self.uid_only {
+                    true => String::new(),
+                    false => format!("UID {} ", message.uid),
+                };
+                let head = self.fetch_head(position, message.uid);
                 self.io
-                    .line(&format!("* {position} FETCH (UID {uid} MODSEQ ({modseq}))"));
+                    .line(&format!("{head}{uid}MODSEQ ({}))", message.modseq));
             }
             self.io.relieve().await?;
         }
@@ -141,6 +143,7 @@ impl Session {
 
     pub(crate) fn copy(&mut self, p: &mut Parser<'_>, by_uid: bool) -> Outcome {
         let (uids, target) = self.transfer_arguments(p, by_uid)?;
+        self.check_limit(uids.len())?;
         if self.is_gmail() {
             let (validity, pairs) = self.copy_labels(&uids, target)?;
             return Ok(self.copy_code(validity, &pairs).unwrap_or_default());
@@ -156,12 +159,13 @@ impl Session {
             return Err(Stop::bad("unknown command"));
         }
         let (uids, target) = self.transfer_arguments(p, by_uid)?;
+        let (uids, cut) = self.within_limit(uids);
         let source = self.selected_writable()?.id;
         let moved = self.account()?.move_messages(source, &uids, target)?;
         if let Some(code) = self.copy_code(moved.uid_validity, &moved.uids) {
             self.io.line(&format!("* OK {code}"));
         }
-        Ok(String::new())
+        Ok(self.with_limit(cut, String::new()))
     }
 
     fn copy_code(&self, validity: u32, pairs: &[(u32, u32)]) -> Option<String> {
@@ -186,13 +190,24 @@ impl Session {
         let selected = self.selected_writable()?;
         let uids = named.map(|set| set.uids(&selected.uids));
         let (account, id) = (self.account()?, selected.id);
+        let mut cut = None;
+        let uids = match uids {
+            Some(uids) => {
+                let mut deleted = account.fetch(id, &uids)?;
+                deleted.retain(|message| message.flags.contains("\\Deleted"));
+                let (uids, code) = self.within_limit(deleted.iter().map(|m| m.uid).collect());
+                cut = code;
+                Some(uids)
+            }
+            None => None,
+        };
         account.expunge(id, uids.as_deref())?;
         // A client that keeps a copy needs to know how far it got (RFC 7162 section 3.2.7).
         if !self.qresync {
-            return Ok(String::new());
+            return Ok(self.with_limit(cut, String::new()));
         }
         let modseq = account.folder_by_id(id)?.highest_modseq;
-        Ok(format!("[HIGHESTMODSEQ {modseq}] expunged"))
+        Ok(self.with_limit(cut, format!("[HIGHESTMODSEQ {modseq}] expunged")))
     }
 }
 

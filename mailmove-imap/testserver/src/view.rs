@@ -114,7 +114,7 @@ impl Session {
             return;
         }
         gone.sort_unstable();
-        if self.qresync {
+        if self.qresync || self.uid_only {
             selected.uids.retain(|uid| gone.binary_search(uid).is_err());
             self.io.line(&format!("* VANISHED {}", compress(&gone)));
             return;
@@ -160,7 +160,8 @@ impl Session {
         flags: &str,
         with_uid: bool,
     ) {
-        let uid = if with_uid {
+        let head = self.fetch_head(position, message.uid);
+        let uid = if with_uid && !self.uid_only {
             format!("UID {} ", message.uid)
         } else {
             String::new()
@@ -170,8 +171,7 @@ impl Session {
         } else {
             String::new()
         };
-        self.io
-            .line(&format!("* {position} FETCH ({uid}FLAGS {flags}{modseq})"));
+        self.io.line(&format!("{head}{uid}FLAGS {flags}{modseq})"));
     }
 
     fn tell_new(&mut self, changes: &Changes) {

@@ -486,3 +486,45 @@ fn tags() {
         assert_eq!(Tag::parse(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn metadata() {
+    let get = |longest| any().get_metadata(TAG, &name("a"), &["/private", "/shared"], longest);
+    assert_eq!(
+        line(get(Some(9)).expect("valid")),
+        r#"GETMETADATA (MAXSIZE 9 DEPTH infinity) \"a\" (\"/private\" \"/shared\")"#
+    );
+    assert_eq!(
+        line(get(None).expect("valid")),
+        r#"GETMETADATA \"a\" (\"/private\" \"/shared\")"#
+    );
+    assert!(any().get_metadata(TAG, &name("a"), &[], None).is_err());
+    let set = |value| {
+        let command = any().set_metadata(TAG, &name("a"), "/p/c", value);
+        line(command.expect("valid"))
+    };
+    let head = r#"SETMETADATA \"a\" (\"/p/c\" "#;
+    assert_eq!(set(b"x y"), format!(r#"{head}\"x y\")"#));
+    assert_eq!(set(b"\xff"), format!(r"{head}{{1+}}\r\n\xff)"));
+    // What may look like a command, and what only some understand, waits for leave.
+    assert_eq!(set(b"a\r\nb"), format!(r"{head}{{4}}\r\n<+>a\r\nb)"));
+    assert_eq!(set(b"a\0"), format!(r"{head}~{{2}}\r\n<+>a\x00)"));
+}
+
+#[test]
+fn append_of_headers_in_utf8() {
+    let date = InternalDate::new(0, 0).expect("a date");
+    let append = |message: AppendMessage| {
+        let messages = [message.with_utf8(true)];
+        let command = any().append(TAG, &name("a"), &messages);
+        line(command.expect("valid"))
+    };
+    assert_eq!(
+        append(AppendMessage::new(3).with_date(date)),
+        r#"APPEND \"a\" \"01-Jan-1970 00:00:00 +0000\" UTF8 (~{3+}\r\n<0:3>)"#
+    );
+    assert_eq!(
+        append(AppendMessage::new(3)),
+        r#"APPEND \"a\" () UTF8 (~{3+}\r\n<0:3>)"#
+    );
+}

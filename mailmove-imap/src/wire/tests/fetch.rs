@@ -188,3 +188,15 @@ fn debug_output_never_shows_a_body() {
     let fetch = one_fetch(b"* 1 FETCH (BODY[] {6}\r\nSECRET RFC822 \"SECRET\")\r\n");
     assert!(!format!("{fetch:?}").contains("SECRET"));
 }
+
+#[test]
+fn messages_named_by_uid_alone() {
+    let fetch = one_fetch(b"* 25996 UIDFETCH (FLAGS (\\Seen) RFC822.SIZE 5)\r\n");
+    assert_eq!(
+        (fetch.seq, fetch.uid, fetch.size),
+        (0, Some(25_996), Some(5))
+    );
+    // It may be said once more.
+    let fetch = one_fetch(b"* 7 uidfetch (UID 7 BODY[] {3}\r\nabc)\r\n");
+    assert_eq!((fetch.seq, fetch.uid), (0, Some(7)));
+}

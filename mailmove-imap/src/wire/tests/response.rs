@@ -428,9 +428,53 @@ fn the_killers_of_imap_proto_do_no_harm() {
         (Some(Code::ReadWrite), "\u{e9}")
     );
     let metadata = one(b"* METADATA \"\" (/shared/\xff {2}\r\n\xff\xfe)\r\n");
-    assert!(matches!(metadata, Response::Unknown { .. }));
+    let Response::Metadata(metadata) = metadata else {
+        panic!("{metadata:?}")
+    };
+    let value = (&*metadata.entries[0].0, metadata.entries[0].1.as_deref());
+    assert_eq!(value, ("/shared/\u{fffd}", Some(&b"\xff\xfe"[..])));
     assert_eq!(
         one_fetch(b"* 1 FETCH (RFC822.SIZE 4294967297)\r\n").size,
         Some(4_294_967_297)
     );
+}
+
+#[test]
+fn metadata_with_and_without_values() {
+    let read = |text: &[u8]| match one(text) {
+        Response::Metadata(metadata) => metadata.entries,
+        other => panic!("{other:?}"),
+    };
+    let entry = |name: &str, value: Option<&[u8]>| (name.into(), value.map(Into::into));
+    assert_eq!(
+        read(b"* METADATA INBOX (/private/comment \"a\" /shared/b NIL /c \"NIL\" /d ~{2}\r\n\0x)\r\n"),
+        [
+            entry("/private/comment", Some(b"a")),
+            entry("/shared/b", None),
+            entry("/c", Some(b"NIL")),
+            entry("/d", Some(b"\0x")),
+        ]
+    );
+    assert_eq!(read(b"* METADATA \"\" ()\r\n"), []);
+    // News without values (RFC 5464 section 4.4.2).
+    let news = one(b"* METADATA \"INBOX\" /shared/comment /private/comment\r\n");
+    assert!(matches!(news, Response::Unknown { .. }));
+    let broken = one(b"* METADATA INBOX (/private/comment)\r\n");
+    assert!(matches!(broken, Response::Malformed(_)));
+}
+
+#[test]
+fn what_a_limit_left_out() {
+    let code = |line: &[u8]| match one(line) {
+        Response::Tagged { status, .. } => status.code,
+        other => panic!("{other:?}"),
+    };
+    let limit = |limit, lowest| Some(Code::MessageLimit { limit, lowest });
+    assert_eq!(
+        code(b"a OK [MESSAGELIMIT 1000 23221] in part\r\n"),
+        limit(1000, Some(23_221))
+    );
+    assert_eq!(code(b"a NO [messagelimit 1000] no\r\n"), limit(1000, None));
+    let odd = Some(Code::Other("MESSAGELIMIT x".to_owned()));
+    assert_eq!(code(b"a NO [MESSAGELIMIT x] no\r\n"), odd);
 }

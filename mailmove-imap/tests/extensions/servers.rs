@@ -1,0 +1,151 @@
+//! Real servers, started by `cargo xtask servers`: Cyrus keeps annotations, Courier wants UTF8=ACCEPT.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use mailmove_core::{
+    Edges, Migration, Options, Report,
+    edge::{Credential, StaticCredential},
+    report::{AnnotationReport, Status},
+    store::MemoryStore,
+};
+use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
+use serde_json::Value;
+
+use crate::support::*;
+
+/// The port of an instance; `None`, said aloud, if there is none.
+fn port(name: &str) -> Option<u16> {
+    let required = std::env::var("MAILMOVE_REQUIRE").is_ok_and(|all| all.contains(name));
+    let Some(path) = std::env::var_os("MAILMOVE_TEST_DOVECOT") else {
+        assert!(!required, "MAILMOVE_TEST_DOVECOT is not set");
+        eprintln!("SKIPPED: MAILMOVE_TEST_DOVECOT is not set; see `cargo xtask servers`");
+        return None;
+    };
+    let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
+    let mut instances = all["instances"].as_array().unwrap().iter();
+    let found = instances.find(|one| one["name"] == name);
+    assert!(found.is_some() || !required, "there is no {name}");
+    u16::try_from(found?["imap_port"].as_u64()?).ok()
+}
+
+/// A mailbox of a real server.
+struct Real {
+    config: ImapConfig,
+    credentials: Arc<StaticCredential>,
+}
+
+impl Real {
+    /// `user`: another one for each run, so that nothing of an earlier one is there.
+    fn new(port: u16, user: &str) -> Self {
+        let user = format!("{user}{}", std::process::id());
+        let config = ImapConfig::new("127.0.0.1")
+            .with_port(port)
+            .with_user(&user)
+            .with_security(Security::Plain);
+        let credentials = Arc::new(StaticCredential::new(Credential::password(user, "pw")));
+        Self {
+            config,
+            credentials,
+        }
+    }
+
+    fn source(&self) -> ImapSource {
+        ImapSource::new(self.config.clone(), self.credentials.clone(), Edges::new())
+    }
+
+    fn destination(&self) -> ImapDestination {
+        ImapDestination::new(self.config.clone(), self.credentials.clone(), Edges::new())
+    }
+}
+
+async fn pass(source: ImapSource, destination: ImapDestination) -> Report {
+    let mut options = Options::new();
+    options.annotations = true;
+    let migration = Migration::builder(source, destination)
+        .store(MemoryStore::new())
+        .options(options)
+        .build()
+        .unwrap();
+    let report = migration.run().await.unwrap();
+    assert_eq!(report.status(), Status::Complete, "{report:#?}");
+    report
+}
+
+fn noted(report: &Report, name: &str) -> AnnotationReport {
+    let mut folders = report.folders.iter();
+    let folder = folders.find(|one| one.source.to_string() == name);
+    folder.unwrap().annotations.clone().unwrap()
+}
+
+#[tokio::test]
+async fn cyrus_keeps_comments_and_says_what_it_does_not_keep() {
+    let Some(port) = port("cyrus") else { return };
+    let cyrus = Real::new(port, "noted");
+    let from = Side::new(|server| server).await;
+    from.put(&["Box"], mail("a"));
+    let comments = [
+        ("/private/comment", "gr\u{fc}n \"and\" more"),
+        ("/shared/comment", "two\r\nlines"),
+    ];
+    let others = [
+        ("/private/vendor/kolab/folder-test", "no such one"),
+        ("/shared/bytes", "\0"),
+    ];
+    for (name, value) in comments.iter().chain(&others) {
+        from.server.annotate(USER, &["Box"], name, value.as_bytes());
+    }
+    for copied in [2, 0] {
+        let report = pass(from.source(from.config()), cyrus.destination()).await;
+        let noted = noted(&report, "Box");
+        assert_eq!(
+            (noted.copied, noted.equal),
+            (copied, 2 - copied),
+            "{noted:?}"
+        );
+        let refused: Vec<_> = noted.refused.iter().map(|one| one.name.as_str()).collect();
+        assert_eq!(
+            refused,
+            ["/private/vendor/kolab/folder-test", "/shared/bytes"]
+        );
+        assert!(noted.refused[0].reason.contains("Permission denied"));
+    }
+    // And back: of the server's own dozens none comes along.
+    let to = Side::new(|server| server).await;
+    let report = pass(cyrus.source(), to.destination(to.config())).await;
+    assert_eq!(noted(&report, "Box").copied, 2);
+    let wanted: BTreeMap<String, Vec<u8>> = comments
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    assert_eq!(to.server.annotations(USER, &["Box"]), wanted);
+    assert!(to.server.annotations(USER, &["INBOX"]).is_empty());
+}
+
+#[tokio::test]
+async fn courier_takes_and_gives_headers_and_names_in_utf8() {
+    let Some(port) = port("courier") else { return };
+    let courier = Real::new(port, "utf");
+    let from = Side::new(|server| server).await;
+    let names = ["Entw\u{fc}rfe & Co", "\u{65e5}\u{672c}\u{8a9e}", "A&-B"];
+    for name in names {
+        for number in 0..3 {
+            from.put(&[name], format!("Subject: gr\u{fc}n {number}\r\n\r\nx\r\n"));
+        }
+        from.put(
+            &[name],
+            b"Subject: gr\xfcn in latin-1\r\n\r\nx\r\n".to_vec(),
+        );
+        from.put(&[name], mail("plain"));
+    }
+    let report = pass(from.source(from.config()), courier.destination()).await;
+    assert_eq!(report.total().copied, 15);
+    let to = Side::new(|server| server).await;
+    let report = pass(courier.source(), to.destination(to.config())).await;
+    assert_eq!(report.total().copied, 15);
+    for name in names {
+        assert_eq!(to.bodies(&[name]), from.bodies(&[name]), "{name}");
+    }
+    // What is there is known again by who remembers nothing.
+    let report = pass(from.source(from.config()), courier.destination()).await;
+    assert_eq!(report.total().already_there, 15);
+}

@@ -205,6 +205,10 @@ pub(crate) struct SelectArgs {
         hide_possible_values = true
     )]
     pub(crate) flags: Switch,
+    /// Also carry over what is noted about folders (IMAP METADATA): comments and the like; what the
+    /// destination has noted itself stands
+    #[arg(long)]
+    pub(crate) annotations: bool,
     /// Accept that messages were lost at the destination: go on without sending them again
     #[arg(long)]
     pub(crate) accept_lost: bool,
@@ -308,6 +312,7 @@ mod tests {
             "--connections",
             "4",
             "--compress",
+            "--annotations",
             "--bandwidth",
             "2MB/s",
             "--daily-down",
@@ -327,7 +332,7 @@ mod tests {
         assert_eq!(args.job.bandwidth, Some(2_000_000));
         assert_eq!(args.job.daily_down, Some(2_000_000_000));
         assert_eq!((args.job.daily_up, args.job.no_wait), (Some(0), true));
-        assert!(args.job.compress);
+        assert!(args.job.compress && args.select.annotations);
         assert!(args.full && args.output.json);
     }
 

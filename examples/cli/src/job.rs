@@ -225,6 +225,7 @@ fn options(select: &SelectArgs) -> Result<Options> {
     options.filter.before = select.before;
     options.filter.max_size = select.max_size;
     options.flags = select.flags == Switch::On;
+    options.annotations = select.annotations;
     options.accept_lost = select.accept_lost;
     if let (Some(since), Some(before)) = (select.since, select.before)
         && since >= before

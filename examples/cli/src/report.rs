@@ -5,8 +5,8 @@ use std::fmt::Write as _;
 use mailmove_core::{
     model::{AlterationKind, FolderPath},
     report::{
-        Failure, FolderReport, MOST_LISTED, Plan, Problem, Report, Status, Tally, Verification,
-        Warning,
+        AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, Report, Status, Tally,
+        Verification, Warning,
     },
 };
 
@@ -127,11 +127,36 @@ fn notes(folder: &FolderReport) -> String {
     for (kind, n) in &folder.altered {
         notes.push(format!("{} {}", number(*n), altered(*kind)));
     }
+    if let Some(annotations) = &folder.annotations {
+        noted(annotations, &mut notes);
+    }
     let open = tally.found.abs_diff(tally.accounted() + tally.open);
     if folder.excluded.is_none() && folder.problem.is_none() && open > 0 {
         notes.push(format!("the numbers differ by {}", number(open)));
     }
     notes.join(", ")
+}
+
+fn noted(annotations: &AnnotationReport, notes: &mut Vec<String>) {
+    let names = |names: Vec<&String>| {
+        let names: Vec<_> = names.into_iter().map(|name| clean(name)).collect();
+        names.join(" ")
+    };
+    if annotations.copied > 0 {
+        notes.push(format!("{} annotations", number(annotations.copied)));
+    }
+    if !annotations.kept.is_empty() {
+        let kept = names(annotations.kept.iter().collect());
+        notes.push(format!("annotated otherwise at the destination: {kept}"));
+    }
+    if !annotations.refused.is_empty() {
+        let refused = annotations.refused.iter().map(|one| &one.name);
+        let refused = names(refused.collect());
+        notes.push(format!("annotations refused: {refused}"));
+    }
+    if annotations.left_out {
+        notes.push("annotations too long or too many".to_owned());
+    }
 }
 
 fn altered(kind: AlterationKind) -> &'static str {
@@ -396,6 +421,10 @@ mod tests {
         inbox.tally.failed = 1;
         inbox.tally.moved = 5;
         inbox.altered.insert(AlterationKind::FlagDropped, 2);
+        let mut annotations = AnnotationReport::default();
+        annotations.copied = 2;
+        annotations.kept = vec!["/private/comment".to_owned()];
+        inbox.annotations = Some(annotations);
         let mut sent = FolderReport::new(FolderPath::new(["Sent Items"]));
         sent.destination = Some(FolderPath::new(["Sent"]));
         let mut junk = FolderReport::new(FolderPath::new(["Junk"]));
@@ -414,7 +443,7 @@ Pass 2: imap://ann@old -> imap://ann@new
 
 Folder              found  copied  earlier  there already  excluded  vanished  failed  notes
 -------------------------------------------------------------------------------------
-INBOX               1,200   1,000      199              0         0         0       1  5 moved, 2 with a flag that the destination does not keep
+INBOX               1,200   1,000      199              0         0         0       1  5 moved, 2 with a flag that the destination does not keep, 2 annotations, annotated otherwise at the destination: /private/comment
 Sent Items -> Sent      0       0        0              0         0         0       0
 Junk                    3       0        0              0         3         0       0  left out: --exclude Junk
 -------------------------------------------------------------------------------------

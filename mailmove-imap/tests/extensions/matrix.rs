@@ -172,7 +172,7 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
         ),
         Capability::Id => ("names us, and the server for the log", "not asked"),
         Capability::Enable => (
-            "switches QRESYNC and CONDSTORE on",
+            "switches QRESYNC, CONDSTORE and UTF8=ACCEPT on",
             "QRESYNC is not used; CONDSTORE begins with its first use",
         ),
         Capability::Namespace => (

@@ -1,4 +1,4 @@
-//! Real servers, started by `cargo xtask servers`: Cyrus keeps annotations, Courier wants UTF8=ACCEPT.
+//! A real server, started by `cargo xtask servers`: Cyrus keeps annotations of folders.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -119,33 +119,4 @@ async fn cyrus_keeps_comments_and_says_what_it_does_not_keep() {
         .collect();
     assert_eq!(to.server.annotations(USER, &["Box"]), wanted);
     assert!(to.server.annotations(USER, &["INBOX"]).is_empty());
-}
-
-#[tokio::test]
-async fn courier_takes_and_gives_headers_and_names_in_utf8() {
-    let Some(port) = port("courier") else { return };
-    let courier = Real::new(port, "utf");
-    let from = Side::new(|server| server).await;
-    let names = ["Entw\u{fc}rfe & Co", "\u{65e5}\u{672c}\u{8a9e}", "A&-B"];
-    for name in names {
-        for number in 0..3 {
-            from.put(&[name], format!("Subject: gr\u{fc}n {number}\r\n\r\nx\r\n"));
-        }
-        from.put(
-            &[name],
-            b"Subject: gr\xfcn in latin-1\r\n\r\nx\r\n".to_vec(),
-        );
-        from.put(&[name], mail("plain"));
-    }
-    let report = pass(from.source(from.config()), courier.destination()).await;
-    assert_eq!(report.total().copied, 15);
-    let to = Side::new(|server| server).await;
-    let report = pass(courier.source(), to.destination(to.config())).await;
-    assert_eq!(report.total().copied, 15);
-    for name in names {
-        assert_eq!(to.bodies(&[name]), from.bodies(&[name]), "{name}");
-    }
-    // What is there is known again by who remembers nothing.
-    let report = pass(from.source(from.config()), courier.destination()).await;
-    assert_eq!(report.total().already_there, 15);
 }

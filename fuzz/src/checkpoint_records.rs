@@ -2,7 +2,7 @@
 
 use arbitrary::{Result, Unstructured};
 use mailmove_core::checkpoint::{
-    FolderNo, FolderRow, FolderState, Intent, ItemRow, ItemState, TargetNo, TargetRow,
+    FolderNo, FolderRow, FolderState, Intent, ItemRow, ItemState, Original, TargetNo, TargetRow,
 };
 use mailmove_core::identity::HeaderDigest;
 use mailmove_core::model::{
@@ -112,6 +112,10 @@ fn item(u: &mut Unstructured<'_>) -> Result<ItemRow> {
             AlterationKind::FlagDropped,
             u.arbitrary::<String>()?,
         )];
+    }
+    if let Some(digest) = row.digest.filter(|_| row.gone) {
+        row.original = Some(Original::new(digest, u.arbitrary()?, row.header));
+        row.dead_letter = u.arbitrary()?;
     }
     Ok(row)
 }

@@ -140,12 +140,6 @@ pub enum Record {
     Close(u64),
     /// Adds an unclaimed destination message, unless it is claimed or known already.
     Unclaimed(TargetNo, Box<Existing>),
-    /// Forgets all unclaimed messages of a destination folder (it was renumbered).
-    ForgetUnclaimed(TargetNo),
-    /// Takes away all claims on a destination folder (it was renumbered): rows that had one become
-    /// [`ItemState::Pending`] without a code, and keep all else, digests included. Those
-    /// [removed there](ItemState::RemovedThere) stay so: somebody did not want them.
-    ReleaseClaims(TargetNo),
 }
 
 /// A source folder in the ledger.
@@ -262,7 +256,7 @@ pub struct ItemRow {
     pub state: ItemState,
     /// Why: an error's code, or the rule that excludes it.
     pub code: Option<String>,
-    /// Exact size once fetched, the server's word before.
+    /// Exact size once fetched, the server's word before; of what was sent, if it was repaired.
     pub size: u64,
     /// When the source received it.
     pub received: Option<Timestamp>,
@@ -270,10 +264,13 @@ pub struct ItemRow {
     pub flags: Flags,
     /// The flags that the destination accepted, where they differ from `flags`.
     pub accepted: Option<Flags>,
-    /// Digest of its content, once fetched.
+    /// Digest of its content, once fetched; of what was sent, if it was repaired.
     pub digest: Option<ContentDigest>,
-    /// Digest of its header, once computed.
+    /// Digest of its header, once computed; of what was sent, if it was repaired.
     pub header: Option<HeaderDigest>,
+    /// What the source holds, where something else was sent: a repaired form of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub original: Option<Original>,
     /// Its content's name, if the source has such.
     pub content_id: Option<ContentId>,
     /// The destination message that it claims.
@@ -288,6 +285,33 @@ pub struct ItemRow {
     pub resent: bool,
     /// What did not arrive as it left.
     pub altered: Vec<Alteration>,
+    /// Where its [dead letter](crate::dead_letter) is kept, if it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub dead_letter: Option<String>,
+}
+
+/// A message as the source holds it, where the destination was given a repaired form.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Original {
+    /// Digest of its content.
+    pub digest: ContentDigest,
+    /// Its size in bytes.
+    pub size: u64,
+    /// Digest of its header.
+    pub header: Option<HeaderDigest>,
+}
+
+impl Original {
+    /// A message with these digests and that size.
+    #[must_use]
+    pub fn new(digest: ContentDigest, size: u64, header: Option<HeaderDigest>) -> Self {
+        Self {
+            digest,
+            size,
+            header,
+        }
+    }
 }
 
 impl ItemRow {
@@ -305,6 +329,7 @@ impl ItemRow {
             accepted: None,
             digest: None,
             header: None,
+            original: None,
             content_id: None,
             target: None,
             pass: 0,
@@ -312,7 +337,37 @@ impl ItemRow {
             gone: false,
             resent: false,
             altered: Vec::new(),
+            dead_letter: None,
         }
+    }
+
+    /// Digest of the content as the source holds it, once fetched.
+    #[must_use]
+    pub fn source_digest(&self) -> Option<ContentDigest> {
+        self.original.map_or(self.digest, |one| Some(one.digest))
+    }
+
+    /// Digest of the header as the source holds it, once computed.
+    #[must_use]
+    pub fn source_header(&self) -> Option<HeaderDigest> {
+        self.original.map_or(self.header, |one| one.header)
+    }
+
+    /// Its size at the source.
+    #[must_use]
+    pub fn source_size(&self) -> u64 {
+        self.original.map_or(self.size, |one| one.size)
+    }
+
+    /// Forgets that it was repaired: it is what the source holds.
+    pub fn restore(&mut self) {
+        if let Some(original) = self.original.take() {
+            self.digest = Some(original.digest);
+            self.size = original.size;
+            self.header = original.header;
+        }
+        self.altered
+            .retain(|note| note.kind != AlterationKind::ContentRepaired);
     }
 
     /// True if the destination folded it into an equal message that another row claims.

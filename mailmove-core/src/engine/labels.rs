@@ -63,7 +63,9 @@ pub(super) fn wanted_again(
 ) -> bool {
     let filter = &engine.options.filter;
     row.state == ItemState::Excluded
-        && filter.excludes(row.received, Some(row.size)).is_none()
+        && filter
+            .excludes(row.received, Some(row.source_size()))
+            .is_none()
         && !lane.leaves_to_others(also_in)
 }
 

@@ -85,9 +85,11 @@ impl Gone {
     /// (not `here`) one of another place, and last of all one that was removed.
     fn take(&mut self, new: &ItemRow, target: TargetNo, here: bool) -> Option<ItemRow> {
         let rows = self.0.get_mut(&key(new))?;
-        let equal = |old: &ItemRow| match (old.digest, old.header) {
-            (Some(digest), _) => Some(digest) == new.digest,
-            (None, Some(header)) => !header.is_void() && Some(header) == new.header,
+        let digests = |row: &ItemRow| (row.source_digest(), row.source_header());
+        let (content, head) = digests(new);
+        let equal = |old: &ItemRow| match digests(old) {
+            (Some(digest), _) => Some(digest) == content,
+            (None, Some(header)) => !header.is_void() && Some(header) == head,
             (None, None) => false,
         };
         let rank = |old: &ItemRow| match &old.target {
@@ -107,7 +109,7 @@ impl Gone {
 /// Moves keep size and received date.
 fn key(row: &ItemRow) -> (u64, i64) {
     (
-        row.size,
+        row.source_size(),
         row.received
             .map_or(i64::MIN, crate::model::Timestamp::seconds),
     )
@@ -158,6 +160,7 @@ async fn matched(
             None => gone.take(&new, place.no, false),
         };
         let Some(old) = old else { continue };
+        let new = as_sent(new, &old);
         match old.target.clone() {
             None => removed_there(engine, Some(old), new).await?,
             Some((no, id)) if no == place.no => here.push((old, new, id)),
@@ -273,6 +276,7 @@ async fn known_contents(
                 row.size = other.size;
                 row.digest = other.digest;
                 row.header = other.header;
+                row.original = other.original;
                 known.push(row);
             }
             None => unknown.push(row),
@@ -282,10 +286,26 @@ async fn known_contents(
 }
 
 async fn digest(row: &mut ItemRow, content: &Content) -> Result<()> {
+    row.restore();
     row.size = content.size();
     row.digest = Some(content.digest());
     row.header = Some(HeaderDigest::of(&content.prefix(256 * 1024).await?));
     Ok(())
+}
+
+/// What moves is what was stored: perhaps a repaired form of the message.
+fn as_sent(mut new: ItemRow, old: &ItemRow) -> ItemRow {
+    if old.original.is_some() {
+        new.restore();
+        new.size = old.size;
+        new.digest = old.digest;
+        new.header = old.header;
+        new.original = old.original;
+        let repaired = |note: &&Alteration| note.kind == AlterationKind::ContentRepaired;
+        new.altered
+            .extend(old.altered.iter().filter(repaired).cloned());
+    }
+    new
 }
 
 type Pairs = Vec<(ItemRow, ItemRow)>;
@@ -533,6 +553,8 @@ pub(super) async fn resume(
                 size: item.size,
                 digest: item.digest,
                 header: item.header,
+                original: item.original,
+                altered: item.altered.clone(),
                 ..new
             };
             let old = engine.ledger.items(folder, vec![old]).await?;

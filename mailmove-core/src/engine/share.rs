@@ -210,6 +210,7 @@ fn inherit(mut row: ItemRow, original: ItemRow) -> ItemRow {
     row.size = original.size;
     row.digest = original.digest;
     row.header = original.header;
+    row.original = original.original;
     let of_content = |kind| {
         matches!(
             kind,

@@ -44,7 +44,6 @@ trials![
     counts_add_up,
     rows_are_found_by_content,
     unclaimed_messages_are_offered_until_claimed,
-    released_claims_leave_pending_rows,
     intents_close,
     gone_rows_come_back,
     huge_numbers_are_bounded,
@@ -188,7 +187,6 @@ async fn a_conflict_leaves_nothing_behind(place: Place) {
         Record::Gone(FolderNo(0), id(1), true),
         Record::Close(1),
         intent(2, vec![]),
-        Record::ForgetUnclaimed(TargetNo(0)),
         item(copied(1, 1, 0, 5)),
     ];
     let error = ledger.commit(bad).await.unwrap_err();
@@ -427,40 +425,7 @@ async fn unclaimed_messages_are_offered_until_claimed(place: Place) {
     let again = vec![unclaimed(0, 9, 1, Some(100))];
     ledger.commit(again).await.unwrap();
     assert_eq!(candidates(&ledger, 0, 1, Some(100)).await, [id(2), id(9)]);
-    let forget = vec![Record::ForgetUnclaimed(TargetNo(0))];
-    ledger.commit(forget).await.unwrap();
-    assert!(candidates(&ledger, 0, 1, None).await.is_empty());
     assert_eq!(candidates(&ledger, 1, 1, None).await, [id(2)]);
-}
-
-async fn released_claims_leave_pending_rows(place: Place) {
-    let ledger = place.open().await;
-    let mut records = places();
-    let mut kept = copied(0, 1, 0, 5);
-    kept.digest = Some(ContentDigest::of(b"x"));
-    kept.code = Some("x".into());
-    let mut removed = copied(0, 2, 0, 6);
-    removed.state = ItemState::RemovedThere;
-    removed.code = Some("y".into());
-    records.extend([item(kept), item(removed), item(copied(0, 3, 1, 5))]);
-    ledger.commit(records).await.unwrap();
-    let release = vec![Record::ReleaseClaims(TargetNo(0))];
-    ledger.commit(release).await.unwrap();
-    let rows = scan(&ledger, Scan::folder(FolderNo(0))).await;
-    let (kept, removed, other) = (&rows[0].row, &rows[1].row, &rows[2].row);
-    assert_eq!(
-        (kept.state, &kept.target, &kept.code),
-        (ItemState::Pending, &None, &None)
-    );
-    assert_eq!(kept.digest, Some(ContentDigest::of(b"x")));
-    assert_eq!(removed.state, ItemState::RemovedThere);
-    assert_eq!(
-        (&removed.target, removed.code.as_deref()),
-        (&None, Some("y"))
-    );
-    assert_eq!(other.target, Some((TargetNo(1), id(5))));
-    // Free for others now.
-    ledger.commit(vec![item(copied(1, 1, 0, 5))]).await.unwrap();
 }
 
 async fn intents_close(place: Place) {

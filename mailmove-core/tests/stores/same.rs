@@ -1,7 +1,7 @@
 //! The same operations give the same ledger in every store.
 
 use mailmove_core::{
-    checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record, TargetNo},
+    checkpoint::{FolderNo, Intent, ItemRow, ItemState, Original, Record, TargetNo},
     destination::Existing,
     model::{Alteration, AlterationKind, ContentDigest, Flags, Mark, Timestamp},
 };
@@ -41,6 +41,9 @@ fn a_row() -> impl Strategy<Value = ItemRow> {
                 row.attempts = pass;
                 row.resent = gone;
                 row.altered = vec![Alteration::new(AlterationKind::DateReplaced, "x")];
+                let original = Original::new(ContentDigest::of(b"o"), size, Some(header(2)));
+                row.original = (pass == 1).then_some(original);
+                row.dead_letter = (pass == 2).then(|| "x.json".to_owned());
             }
             row
         },
@@ -74,8 +77,6 @@ fn a_record() -> impl Strategy<Value = Record> {
             Record::Intent(Box::new(intent))
         }),
         1 => (0..4_u64).prop_map(Record::Close),
-        1 => (0..4_u32).prop_map(|no| Record::ForgetUnclaimed(TargetNo(no))),
-        1 => (0..4_u32).prop_map(|no| Record::ReleaseClaims(TargetNo(no))),
         1 => (key, any::<u8>()).prop_map(|(key, n)| Record::Meta(key.into(), n.to_string())),
         1 => (0..4_u32).prop_map(folder),
         1 => (0..4_u32).prop_map(target),

@@ -6,8 +6,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::super::conflict;
 use crate::{
     checkpoint::{
-        Count, FolderNo, FolderRow, Intent, ItemRow, ItemState, Record, Scan, Stored, TargetNo,
-        TargetRow,
+        Count, FolderNo, FolderRow, Intent, ItemRow, Record, Scan, Stored, TargetNo, TargetRow,
     },
     destination::Existing,
     error::{Error, ErrorKind, Result},
@@ -98,14 +97,6 @@ impl Tables {
                 }
             }
             Record::Unclaimed(target, existing) => self.add_unclaimed(target, *existing, undo),
-            Record::ForgetUnclaimed(target) => {
-                let range = (target, 0)..=(target, u64::MAX);
-                let all: Vec<_> = self.unclaimed.range(range).map(|(key, _)| key.1).collect();
-                for order in all {
-                    self.remove_unclaimed(target, order, undo);
-                }
-            }
-            Record::ReleaseClaims(target) => self.release(target, undo),
         }
         Ok(())
     }
@@ -129,24 +120,6 @@ impl Tables {
         let old = self.set_row(number, row);
         undo.push(Undo::Row(number, old.map(Box::new)));
         Ok(())
-    }
-
-    fn release(&mut self, target: TargetNo, undo: &mut Vec<Undo>) {
-        let claims = self.claims.iter();
-        let mut held: Vec<_> = claims
-            .filter(|(claim, _)| claim.0 == target)
-            .map(|(_, number)| *number)
-            .collect();
-        held.sort_unstable();
-        for number in held {
-            self.change(number, undo, |row| {
-                row.target = None;
-                if row.state != ItemState::RemovedThere {
-                    row.state = ItemState::Pending;
-                    row.code = None;
-                }
-            });
-        }
     }
 
     fn change(&mut self, number: usize, undo: &mut Vec<Undo>, change: impl FnOnce(&mut ItemRow)) {
@@ -375,9 +348,7 @@ impl Mentioned {
                     self.note_item(row);
                 }
             }
-            Record::Unclaimed(target, _)
-            | Record::ForgetUnclaimed(target)
-            | Record::ReleaseClaims(target) => self.targets.push(*target),
+            Record::Unclaimed(target, _) => self.targets.push(*target),
             Record::Meta(..) | Record::Target(_) | Record::Close(_) => {}
         }
     }

@@ -13,12 +13,12 @@ use super::error::{file_error, foreign, newer, store_error};
 use crate::error::Result;
 
 /// The format that this version writes, kept in `user_version`.
-const VERSION: i64 = 2;
+const VERSION: i64 = 3;
 /// "mvlg", kept in `application_id`: tells a ledger from any other database.
 const APPLICATION: i64 = 0x6d76_6c67;
 const SCHEMA: &str = include_str!("schema.sql");
 /// What makes a ledger of an older format one of the next, from format 1 on.
-const STEPS: [&str; 1] = [include_str!("from-1.sql")];
+const STEPS: [&str; 2] = [include_str!("from-1.sql"), include_str!("from-2.sql")];
 
 /// Makes the directory, if need be, for this user alone.
 pub(super) fn make_directory(path: &Path) -> Result<()> {

@@ -169,7 +169,7 @@ pub(super) fn intent(row: &Row<'_>) -> Result<Intent> {
 
 pub(super) const ITEM: &str = "number, folder, id, state, code, size, received, zone, flags, \
      accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
-     content_id";
+     content_id, original, dead_letter";
 
 pub(super) fn item(row: &Row<'_>) -> Result<Stored> {
     let mut out = ItemRow::new(FolderNo(row.get(1)?), MessageId::new(text(row, 2)?));
@@ -192,6 +192,8 @@ pub(super) fn item(row: &Row<'_>) -> Result<Stored> {
     out.resent = row.get(17)?;
     out.altered = maybe_json(row, 18)?.unwrap_or_default();
     out.content_id = maybe_text(row, 19)?.map(ContentId::new);
+    out.original = maybe_json(row, 20)?;
+    out.dead_letter = row.get(21)?;
     Ok(Stored::new(number(row, 0)?, out))
 }
 

@@ -37,6 +37,8 @@ CREATE TABLE target (
 ) STRICT;
 
 -- Source messages. number: from 0 up in the order they were first recorded; rows are never deleted.
+-- size, digest and header are those of what was sent; original: {"digest", "size", "header"} of what the
+-- source holds, where it was repaired. dead_letter: the file's name.
 CREATE TABLE item (
     number    INTEGER PRIMARY KEY,
     folder    INTEGER NOT NULL,
@@ -58,6 +60,8 @@ CREATE TABLE item (
     resent    INTEGER NOT NULL,
     altered   TEXT,
     content_id TEXT,
+    original  TEXT,
+    dead_letter TEXT,
     UNIQUE (folder, id)
 ) STRICT;
 -- Within a folder by number: an index ends with the row number.

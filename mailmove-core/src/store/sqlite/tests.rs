@@ -4,7 +4,7 @@ use std::{fs, path::Path};
 
 use super::*;
 use crate::{
-    checkpoint::{ItemRow, ItemState},
+    checkpoint::{ItemRow, ItemState, Original},
     model::{FolderId, FolderPath},
 };
 
@@ -75,13 +75,13 @@ async fn newer_and_foreign_files_are_refused_and_left_alone() {
     drop(store.open(&job()).await.unwrap());
     let file = store.file(&job());
     let raw = |sql: &str| Connection::open(&file).unwrap().execute_batch(sql).unwrap();
-    raw("PRAGMA user_version = 3");
+    raw("PRAGMA user_version = 4");
     let error = refused(directory.path()).await;
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Store, "store/newer")
     );
-    raw("PRAGMA user_version = 2; PRAGMA application_id = 77");
+    raw("PRAGMA user_version = 3; PRAGMA application_id = 77");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
     fs::remove_file(&file).unwrap();
     raw("CREATE TABLE addresses (x)");
@@ -112,6 +112,64 @@ async fn a_ledger_of_format_1_goes_on() {
         assert_eq!((row.size, row.content_id), (7, None));
         let intents = ledger.intents().await.unwrap();
         assert_eq!((intents[0].batch, intents[0].copied), (4, false));
+    }
+    let upgraded = names(&file);
+    fs::remove_file(&file).unwrap();
+    drop(store.open(&job()).await.unwrap());
+    assert_eq!(upgraded, names(&file));
+}
+
+#[tokio::test]
+async fn a_ledger_of_format_2_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let file = store.file(&job());
+    let old = Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("schema-2.sql")).unwrap();
+    let digest = "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262";
+    // An intent as format 2 wrote it, open while the process was killed.
+    let items = format!(
+        r#"[{{"folder":0,"id":"1/1","state":"pending","code":null,"size":3,"received":null,"flags":"",
+        "accepted":null,"digest":"{digest}","header":null,"content_id":null,"target":null,"pass":1,
+        "attempts":0,"gone":false,"resent":false,"altered":[]}}]"#
+    );
+    old.execute_batch(&format!(
+        "PRAGMA application_id = 0x6d766c67; PRAGMA user_version = 2;
+         INSERT INTO item VALUES (0, 0, '1/0', 'failed', 'imap/no', 7, NULL, NULL, '', NULL, NULL,
+         NULL, NULL, NULL, 1, 2, 0, 0, NULL, NULL);
+         INSERT INTO intent VALUES (4, 0, '{{\"epoch\":\"9\",\"next\":2,\"token\":null}}', 0, NULL,
+         '{items}', 0)"
+    ))
+    .unwrap();
+    drop(old);
+    for _ in 0..2 {
+        let ledger = store.open(&job()).await.unwrap();
+        let ids = vec![MessageId::new("1/0")];
+        let mut row = ledger.items(FolderNo(0), ids).await.unwrap()[0]
+            .clone()
+            .unwrap()
+            .row;
+        assert_eq!((row.attempts, row.original), (2, None));
+        let intents = ledger.intents().await.unwrap();
+        let item = &intents[0].items[0];
+        assert_eq!((item.size, item.original), (3, None));
+        assert_eq!(item.digest.unwrap().to_string(), digest);
+        row.original = Some(Original::new(item.digest.unwrap(), 9, None));
+        row.dead_letter = Some("a.json".into());
+        ledger
+            .commit(vec![Record::Item(Box::new(row.clone()))])
+            .await
+            .unwrap();
+        let ids = vec![MessageId::new("1/0")];
+        let again = ledger.items(FolderNo(0), ids).await.unwrap();
+        assert_eq!(again[0].clone().unwrap().row, row);
+        row.restore();
+        assert_eq!((row.size, row.digest, row.original), (9, item.digest, None));
+        row.dead_letter = None;
+        ledger
+            .commit(vec![Record::Item(Box::new(row))])
+            .await
+            .unwrap();
     }
     let upgraded = names(&file);
     fs::remove_file(&file).unwrap();
@@ -169,6 +227,7 @@ async fn values_that_nobody_wrote_are_damage() {
         "folder = -1",
         "digest = x'00'",
         "altered = '['",
+        "original = '{}'",
         "target = 4294967296",
     ] {
         raw.execute_batch(&format!("BEGIN; UPDATE item SET {change}; COMMIT"))
@@ -180,7 +239,7 @@ async fn values_that_nobody_wrote_are_damage() {
         assert!(next.is_none(), "a stream ends after an error");
         raw.execute_batch(
             "UPDATE item SET state = 'copied', size = 0, folder = 0, digest = NULL, \
-             altered = NULL, target = 0",
+             altered = NULL, target = 0, original = NULL",
         )
         .unwrap();
     }

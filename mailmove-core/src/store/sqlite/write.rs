@@ -153,19 +153,6 @@ fn apply(connection: &Connection, records: Vec<Record>) -> Result<(), Failure> {
                 params![int(batch)],
             )?,
             Record::Unclaimed(target, existing) => put_unclaimed(connection, target, &existing)?,
-            Record::ForgetUnclaimed(target) => execute(
-                connection,
-                "DELETE FROM unclaimed WHERE target = ?",
-                params![target.0],
-            )?,
-            Record::ReleaseClaims(target) => execute(
-                connection,
-                "UPDATE item SET target = NULL, target_id = NULL, \
-                 code = CASE state WHEN 'removed-there' THEN code END, \
-                 state = CASE state WHEN 'removed-there' THEN state ELSE 'pending' END \
-                 WHERE target = ?",
-                params![target.0],
-            )?,
         }
     }
     Ok(())
@@ -239,16 +226,17 @@ fn put_intent(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> 
 
 const PUT_ITEM: &str = "INSERT INTO item (number, folder, id, state, code, size, received, zone, \
      flags, accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
-     content_id) \
+     content_id, original, dead_letter) \
      VALUES ((SELECT coalesce(max(number), -1) + 1 FROM item), \
-     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
+     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
      ON CONFLICT (folder, id) DO UPDATE SET \
      state = excluded.state, code = excluded.code, size = excluded.size, \
      received = excluded.received, zone = excluded.zone, flags = excluded.flags, \
      accepted = excluded.accepted, digest = excluded.digest, header = excluded.header, \
      target = excluded.target, target_id = excluded.target_id, pass = excluded.pass, \
      attempts = excluded.attempts, gone = excluded.gone, resent = excluded.resent, \
-     altered = excluded.altered, content_id = excluded.content_id";
+     altered = excluded.altered, content_id = excluded.content_id, \
+     original = excluded.original, dead_letter = excluded.dead_letter";
 
 fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
     if let Some((target, id)) = &row.target {
@@ -285,6 +273,8 @@ fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
             row.resent,
             altered,
             row.content_id.as_ref().map(ContentId::as_str),
+            row.original.as_ref().map(json).transpose()?,
+            row.dead_letter,
         ],
     );
     written.map_err(|error| claimed(connection, row, error))

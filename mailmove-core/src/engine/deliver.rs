@@ -1,29 +1,25 @@
 //! Records intents, sends batches, and records what came of them.
 
-use std::{
-    collections::{HashMap, HashSet, VecDeque},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use futures_util::StreamExt as _;
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
     Engine, flags, fold,
-    kept::{Odd, is_odd},
+    kept::Odd,
     lane::{Lane, joined},
     look_back,
-    produce::{Batch, Work},
+    produce::Batch,
     retry::Backoff,
-    settle::{self, Doubt, Place, Verdict},
+    settle::{self, Place},
     share::Desk,
 };
 use crate::{
     checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record},
-    destination::{self, Outcome, Outgoing, Receipt},
-    error::{Error, ErrorKind, Result},
-    model::{Alteration, AlterationKind, ContentId, Cursor, Mark, MessageId},
-    observe::{Direction, Event},
+    destination::Receipt,
+    error::Result,
+    model::{ContentId, Cursor, Mark},
+    observe::Event,
 };
 
 /// A batch whose intent is durable.
@@ -145,10 +141,10 @@ pub(super) async fn send(
 
 /// What came of a batch.
 #[derive(Debug, Default)]
-struct Sent {
-    done: Vec<ItemRow>,
+pub(super) struct Sent {
+    pub(super) done: Vec<ItemRow>,
     /// Some of it is in doubt.
-    open: bool,
+    pub(super) open: bool,
 }
 
 pub(super) struct Sender {
@@ -157,7 +153,7 @@ pub(super) struct Sender {
     /// Stored messages whose date lies ahead: servers replace such dates without a word.
     pub(super) ahead: Vec<ItemRow>,
     /// Stored messages with bytes that servers change, as quietly.
-    odd: Odd,
+    pub(super) odd: Odd,
     /// Messages stored since `unnamed_mark` whose ids are not known.
     unnamed: usize,
     unnamed_mark: Mark,
@@ -237,91 +233,6 @@ impl Sender {
         }
     }
 
-    /// Of messages that were just stored, each has an id of its own. A server that names one twice
-    /// is not believed: what came of them is looked up.
-    pub(super) async fn distinct(
-        &self,
-        lane: &Lane,
-        mut done: Vec<ItemRow>,
-    ) -> Result<Vec<ItemRow>> {
-        let mut stored: HashMap<MessageId, u32> = HashMap::new();
-        let mut ids = Vec::with_capacity(done.len());
-        for row in &done {
-            let Some(id) = target_id(row) else { continue };
-            if row.state == ItemState::Copied {
-                *stored.entry(id.clone()).or_default() += 1;
-            }
-            ids.push(id);
-        }
-        let held = self.held(lane, &done, ids).await?;
-        let mut folded = HashSet::new();
-        for row in &mut done {
-            let Some(id) = target_id(row) else { continue };
-            let count = stored.get(&id).copied().unwrap_or(0);
-            if row.state == ItemState::Copied {
-                if count > 1 || held.contains(&id) {
-                    row.state = ItemState::Unnamed;
-                    row.target = None;
-                }
-            } else if count > 0 || held.contains(&id) || !folded.insert(id) {
-                // The server folded equal messages into one: it is there once, claimed once.
-                row.target = None;
-                if !row.merged() {
-                    let note = Alteration::new(AlterationKind::MergedByServer, "");
-                    row.altered.push(note);
-                }
-            }
-        }
-        Ok(done)
-    }
-
-    /// Which of these messages are claimed by other rows than these.
-    async fn held(
-        &self,
-        lane: &Lane,
-        rows: &[ItemRow],
-        ids: Vec<MessageId>,
-    ) -> Result<HashSet<MessageId>> {
-        if ids.is_empty() {
-            return Ok(HashSet::new());
-        }
-        let ledger = &self.engine.ledger;
-        let claims = ledger.claims(lane.target.no, ids.clone()).await?;
-        let own = |(folder, of): &(FolderNo, MessageId)| {
-            rows.iter()
-                .any(|row| row.folder == *folder && row.id == *of)
-        };
-        let held = ids.into_iter().zip(claims);
-        Ok(held
-            .filter(|(_, claim)| claim.as_ref().is_some_and(|claim| !own(claim)))
-            .map(|(id, _)| id)
-            .collect())
-    }
-
-    /// A message that was found there may have been taken for another that was in doubt: then this
-    /// one is looked for anew.
-    async fn still_free(
-        &self,
-        lane: &Lane,
-        done: &[ItemRow],
-        mut rows: Vec<ItemRow>,
-    ) -> Result<Vec<ItemRow>> {
-        let ids: Vec<MessageId> = rows.iter().filter_map(target_id).collect();
-        if ids.is_empty() {
-            return Ok(rows);
-        }
-        let now: HashSet<MessageId> = done.iter().filter_map(target_id).collect();
-        let held = self.held(lane, &rows, ids).await?;
-        for row in &mut rows {
-            let taken = target_id(row).is_some_and(|id| held.contains(&id) || now.contains(&id));
-            if taken {
-                row.state = ItemState::Pending;
-                row.target = None;
-            }
-        }
-        Ok(rows)
-    }
-
     /// Looks up ids that the server did not name before there are too many of them.
     pub(super) async fn look_up(&mut self, lane: &Lane, done: &[ItemRow]) -> Result<()> {
         let unnamed = |row: &&ItemRow| row.state == ItemState::Unnamed;
@@ -367,94 +278,6 @@ impl Sender {
             .extend(done.iter().filter(is_ahead).take(room).cloned());
     }
 
-    /// Sends messages until each of them has an end, or something ends the folder: then the rest
-    /// of the batch is not in doubt, and stays as it was, or the intent has to stay open.
-    async fn deliver(
-        &mut self,
-        lane: &Lane,
-        intent: &Intent,
-        work: Vec<Work>,
-        sent: &mut Sent,
-    ) -> Result<()> {
-        let mut queue = VecDeque::from([work]);
-        while let Some(work) = queue.pop_front() {
-            let bytes = work.iter().map(|work| work.content.size()).sum();
-            if let Err(error) = self.engine.spend(Direction::Up, bytes).await {
-                queue.push_front(work);
-                keep_resent(queue, sent);
-                return Err(error);
-            }
-            let outcomes = self.append(lane, &intent.mark, &work).await;
-            let mut refused: Vec<(Work, Error)> = Vec::new();
-            let mut unknown: Vec<Work> = Vec::new();
-            for (work, outcome) in work.into_iter().zip(outcomes) {
-                match outcome {
-                    Outcome::Stored(receipt) => {
-                        let row = self.stored(lane, work.row, receipt, ItemState::Copied);
-                        if is_odd(&work.content).await {
-                            self.odd.note(&row);
-                        }
-                        sent.done.push(row);
-                    }
-                    Outcome::AlreadyThere(receipt) => {
-                        let row = self.stored(lane, work.row, receipt, ItemState::AlreadyThere);
-                        sent.done.push(row);
-                    }
-                    Outcome::NotStored(error) => refused.push((work, error)),
-                    Outcome::Unknown(error) => {
-                        tracing::info!(error = %error.chain(), "append in doubt");
-                        unknown.push(work);
-                    }
-                }
-            }
-            if refused.is_empty() && unknown.is_empty() {
-                self.backoff.reset();
-                continue;
-            }
-            // What is in doubt comes first: nothing may be sent again before it is settled.
-            if !unknown.is_empty() {
-                sent.open = true;
-                let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
-                sent.open = false;
-                self.send_again(lane, again, &mut queue, &mut sent.done);
-            }
-            if let Err(error) = self
-                .refused(lane, refused, &mut queue, &mut sent.done)
-                .await
-            {
-                keep_resent(queue, sent);
-                return Err(error);
-            }
-        }
-        Ok(())
-    }
-
-    async fn append(&self, lane: &Lane, mark: &Mark, work: &[Work]) -> Vec<Outcome> {
-        let outgoing = |work: &Work| {
-            Outgoing::new(work.content.clone())
-                .with_flags(work.row.flags.clone())
-                .with_received(work.row.received)
-        };
-        let items = work.iter().map(outgoing).collect();
-        let fence = Arc::clone(&self.engine) as Arc<dyn destination::Fence>;
-        let batch = destination::Batch::new(lane.place.id.clone(), mark.clone(), items, fence);
-        let mut outcomes: Vec<Option<Outcome>> = work.iter().map(|_| None).collect();
-        let mut answers = self.engine.destination.append(batch);
-        while let Some((slot, outcome)) = answers.next().await {
-            if let Some(place) = outcomes.get_mut(slot.index()) {
-                *place = Some(outcome);
-            }
-        }
-        let silent = || {
-            let error = Error::new(ErrorKind::Interrupted, "no answer for this message");
-            Outcome::Unknown(error)
-        };
-        outcomes
-            .into_iter()
-            .map(|outcome| outcome.unwrap_or_else(silent))
-            .collect()
-    }
-
     pub(super) fn stored(
         &self,
         lane: &Lane,
@@ -472,61 +295,6 @@ impl Sender {
             None => row.state = ItemState::Unnamed,
         }
         row
-    }
-
-    /// Settles what is in doubt at the destination; returns what has to be sent again.
-    async fn settle(
-        &mut self,
-        lane: &Lane,
-        intent: &Intent,
-        unknown: Vec<Work>,
-        done: &mut Vec<ItemRow>,
-    ) -> Result<Vec<Work>> {
-        let since = self.engine.now_ms();
-        // What is stored for sure must not be taken for these: neither what the batches before
-        // stored, nor what this one did.
-        self.named(lane).await?;
-        let taken = done.iter().filter_map(target_id).collect();
-        let unnamed = |row: &ItemRow| row.state == ItemState::Unnamed;
-        let (certain, named): (Vec<ItemRow>, Vec<ItemRow>) =
-            std::mem::take(done).into_iter().partition(unnamed);
-        *done = named;
-        let count = certain.len();
-        let doubt = Doubt {
-            rows: certain
-                .iter()
-                .chain(unknown.iter().map(|work| &work.row))
-                .cloned()
-                .collect(),
-            mark: Some(&intent.mark),
-            since,
-            taken,
-        };
-        let settled = match settle::settle(&self.engine, &Place::of(lane), doubt).await {
-            Ok(settled) => settled,
-            Err(error) => {
-                done.extend(certain);
-                return Err(error);
-            }
-        };
-        let mut settled = settled.into_iter();
-        done.extend(settled.by_ref().take(count).map(|(row, _)| row));
-        let mut again = Vec::new();
-        for (mut work, (row, verdict)) in unknown.into_iter().zip(settled) {
-            work.row = row;
-            if verdict == Verdict::Found {
-                done.push(work.row);
-                continue;
-            }
-            if verdict == Verdict::Unproven {
-                self.engine
-                    .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
-            }
-            work.row.resent = true;
-            work.doubts += 1;
-            again.push(work);
-        }
-        Ok(again)
     }
 
     pub(super) fn report(&self, lane: &Lane, done: &[ItemRow]) {
@@ -567,16 +335,6 @@ fn contents<'a>(rows: impl Iterator<Item = &'a ItemRow>) -> Vec<ContentId> {
     // A message that was put aside is recorded as pending: another works on its content.
     let settled = rows.filter(|row| row.state != ItemState::Pending);
     settled.filter_map(|row| row.content_id.clone()).collect()
-}
-
-/// What was in doubt is proven absent; but what lands after all is looked for.
-fn keep_resent(queue: VecDeque<Vec<Work>>, sent: &mut Sent) {
-    let left = queue.into_iter().flatten().filter(|work| work.row.resent);
-    sent.done.extend(left.map(|work| work.row));
-}
-
-fn target_id(row: &ItemRow) -> Option<MessageId> {
-    row.target.as_ref().map(|(_, id)| id.clone())
 }
 
 fn advance(lane: &mut Lane, cursor: Cursor) -> Record {

@@ -7,12 +7,15 @@
 
 mod adopt;
 mod annotate;
+mod claims;
 mod close;
 mod daily;
 mod decide;
 mod deliver;
+mod dispatch;
 mod duplicate;
 mod explain;
+mod fetch;
 mod flags;
 mod fold;
 mod health;

@@ -1,0 +1,172 @@
+//! Sends the messages of one batch until each of them has an end.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use futures_util::StreamExt as _;
+
+use super::{
+    claims::target_id,
+    deliver::{Sender, Sent},
+    kept::is_odd,
+    lane::Lane,
+    produce::Work,
+    settle::{self, Doubt, Place, Verdict},
+};
+use crate::{
+    checkpoint::{Intent, ItemRow, ItemState},
+    destination::{self, Outcome, Outgoing},
+    error::{Error, ErrorKind, Result},
+    model::Mark,
+    observe::Direction,
+};
+
+impl Sender {
+    /// Sends messages until each of them has an end, or something ends the folder: then the rest
+    /// of the batch is not in doubt, and stays as it was, or the intent has to stay open.
+    pub(super) async fn deliver(
+        &mut self,
+        lane: &Lane,
+        intent: &Intent,
+        work: Vec<Work>,
+        sent: &mut Sent,
+    ) -> Result<()> {
+        let mut queue = VecDeque::from([work]);
+        while let Some(work) = queue.pop_front() {
+            let bytes = work.iter().map(|work| work.content.size()).sum();
+            if let Err(error) = self.engine.spend(Direction::Up, bytes).await {
+                queue.push_front(work);
+                keep_resent(queue, sent);
+                return Err(error);
+            }
+            let outcomes = self.append(lane, &intent.mark, &work).await;
+            let mut refused: Vec<(Work, Error)> = Vec::new();
+            let mut unknown: Vec<Work> = Vec::new();
+            for (work, outcome) in work.into_iter().zip(outcomes) {
+                match outcome {
+                    Outcome::Stored(receipt) => {
+                        let row = self.stored(lane, work.row, receipt, ItemState::Copied);
+                        if is_odd(&work.content).await {
+                            self.odd.note(&row);
+                        }
+                        sent.done.push(row);
+                    }
+                    Outcome::AlreadyThere(receipt) => {
+                        let row = self.stored(lane, work.row, receipt, ItemState::AlreadyThere);
+                        sent.done.push(row);
+                    }
+                    Outcome::NotStored(error) => refused.push((work, error)),
+                    Outcome::Unknown(error) => {
+                        tracing::info!(error = %error.chain(), "append in doubt");
+                        unknown.push(work);
+                    }
+                }
+            }
+            if refused.is_empty() && unknown.is_empty() {
+                self.backoff.reset();
+                continue;
+            }
+            // What is in doubt comes first: nothing may be sent again before it is settled.
+            if !unknown.is_empty() {
+                sent.open = true;
+                let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
+                sent.open = false;
+                self.send_again(lane, again, &mut queue, &mut sent.done);
+            }
+            if let Err(error) = self
+                .refused(lane, refused, &mut queue, &mut sent.done)
+                .await
+            {
+                keep_resent(queue, sent);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    async fn append(&self, lane: &Lane, mark: &Mark, work: &[Work]) -> Vec<Outcome> {
+        let outgoing = |work: &Work| {
+            Outgoing::new(work.content.clone())
+                .with_flags(work.row.flags.clone())
+                .with_received(work.row.received)
+        };
+        let items = work.iter().map(outgoing).collect();
+        let fence = Arc::clone(&self.engine) as Arc<dyn destination::Fence>;
+        let batch = destination::Batch::new(lane.place.id.clone(), mark.clone(), items, fence);
+        let mut outcomes: Vec<Option<Outcome>> = work.iter().map(|_| None).collect();
+        let mut answers = self.engine.destination.append(batch);
+        while let Some((slot, outcome)) = answers.next().await {
+            if let Some(place) = outcomes.get_mut(slot.index()) {
+                *place = Some(outcome);
+            }
+        }
+        let silent = || {
+            let error = Error::new(ErrorKind::Interrupted, "no answer for this message");
+            Outcome::Unknown(error)
+        };
+        outcomes
+            .into_iter()
+            .map(|outcome| outcome.unwrap_or_else(silent))
+            .collect()
+    }
+
+    /// Settles what is in doubt at the destination; returns what has to be sent again.
+    async fn settle(
+        &mut self,
+        lane: &Lane,
+        intent: &Intent,
+        unknown: Vec<Work>,
+        done: &mut Vec<ItemRow>,
+    ) -> Result<Vec<Work>> {
+        let since = self.engine.now_ms();
+        // What is stored for sure must not be taken for these: neither what the batches before
+        // stored, nor what this one did.
+        self.named(lane).await?;
+        let taken = done.iter().filter_map(target_id).collect();
+        let unnamed = |row: &ItemRow| row.state == ItemState::Unnamed;
+        let (certain, named): (Vec<ItemRow>, Vec<ItemRow>) =
+            std::mem::take(done).into_iter().partition(unnamed);
+        *done = named;
+        let count = certain.len();
+        let doubt = Doubt {
+            rows: certain
+                .iter()
+                .chain(unknown.iter().map(|work| &work.row))
+                .cloned()
+                .collect(),
+            mark: Some(&intent.mark),
+            since,
+            taken,
+        };
+        let settled = match settle::settle(&self.engine, &Place::of(lane), doubt).await {
+            Ok(settled) => settled,
+            Err(error) => {
+                done.extend(certain);
+                return Err(error);
+            }
+        };
+        let mut settled = settled.into_iter();
+        done.extend(settled.by_ref().take(count).map(|(row, _)| row));
+        let mut again = Vec::new();
+        for (mut work, (row, verdict)) in unknown.into_iter().zip(settled) {
+            work.row = row;
+            if verdict == Verdict::Found {
+                done.push(work.row);
+                continue;
+            }
+            if verdict == Verdict::Unproven {
+                self.engine
+                    .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
+            }
+            work.row.resent = true;
+            work.doubts += 1;
+            again.push(work);
+        }
+        Ok(again)
+    }
+}
+
+/// What was in doubt is proven absent; but what lands after all is looked for.
+fn keep_resent(queue: VecDeque<Vec<Work>>, sent: &mut Sent) {
+    let left = queue.into_iter().flatten().filter(|work| work.row.resent);
+    sent.done.extend(left.map(|work| work.row));
+}

@@ -66,6 +66,7 @@ mod migration;
 pub mod model;
 pub mod observe;
 pub mod options;
+pub mod repair;
 pub mod report;
 pub mod source;
 pub mod store;

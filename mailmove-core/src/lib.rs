@@ -42,6 +42,7 @@
 //! | other users' and shared folders are left out | they are somebody else's to move |
 //! | views (`\All`, `\Flagged`, `\Important`) are left out | their messages are elsewhere too; Gmail's `\All` keeps those that are not |
 //! | 24 MiB of message bodies in memory | beyond it they wait in unlinked files |
+//! | a refused message is tried again, [repaired](repair) | it arrives, with a note, rather than not at all |
 //! | five tries, at most a minute apart | longer outages are for the next run |
 //!
 //! # Writing an adapter
@@ -56,6 +57,7 @@
 //! - `tls`: TLS client settings, for adapters.
 
 pub mod checkpoint;
+pub mod dead_letter;
 pub mod destination;
 pub mod edge;
 mod engine;
@@ -72,11 +74,12 @@ pub mod source;
 pub mod store;
 
 pub use checkpoint::{CheckpointStore, Ledger};
+pub use dead_letter::DeadLetters;
 pub use destination::Destination;
 pub use edge::Edges;
 pub use error::{Error, ErrorKind, Result, Retry, Scope};
 pub use migration::{Migration, MigrationBuilder, Stop};
 pub use observe::{Event, Observer};
-pub use options::{Filter, Options};
+pub use options::{Filter, Options, RepairPolicy};
 pub use report::Report;
 pub use source::Source;

@@ -6,9 +6,10 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     checkpoint::CheckpointStore,
+    dead_letter::DeadLetters,
     destination::{Depth, Destination},
     edge::Edges,
-    engine,
+    engine::{self, Mode},
     error::{Error, ErrorKind, Result},
     model::{FolderPath, JobId},
     observe::{Observer, Silent},
@@ -34,6 +35,7 @@ pub struct MigrationBuilder {
     pub(crate) options: Options,
     pub(crate) edges: Edges,
     pub(crate) stop: Stop,
+    pub(crate) dead_letters: Option<Arc<dyn DeadLetters>>,
 }
 
 impl Migration {
@@ -47,18 +49,14 @@ impl Migration {
             options: Options::new(),
             edges: Edges::new(),
             stop: Stop::new(),
+            dead_letters: None,
         }
     }
 
     /// The id under which the store keeps this job: a digest of both endpoints.
     #[must_use]
     pub fn job(&self) -> JobId {
-        let text = format!(
-            "{}\n{}",
-            self.inner.source.endpoint(),
-            self.inner.destination.endpoint()
-        );
-        JobId::new(&blake3::hash(text.as_bytes()).to_hex()[..32])
+        self.inner.job()
     }
 
     /// Says what [`run`](Self::run) would do, without changing anything on either side.
@@ -79,7 +77,17 @@ impl Migration {
     /// If the pass could not begin: a side cannot be reached or refuses the login, the job is
     /// locked, the store cannot be read. What ends a pass later is in [`Report::stopped`].
     pub async fn run(&self) -> Result<Report> {
-        engine::run(&self.inner, &self.store, &self.job()).await
+        engine::run(&self.inner, &self.store, &self.job(), Mode::Pass).await
+    }
+
+    /// Takes up again what failed, and nothing else: no folder is listed. What the source does not
+    /// have any more comes from its dead letter, if its content was kept and no other message of
+    /// the source is equal to it. The report tells of folders that were listed before.
+    ///
+    /// # Errors
+    /// As of [`run`](Self::run).
+    pub async fn retry(&self) -> Result<Report> {
+        engine::run(&self.inner, &self.store, &self.job(), Mode::Retry).await
     }
 
     /// Compares what the ledger says was stored with what the destination holds:
@@ -107,6 +115,15 @@ impl Migration {
 }
 
 impl MigrationBuilder {
+    pub(crate) fn job(&self) -> JobId {
+        let text = format!(
+            "{}\n{}",
+            self.source.endpoint(),
+            self.destination.endpoint()
+        );
+        JobId::new(&blake3::hash(text.as_bytes()).to_hex()[..32])
+    }
+
     /// Sets where the ledger is kept.
     #[must_use]
     pub fn store(mut self, store: impl CheckpointStore) -> Self {
@@ -139,6 +156,13 @@ impl MigrationBuilder {
     #[must_use]
     pub fn stop(mut self, stop: Stop) -> Self {
         self.stop = stop;
+        self
+    }
+
+    /// Sets where messages are kept that could not be delivered. Without one they are only told.
+    #[must_use]
+    pub fn dead_letters(mut self, dead_letters: impl DeadLetters) -> Self {
+        self.dead_letters = Some(Arc::new(dead_letters));
         self
     }
 

@@ -32,6 +32,8 @@ pub struct Options {
     pub daily_up: Option<u64>,
     /// When the bytes of the day are used up, wait for the next one; else the pass ends.
     pub waits_for_next_day: bool,
+    /// What is done about a message that the destination refuses.
+    pub repair: RepairPolicy,
     /// Take a destination that lost messages as it is now: they are not sent again, and the folder
     /// goes on (design: destination-lost).
     pub accept_lost: bool,
@@ -53,6 +55,7 @@ impl Options {
             daily_down: None,
             daily_up: None,
             waits_for_next_day: true,
+            repair: RepairPolicy::AfterRefusal,
             accept_lost: false,
         }
     }
@@ -62,6 +65,18 @@ impl Default for Options {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// Whether messages are [repaired](crate::repair).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum RepairPolicy {
+    /// Never: what is refused fails.
+    Off,
+    /// A message that was refused for itself alone is tried once more, repaired. What arrives
+    /// otherwise arrives as it left.
+    #[default]
+    AfterRefusal,
 }
 
 /// Which messages are left out. Each of them is accounted for as excluded, with the rule's name.

@@ -7,7 +7,7 @@ use serde::Serialize;
 use crate::{
     checkpoint::ItemState,
     error::{Error, ErrorKind},
-    model::{Alteration, AlterationKind, FolderPath, Quota},
+    model::{Alteration, AlterationKind, ContentDigest, FolderPath, Quota},
 };
 
 /// What a pass did.
@@ -25,6 +25,10 @@ pub struct Report {
     /// Messages that could not be moved; at most [`MOST_LISTED`], see [`Tally::failed`] for
     /// their number.
     pub failures: Vec<Failure>,
+    /// Messages that arrived in a repaired form in this pass; at most [`MOST_LISTED`].
+    pub repaired: Vec<RepairedMessage>,
+    /// Why a message that failed could not be kept as a dead letter, if so: the first time.
+    pub not_kept: Option<Problem>,
     /// Why the pass ended early, if it did.
     pub stopped: Option<Problem>,
 }
@@ -42,6 +46,8 @@ impl Report {
             destination: destination.into(),
             folders: Vec::new(),
             failures: Vec::new(),
+            repaired: Vec::new(),
+            not_kept: None,
             stopped: None,
         }
     }
@@ -194,6 +200,8 @@ pub struct Tally {
     pub flags_changed: u64,
     /// Beside the sum: gone from the source since an earlier pass; kept at the destination.
     pub gone: u64,
+    /// Beside the sum: gone from the source, and delivered from their dead letters.
+    pub rescued: u64,
     /// Beside the sum: sent again although the first copy could not be proven absent.
     pub perhaps_doubled: u64,
     /// Beside the sum: surplus copies that were seen and could not be removed.
@@ -236,6 +244,7 @@ impl Tally {
         self.by_reference += other.by_reference;
         self.flags_changed += other.flags_changed;
         self.gone += other.gone;
+        self.rescued += other.rescued;
         self.perhaps_doubled += other.perhaps_doubled;
         self.doubled += other.doubled;
         self.bytes += other.bytes;
@@ -260,6 +269,24 @@ pub struct Failure {
     pub reason: String,
     /// What the user can do.
     pub remedy: Option<String>,
+    /// Where the message is kept, if it is.
+    pub dead_letter: Option<String>,
+}
+
+/// A message that arrived in a repaired form.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct RepairedMessage {
+    /// Its folder at the source.
+    pub folder: FolderPath,
+    /// Its name there, e.g. `UID 17`.
+    pub message: String,
+    /// What was repaired, and why.
+    pub what: String,
+    /// Digest of the message at the source.
+    pub original: ContentDigest,
+    /// Digest of what was sent.
+    pub sent: Option<ContentDigest>,
 }
 
 /// An error as a report tells it.

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Engine, FolderNotes, lane::Lane};
+use super::{Engine, FolderNotes, Mode, lane::Lane};
 use crate::{
     checkpoint::{FolderState, ItemState, Record},
     error::{Error, ErrorKind, Result},
@@ -37,13 +37,16 @@ pub(super) async fn close(
             folder: folder.source.clone(),
             complete: folder.is_complete(),
         });
-        if error.is_none() && !stopped {
+        if error.is_none() && !stopped && engine.mode == Mode::Pass {
             let after = after.get(&lane.place.id);
             settle_for_next(engine, &mut lane, &folder, after).await?;
         }
         report.folders.push(folder);
     }
-    report.failures = once_each(std::mem::take(&mut engine.notes().failures));
+    let mut notes = engine.notes();
+    report.failures = once_each(std::mem::take(&mut notes.failures));
+    report.repaired = std::mem::take(&mut notes.repaired);
+    report.not_kept = notes.not_kept.take();
     Ok(())
 }
 
@@ -99,6 +102,7 @@ async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tall
         by_reference: notes.by_reference,
         flags_changed: notes.flags_changed,
         gone: notes.gone,
+        rescued: notes.rescued,
         perhaps_doubled: notes.perhaps_doubled,
         doubled: notes.doubled,
         ..Tally::default()

@@ -173,7 +173,7 @@ impl Sender {
     async fn batch(&mut self, lane: &mut Lane, recorded: Recorded) -> Result<()> {
         let Recorded {
             batch,
-            intent,
+            mut intent,
             copying,
         } = recorded;
         let mut sent = Sent::default();
@@ -181,7 +181,7 @@ impl Sender {
         if let Some(copying) = &copying {
             ended = self.copies(lane, copying, batch.copies).await;
         }
-        if let (Some(intent), Ok(())) = (&intent, &ended) {
+        if let (Some(intent), Ok(())) = (&mut intent, &ended) {
             ended = self.deliver(lane, intent, batch.work, &mut sent).await;
         }
         // The next batch goes out while this is being made durable. Until it is, the intent stands.
@@ -305,6 +305,13 @@ impl Sender {
                 messages,
                 bytes,
             });
+        }
+        self.engine.tell_repaired(&lane.folder.path, done);
+        let rescued = done.iter().filter(|row| row.gone && row.state.is_final());
+        let rescued = rescued.count() as u64;
+        if rescued > 0 {
+            self.engine
+                .note(lane.row.no, |notes| notes.rescued += rescued);
         }
         if done.iter().any(|row| !row.altered.is_empty()) {
             self.engine.note(lane.row.no, |notes| {

@@ -26,7 +26,7 @@ impl Sender {
     pub(super) async fn deliver(
         &mut self,
         lane: &Lane,
-        intent: &Intent,
+        intent: &mut Intent,
         work: Vec<Work>,
         sent: &mut Sent,
     ) -> Result<()> {
@@ -70,10 +70,11 @@ impl Sender {
                 sent.open = true;
                 let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
                 sent.open = false;
-                self.send_again(lane, again, &mut queue, &mut sent.done);
+                self.send_again(lane, again, &mut queue, &mut sent.done)
+                    .await;
             }
             if let Err(error) = self
-                .refused(lane, refused, &mut queue, &mut sent.done)
+                .refused(lane, intent, refused, &mut queue, &mut sent.done)
                 .await
             {
                 keep_resent(queue, sent);

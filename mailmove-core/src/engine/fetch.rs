@@ -5,11 +5,13 @@ use std::{collections::VecDeque, sync::Arc};
 use futures_util::StreamExt as _;
 
 use super::{
+    Mode,
     adopt::Match,
     produce::{Producer, Work},
 };
 use crate::{
     checkpoint::{ItemRow, ItemState},
+    destination::Existing,
     error::{Error, ErrorKind, Result, Scope},
     identity::{self, HeaderDigest},
     model::{Alteration, AlterationKind, Content},
@@ -75,6 +77,7 @@ impl Producer {
                         self.backoff.reset();
                         self.with_content(row, content).await?;
                     }
+                    Fetched::Vanished if self.retries(&row).await? => {}
                     Fetched::Vanished => {
                         row.state = ItemState::Vanished;
                         row.pass = self.engine.pass;
@@ -84,8 +87,10 @@ impl Producer {
                         again = Some(error);
                         failed.push(row);
                     }
+                    Fetched::Failed(_) if self.retries(&row).await? => {}
                     Fetched::Failed(error) => {
-                        self.engine.fail(&self.lane.folder.path, &mut row, &error);
+                        let (engine, lane) = (&self.engine, &self.lane);
+                        engine.give_up(lane, &mut row, &error, None).await;
                         self.settled(row).await?;
                     }
                 }
@@ -118,7 +123,8 @@ impl Producer {
             return self.engine.pause(wait).await;
         }
         for mut row in rows.drain(..) {
-            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            let (engine, lane) = (&self.engine, &self.lane);
+            engine.give_up(lane, &mut row, &error, None).await;
             self.settled(row).await?;
         }
         self.backoff.reset();
@@ -152,7 +158,8 @@ impl Producer {
                 .with_code("destination/too-large")
                 .with_context("bytes", content.size().to_string())
                 .with_remedy("Raise the destination's limit, or save this message by hand.");
-            self.engine.fail(&self.lane.folder.path, &mut row, &error);
+            let (engine, lane) = (&self.engine, &self.lane);
+            engine.give_up(lane, &mut row, &error, Some(&content)).await;
             return self.settled(row).await;
         }
         row.digest = Some(content.digest());
@@ -162,6 +169,9 @@ impl Producer {
             date_from_header(&mut row, &header);
         }
         if let Match::Found(existing) = self.search(&row, row.digest).await? {
+            return self.adopt(row, &existing).await;
+        }
+        if let Some((row, existing)) = self.search_mended(&row, &content).await? {
             return self.adopt(row, &existing).await;
         }
         let batching = self.engine.to.batching;
@@ -175,8 +185,35 @@ impl Producer {
             row,
             content,
             doubts: 0,
+            before: None,
         });
         Ok(())
+    }
+
+    /// A run whose state was lost may have sent a repaired form: the same that would be made now.
+    async fn search_mended(
+        &mut self,
+        row: &ItemRow,
+        content: &Content,
+    ) -> Result<Option<(ItemRow, Box<Existing>)>> {
+        if !self.lane.adopting || !self.engine.repairs() {
+            return Ok(None);
+        }
+        let Some((row, _)) = self.engine.mended(row, content, "").await? else {
+            return Ok(None);
+        };
+        Ok(match self.search(&row, row.digest).await? {
+            Match::Found(existing) => Some((row, existing)),
+            _ => None,
+        })
+    }
+
+    /// What the source does not give any more is taken from its letter, if that is asked for.
+    async fn retries(&mut self, row: &ItemRow) -> Result<bool> {
+        if self.engine.mode == Mode::Pass {
+            return Ok(false);
+        }
+        self.take_letter(row).await
     }
 }
 

@@ -23,6 +23,7 @@ mod kept;
 mod labels;
 mod lane;
 mod look_back;
+mod mend;
 mod moves;
 mod pass;
 mod plan;
@@ -33,6 +34,7 @@ mod retry;
 mod settle;
 mod share;
 mod survey;
+mod undelivered;
 mod verify;
 
 use std::{
@@ -48,14 +50,15 @@ use futures_util::StreamExt as _;
 
 use crate::{
     checkpoint::{FolderNo, ItemRow, Ledger, Record, Scan, Stored},
+    dead_letter::DeadLetters,
     destination::{Destination, Fence},
     edge::Edges,
     error::{Error, ErrorKind, Result},
     migration::{MigrationBuilder, Stop},
-    model::{AlterationKind, Capabilities, FolderPath},
+    model::{AlterationKind, Capabilities, FolderPath, JobId},
     observe::{Event, Observer},
     options::Options,
-    report::{AnnotationReport, Failure, MOST_LISTED},
+    report::{AnnotationReport, Failure, MOST_LISTED, Problem, RepairedMessage},
     source::Source,
 };
 
@@ -83,13 +86,29 @@ pub(crate) struct Engine {
     contents: share::Contents,
     daily: daily::Daily,
     next_folder: AtomicU32,
+    mode: Mode,
+    job: JobId,
+    dead_letters: Option<Arc<dyn DeadLetters>>,
+    /// One message at a time: repairs need memory.
+    repairing: tokio::sync::Mutex<()>,
     notes: Mutex<Notes>,
+}
+
+/// What a pass is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// All that is new or open.
+    Pass,
+    /// What failed.
+    Retry,
 }
 
 /// What the report tells beside what the ledger holds.
 #[derive(Debug, Default)]
 struct Notes {
     failures: Vec<Failure>,
+    repaired: Vec<RepairedMessage>,
+    not_kept: Option<Problem>,
     folders: BTreeMap<FolderNo, FolderNotes>,
     keeps_bytes: Option<bool>,
 }
@@ -100,6 +119,7 @@ struct FolderNotes {
     by_reference: u64,
     flags_changed: u64,
     gone: u64,
+    rescued: u64,
     perhaps_doubled: u64,
     doubled: u64,
     altered: BTreeMap<AlterationKind, u64>,
@@ -157,6 +177,10 @@ impl Engine {
             contents: share::Contents::default(),
             daily,
             next_folder: AtomicU32::new(last_folder.map_or(0, |no| no + 1)),
+            mode: Mode::Pass,
+            job: migration.job(),
+            dead_letters: migration.dead_letters.clone(),
+            repairing: tokio::sync::Mutex::default(),
             notes: Mutex::new(Notes {
                 keeps_bytes,
                 ..Notes::default()
@@ -235,7 +259,7 @@ impl Engine {
         }
     }
 
-    /// Marks a row as failed and tells the user why.
+    /// Marks a row as failed and tells the user why, and where the message is kept.
     fn fail(&self, folder: &FolderPath, row: &mut ItemRow, error: &Error) {
         row.state = crate::checkpoint::ItemState::Failed;
         row.code = Some(error.code().to_owned());
@@ -259,6 +283,7 @@ impl Engine {
                 code: error.code().to_owned(),
                 reason: error.chain(),
                 remedy: error.remedy().map(str::to_owned),
+                dead_letter: self.letter_of(row),
             });
         }
     }

@@ -233,7 +233,7 @@ async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Resul
                     by_id.insert(id, row);
                 }
                 Fetched::Failed(error) => {
-                    engine.fail(&lane.folder.path, &mut row, &error);
+                    engine.give_up(lane, &mut row, &error, None).await;
                     let record = Record::Item(Box::new(row));
                     engine.ledger.commit(vec![record]).await?;
                 }

@@ -8,12 +8,12 @@ use std::{
 use tokio::{sync::Semaphore, task::JoinSet};
 
 use super::{
-    Engine, annotate, close, daily, health, labels, lane,
+    Engine, Mode, annotate, close, daily, health, labels, lane,
     lane::Lane,
     moves, read_number,
     reconcile::{self, World},
     retry::Backoff,
-    settle, survey,
+    settle, survey, undelivered,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -29,11 +29,13 @@ pub(crate) async fn run(
     migration: &MigrationBuilder,
     store: &Arc<dyn CheckpointStore>,
     job: &JobId,
+    mode: Mode,
 ) -> Result<Report> {
     let ledger = store.open(job).await?;
     remember_job(migration, &*ledger).await?;
     let mut engine = connect(migration, ledger).await?;
     engine.pass += 1;
+    engine.mode = mode;
     // An error that ends this pass must not look like the user's order to whoever gave `stop`.
     engine.stop = migration.stop.child();
     let engine = Arc::new(engine);
@@ -52,9 +54,16 @@ pub(crate) async fn run(
         .collect();
     let mut world = reconcile::reconcile(&engine, source, destination.clone()).await?;
     labels::assign(&mut world.lanes);
+    if mode == Mode::Retry {
+        undelivered::only_those(&engine, &mut world, &destination).await?;
+    }
     let (lanes, stopped) = work(&engine, world, &destination, &mut report).await;
     report.stopped = stopped.as_ref().map(Problem::from);
     close::close(&engine, lanes, &mut report).await?;
+    if let Err(error) = engine.discard_delivered().await {
+        // Done again in the next pass.
+        report.not_kept.get_or_insert_with(|| Problem::from(&error));
+    }
     report
         .folders
         .sort_by_key(|folder| order.get(&folder.source).copied());
@@ -183,6 +192,9 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
                 result => break of_folder(result)?,
             }
         };
+    }
+    if engine.mode == Mode::Retry {
+        return each(engine, lanes, |_| true, Work::Copy).await;
     }
     // A first listing that was broken off has rows too; what they stand for may be gone.
     let known = |lane: &Lane| (lane.row.listed || lane.begun) && !lane.quiet;

@@ -9,15 +9,16 @@ use futures_util::StreamExt as _;
 use tokio::sync::mpsc;
 
 use super::{
-    Engine,
+    Engine, Mode,
     adopt::{self, Adopter, Match},
     flags::FlagWork,
     health::LOST,
     labels,
     lane::Lane,
+    mend::Unrepaired,
     retry::Backoff,
     share::{ASIDE_MOST, Copying, Desk},
-    survey,
+    survey, undelivered,
 };
 use crate::{
     checkpoint::{ItemRow, ItemState, Scan, Stored},
@@ -50,6 +51,8 @@ pub(super) struct Work {
     pub(super) content: Content,
     /// How often it was sent without a word on what became of it.
     pub(super) doubts: u32,
+    /// What it was, if this is a repaired form.
+    pub(super) before: Option<Box<Unrepaired>>,
 }
 
 /// What a listing said as a whole.
@@ -123,7 +126,7 @@ pub(super) struct Producer {
 impl Producer {
     /// What earlier passes, or the survey of this one, left open.
     async fn pending(&mut self) -> Result<()> {
-        if self.lane.quiet {
+        if self.lane.quiet && self.engine.mode == Mode::Pass {
             return Ok(());
         }
         if self.lane.adopting {
@@ -142,8 +145,15 @@ impl Producer {
             let tried =
                 |row: &ItemRow| row.state == ItemState::Failed && row.pass == self.engine.pass;
             let rows = rows.filter(|row| row.code.as_deref() != Some(LOST) && !tried(row));
-            let rows = rows.map(|row| (row, None)).collect();
-            self.take(rows).await?;
+            let (lost, rows): (Vec<_>, Vec<_>) = match self.engine.mode {
+                Mode::Pass => (Vec::new(), rows.collect()),
+                Mode::Retry => rows
+                    .filter(undelivered::is_taken_up)
+                    .partition(undelivered::is_lost),
+            };
+            self.take(rows.into_iter().map(|row| (row, None)).collect())
+                .await?;
+            self.rescue(lost).await?;
             self.not_too_many_aside().await?;
         }
         Ok(())
@@ -157,9 +167,13 @@ impl Producer {
     }
 
     fn open_rows(&self) -> Scan {
-        Scan::folder(self.lane.row.no)
-            .with_states(&[ItemState::Pending, ItemState::Failed])
-            .with_gone(false)
+        let scan = Scan::folder(self.lane.row.no);
+        match self.engine.mode {
+            Mode::Pass => scan
+                .with_states(&[ItemState::Pending, ItemState::Failed])
+                .with_gone(false),
+            Mode::Retry => scan.with_states(&undelivered::TAKEN_UP),
+        }
     }
 
     /// Lists the folder from its cursor, again from the last page after a failure.

@@ -6,10 +6,11 @@ use super::{
     decide::{Next, after_refusal},
     deliver::Sender,
     lane::Lane,
+    mend::Unrepaired,
     produce::Work,
 };
 use crate::{
-    checkpoint::ItemRow,
+    checkpoint::{Intent, ItemRow},
     error::{Error, ErrorKind, Result, Scope},
     observe::Event,
 };
@@ -19,6 +20,7 @@ impl Sender {
     pub(super) async fn refused(
         &mut self,
         lane: &Lane,
+        intent: &mut Intent,
         refused: Vec<(Work, Error)>,
         queue: &mut VecDeque<Vec<Work>>,
         done: &mut Vec<ItemRow>,
@@ -26,11 +28,18 @@ impl Sender {
         let len = refused.len();
         let whole = self.engine.to.batching.atomic;
         let mut groups: Vec<(Next, Error, Vec<Work>)> = Vec::new();
-        for (mut work, error) in refused {
+        let mut mended = Vec::new();
+        for (work, error) in refused {
             let next = after_refusal(&error, len, whole);
             if next == Next::Fail {
-                self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                done.push(work.row);
+                match self.mend(&work, &error).await? {
+                    Some(mut repaired) => {
+                        let content = work.content;
+                        repaired.before = Some(Box::new(Unrepaired { content, error }));
+                        mended.push(repaired);
+                    }
+                    None => done.push(self.give_up(lane, work, &error).await),
+                }
                 continue;
             }
             let same = |group: &&mut (Next, Error, Vec<Work>)| {
@@ -40,6 +49,9 @@ impl Sender {
                 Some(group) => group.2.push(work),
                 None => groups.push((next, error, vec![work])),
             }
+        }
+        if !mended.is_empty() {
+            self.send_mended(intent, mended, queue).await?;
         }
         let mut ended = Ok(());
         for (next, error, together) in groups {
@@ -88,9 +100,8 @@ impl Sender {
                     self.engine.pause(wait).await
                 }
                 None if error.scope() == Scope::Message => {
-                    for mut work in together {
-                        self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                        done.push(work.row);
+                    for work in together {
+                        done.push(self.give_up(lane, work, &error).await);
                     }
                     self.backoff.reset();
                     Ok(())
@@ -113,7 +124,7 @@ impl Sender {
 
     /// A message on which a server chokes must not be sent for ever, nor take its neighbours with
     /// it: in doubt twice, they go in halves, and one alone fails in the end.
-    pub(super) fn send_again(
+    pub(super) async fn send_again(
         &self,
         lane: &Lane,
         mut again: Vec<Work>,
@@ -133,9 +144,8 @@ impl Sender {
                         "The destination breaks off when it gets this message; ask its operator, \
                          or save the message by hand.",
                     );
-                for mut work in again {
-                    self.engine.fail(&lane.folder.path, &mut work.row, &error);
-                    done.push(work.row);
+                for work in again {
+                    done.push(self.give_up(lane, work, &error).await);
                 }
             }
             len if len > 1 && doubts >= 2 => {

@@ -482,10 +482,20 @@ async fn one_intent(
     let mut records = Vec::with_capacity(settled.len() + 1);
     for (mut row, verdict) in settled {
         if verdict != Verdict::Found {
-            row.state = ItemState::Pending;
+            // A letter's message stays what it was: nobody else takes it up.
+            row.state = if row.gone && row.dead_letter.is_some() {
+                ItemState::Failed
+            } else {
+                ItemState::Pending
+            };
             row.resent = true;
         } else if intent.copied {
             row = duplicate::as_there(row, &intent.items);
+        }
+        if let Some(folder) = folders.get(&row.folder)
+            && row.original.is_some()
+        {
+            engine.arrived_repaired(&folder.path, &row);
         }
         records.push(Record::Item(Box::new(row)));
     }

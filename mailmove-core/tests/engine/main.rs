@@ -17,6 +17,8 @@ mod interrupt;
 mod labels;
 mod outcomes;
 mod passes;
+mod refusal;
+mod retry;
 mod sharing;
 mod simulate;
 mod world;

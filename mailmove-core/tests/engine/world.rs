@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use mailmove_core::{
     Edges, Migration, Options, Report, Result, Stop,
     checkpoint::Stored,
+    dead_letter::MemoryDeadLetters,
     destination::Depth,
     model::JobId,
     report::{FolderReport, Status, Verification},
@@ -26,6 +27,7 @@ pub(crate) struct World {
     pub(crate) edges: Edges,
     pub(crate) options: Options,
     pub(crate) stop: Stop,
+    pub(crate) letters: MemoryDeadLetters,
 }
 
 /// A moment in 2026, in seconds.
@@ -48,6 +50,7 @@ impl World {
             edges: edges.clone(),
             options: Options::new(),
             stop: Stop::new(),
+            letters: MemoryDeadLetters::new(),
         }
     }
 
@@ -70,6 +73,7 @@ impl World {
             .options(self.options.clone())
             .edges(self.edges.clone())
             .stop(self.stop.clone())
+            .dead_letters(self.letters.clone())
             .build()
             .unwrap()
     }

@@ -33,6 +33,9 @@ pub struct Report {
     pub stopped: Option<Problem>,
 }
 
+/// Code of the error that a folder's ledger does not close.
+pub const MISMATCH: &str = "ledger/mismatch";
+
 /// How many failures a report lists one by one.
 pub const MOST_LISTED: usize = 1000;
 
@@ -58,6 +61,7 @@ impl Report {
         match &self.stopped {
             Some(problem) if problem.kind == ErrorKind::Cancelled.as_str() => Status::Cancelled,
             Some(_) => Status::Stopped,
+            None if self.folders.iter().any(FolderReport::is_mismatched) => Status::Mismatch,
             None if self.folders.iter().all(FolderReport::is_complete) => Status::Complete,
             None => Status::CompleteWithFailures,
         }
@@ -83,6 +87,9 @@ pub enum Status {
     Complete,
     /// It came to its end, but messages or folders failed.
     CompleteWithFailures,
+    /// It came to its end, but a folder's ledger does not close: its messages with a known end are
+    /// not as many as the server counts.
+    Mismatch,
     /// An error ended it early; a later run continues.
     Stopped,
     /// It was asked to stop; a later run continues.
@@ -157,6 +164,13 @@ impl FolderReport {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.excluded.is_some() || self.problem.is_none() && self.tally.is_closed()
+    }
+
+    /// The sums differ from what the server counts, although nothing was left undone.
+    #[must_use]
+    pub fn is_mismatched(&self) -> bool {
+        let code = self.problem.as_ref().map(|problem| problem.code.as_str());
+        code == Some(MISMATCH)
     }
 
     /// Closed, without a failure, nothing in doubt and nothing doubled.

@@ -8,10 +8,10 @@ use std::{
 use super::{Engine, FolderNotes, Mode, lane::Lane};
 use crate::{
     checkpoint::{FolderState, ItemState, Record},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Scope},
     model::{Folder, FolderId},
     observe::Event,
-    report::{Failure, FolderReport, Problem, Report, Tally},
+    report::{Failure, FolderReport, MISMATCH, Problem, Report, Tally},
 };
 
 /// Adds the lanes to the report, in the order of the source, and closes those that are complete.
@@ -81,15 +81,16 @@ async fn folder_report(
     if report.problem.is_some() || stopped {
         // What was not reached is open, not lost.
         tally.open = tally.found.saturating_sub(tally.accounted());
-    } else if lane.row.listed && !tally.is_closed() && tally.open == 0 {
+    } else if lane.row.listed && tally.found != tally.accounted() + tally.open {
         let error = Error::new(
             ErrorKind::Mismatch,
             "the sums differ from what the server counts",
         )
-        .with_code("ledger/mismatch")
+        .with_code(MISMATCH)
         .with_context("folder", lane.folder.path.to_string())
         .with_context("found", tally.found.to_string())
         .with_context("accounted", tally.accounted().to_string())
+        .with_scope(Scope::Folder)
         .with_remedy("Run again; if it stays, mail arrives or leaves while it is being listed.");
         report.problem = Some(Problem::from(&error));
     }
@@ -129,11 +130,13 @@ async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tall
         };
         *place += count.messages;
     }
-    // The server's count, never our own; an unfinished listing has only the one of the start.
+    // The server's count, never our own: of the last listing, or of just now if there was nothing to
+    // list; an unfinished listing has only the one of the start.
+    let just_now = lane.quiet && engine.mode == Mode::Pass;
     tally.found = lane
         .row
         .exists
-        .filter(|_| lane.row.listed)
+        .filter(|_| lane.row.listed && !just_now)
         .or(lane.folder.messages)
         .unwrap_or(live);
     Ok(tally)

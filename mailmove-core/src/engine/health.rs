@@ -60,7 +60,11 @@ pub(super) async fn check(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     let unchanged = lane.row.token.is_some() && lane.row.token == lane.folder.token;
     let examined = lane.target.examined.is_some();
     let audited = look_back::last_resent(engine, lane).await?.is_none();
-    lane.quiet = lane.row.listed && unchanged && !open && examined && audited;
+    // A count that differs is looked into, whatever the token says.
+    let live = counts.iter().filter(|count| !count.gone);
+    let live: u64 = live.map(|count| count.messages).sum();
+    let counted = lane.folder.messages.is_none_or(|messages| messages == live);
+    lane.quiet = lane.row.listed && unchanged && counted && !open && examined && audited;
     Ok(())
 }
 

@@ -248,6 +248,28 @@ async fn until_done(world: &World) {
     panic!("never complete");
 }
 
+/// Found by what was sent, not by chance: each row says copied, and knows what is there.
+#[track_caller]
+fn assert_recorded(world: &World, settled: bool) {
+    let there = contents(world.destination.account(), false);
+    let mut repaired = 0;
+    for stored in world.rows() {
+        let row = stored.row;
+        assert!(!settled || row.state == ItemState::Copied, "{row:?}");
+        let digest = row.digest.unwrap();
+        assert!(
+            there
+                .iter()
+                .any(|(_, body)| ContentDigest::of(body) == digest)
+        );
+        let kinds: Vec<_> = row.altered.iter().map(|note| note.kind).collect();
+        let expected = &[AlterationKind::ContentRepaired][..usize::from(row.original.is_some())];
+        assert_eq!(kinds, expected, "{row:?}");
+        repaired += usize::from(row.original.is_some());
+    }
+    assert_eq!(repaired, 4);
+}
+
 #[tokio::test]
 async fn killed_at_every_commit_it_arrives_once() {
     for landing in [
@@ -273,6 +295,7 @@ async fn killed_at_every_commit_it_arrives_once() {
                 world.run().await;
                 assert_arrived(&world);
                 assert!(world.letters.all().is_empty());
+                assert_recorded(&world, landing.is_none());
             }
         }
     }

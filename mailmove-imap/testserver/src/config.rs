@@ -23,6 +23,7 @@ pub(crate) struct Config {
     pub(crate) shared: Vec<String>,
     pub(crate) forgets_flagged: bool,
     pub(crate) final_newline: bool,
+    pub(crate) leaves_out: Option<String>,
     pub(crate) max_body_line: Option<usize>,
     pub(crate) separator: char,
     pub(crate) prefix: String,
@@ -101,6 +102,7 @@ impl Builder {
             shared: Vec::new(),
             forgets_flagged: false,
             final_newline: false,
+            leaves_out: None,
             max_body_line: None,
             separator: '/',
             prefix: String::new(),
@@ -209,6 +211,12 @@ impl Builder {
     /// BAD to a message whose last line has no end (Yahoo).
     pub fn needs_final_newline(mut self) -> Self {
         self.config.final_newline = true;
+        self
+    }
+
+    /// FETCH leaves out messages that hold this text, although they are counted.
+    pub fn leaves_out(mut self, text: &str) -> Self {
+        self.config.leaves_out = Some(text.to_owned());
         self
     }
 

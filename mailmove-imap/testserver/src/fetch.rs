@@ -55,6 +55,13 @@ impl Session {
             if let Some(since) = arguments.changed_since {
                 messages.retain(|m| m.modseq > since);
             }
+            if let Some(text) = &self.shared.config.leaves_out {
+                let holds = |m: &Message| {
+                    let text = text.as_bytes();
+                    m.body.windows(text.len().max(1)).any(|part| part == text)
+                };
+                messages.retain(|m| !holds(m));
+            }
             let unread: Vec<u32> = if reads {
                 let new = messages.iter().filter(|m| !m.flags.contains("\\Seen"));
                 new.map(|m| m.uid).collect()

@@ -44,6 +44,8 @@ pub enum Fault {
     CursorExpires,
     /// Sizes are off by so many bytes, in listings and of what exists. Stays.
     SizeHints(i64),
+    /// The source counts so many messages more in each folder than it lists. Stays.
+    Miscounts(i64),
     /// The server loses keywords without a word. Stays.
     DropsKeywords,
     /// The server shifts received dates by so many seconds, without a word. Stays.

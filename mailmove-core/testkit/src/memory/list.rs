@@ -197,7 +197,7 @@ impl Listing {
         }
         let last = plan.known.is_empty() && plan.uids.is_empty();
         let place = if last { plan.end } else { plan.place };
-        let exists = last.then_some(plan.exists);
+        let exists = last.then(|| mailbox.state().miscounted(plan.exists));
         Ok(Page::new(changes, place.write(), plan.coverage).with_exists(exists))
     }
 

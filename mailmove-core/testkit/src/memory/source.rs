@@ -81,7 +81,8 @@ impl MemoryMailbox {
         folder.mark = Some(ids::mark(info, self.options.counted));
         folder.keeps = Some(self.kept());
         if let Ok(status) = self.account().status(info.id) {
-            folder.messages = Some(u64::from(status.messages));
+            let messages = u64::from(status.messages);
+            folder.messages = Some(self.state().miscounted(messages));
             folder.bytes = Some(status.size);
         }
         if self.can().change_tokens {

@@ -176,6 +176,14 @@ impl State {
         shifts.fold(size, u64::saturating_add_signed)
     }
 
+    pub(super) fn miscounted(&self, count: u64) -> u64 {
+        let shifts = self.armed.iter().filter_map(|fault| match fault {
+            Fault::Miscounts(by) => Some(*by),
+            _ => None,
+        });
+        shifts.fold(count, u64::saturating_add_signed)
+    }
+
     pub(super) fn drops_keywords(&self) -> bool {
         self.armed.iter().any(|f| matches!(f, Fault::DropsKeywords))
     }

@@ -100,11 +100,14 @@ impl Migration {
     }
 
     /// Tells what became of the messages of a source folder (of all folders, if `None`) that users
-    /// call `message`: by number (`17`), as in reports (`UID 17`), or by id. Asks the ledger alone;
-    /// neither side is connected. Cancel safe.
+    /// call `message`: by number (`17`), as in reports (`UID 17`), by id, or by digest: of its content
+    /// (64 digits), or of its header (32 digits), which holds for one that was saved to a file with
+    /// other line ends. Asks the ledger and the dead letters alone; neither side is connected. Cancel
+    /// safe.
     ///
     /// # Errors
-    /// If the job is locked by a running pass, or the store cannot be read.
+    /// If the job is locked by a running pass, the store cannot be read, or `message` is a Message-ID,
+    /// of which the ledger has none.
     pub async fn explain(
         &self,
         folder: Option<&FolderPath>,

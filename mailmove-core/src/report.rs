@@ -535,8 +535,30 @@ pub struct Explanation {
     pub accepted: Option<String>,
     /// Digest of its content, once fetched.
     pub digest: Option<String>,
+    /// Digest of what the source holds, where a repaired form was sent: `digest` is of that.
+    pub original: Option<String>,
     /// What did not arrive as it left.
     pub altered: Vec<Alteration>,
+    /// Where the message is kept because it could not be delivered.
+    pub dead_letter: Option<String>,
+    /// What happened when it failed last, if it is kept.
+    pub reason: Option<String>,
+    /// What the user can do about that.
+    pub remedy: Option<String>,
+    /// What was begun with it and is not known to be done: the next run settles it first.
+    pub open: Vec<OpenIntent>,
+}
+
+/// Something that was begun at the destination, and is not known to be done.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct OpenIntent {
+    /// Number of the batch.
+    pub batch: u64,
+    /// `append`, `copy`, `move` or `flags`.
+    pub what: &'static str,
+    /// The destination folder.
+    pub folder: Option<FolderPath>,
 }
 
 /// A message's place.

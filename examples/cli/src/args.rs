@@ -25,6 +25,7 @@ Exit codes:
   1    complete, but messages failed (verify: something differs)
   2    wrong input
   3    stopped: cannot connect, cannot log in, mailbox full, …
+  4    the ledger does not close: a server counts other messages than it shows
   130  interrupted; the same command goes on";
 
 const URLS: &str = "\
@@ -66,6 +67,20 @@ pub(crate) enum Command {
     /// Show what migrate would do, and change nothing
     #[command(after_help = format!("{URLS}\n\n{EXIT_CODES}"))]
     Plan(MigrateArgs),
+    /// Try again what failed, and nothing else
+    #[command(after_help = format!("\
+Takes up the messages that failed in earlier runs, without listing any folder. What the source does not
+have any more is taken from its dead letter.
+
+{URLS}\n\n{EXIT_CODES}"))]
+    Retry(MigrateArgs),
+    /// Tell what became of a message: state, repairs, where it is, where it is kept
+    #[command(after_help = "\
+Reads the ledger alone: no server is asked, no password needed. A message is named by its UID (17), by
+its id in the ledger, or by a digest; --file takes the digests of a saved message.
+
+Exit codes: 0 found, 1 not in the ledger, 2 wrong input, 3 the ledger cannot be read")]
+    Explain(ExplainArgs),
     /// Compare what was copied with what the destination holds now
     #[command(after_help = format!("{URLS}\n\n{EXIT_CODES}"))]
     Verify(VerifyArgs),
@@ -82,6 +97,40 @@ pub(crate) struct MigrateArgs {
     pub(crate) job: JobArgs,
     #[command(flatten)]
     pub(crate) select: SelectArgs,
+    /// Whether a message that the destination refuses is tried once more, repaired: line ends, NUL, odd
+    /// or 8-bit headers, long lines
+    #[arg(
+        long,
+        value_name = "on|off",
+        value_enum,
+        default_value = "on",
+        num_args = 0..=1,
+        default_missing_value = "on",
+        hide_possible_values = true,
+        help_heading = "What is copied"
+    )]
+    pub(crate) repair: Switch,
+    #[command(flatten)]
+    pub(crate) output: OutputArgs,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct ExplainArgs {
+    /// UID, id or digest of the message
+    #[arg(value_name = "ITEM", required_unless_present = "file")]
+    pub(crate) item: Option<String>,
+    /// The message itself, saved to a file: found by its content, else by its header
+    #[arg(long, value_name = "FILE", conflicts_with = "item")]
+    pub(crate) file: Option<PathBuf>,
+    /// Only in this folder of the source
+    #[arg(long, value_name = "FOLDER", value_parser = value::folder)]
+    pub(crate) folder: Option<FolderPath>,
+    /// Mailbox that was copied from
+    #[arg(long, value_name = "URL")]
+    pub(crate) from: String,
+    /// Mailbox that was copied to
+    #[arg(long, value_name = "URL")]
+    pub(crate) to: String,
     #[command(flatten)]
     pub(crate) output: OutputArgs,
 }
@@ -337,11 +386,29 @@ mod tests {
     }
 
     #[test]
+    fn repairs_unless_told_otherwise() {
+        for (args, expected) in [
+            (&[][..], Switch::On),
+            (&["--repair", "--json"], Switch::On),
+            (&["--repair", "off"], Switch::Off),
+            (&["--repair=off"], Switch::Off),
+        ] {
+            let all = ["mailmove", "retry", "--from", "a", "--to", "b"];
+            let cli = Cli::try_parse_from(all.iter().chain(args)).unwrap();
+            let Command::Retry(read) = cli.command else {
+                panic!("not retry")
+            };
+            assert_eq!(read.repair, expected, "{args:?}");
+        }
+    }
+
+    #[test]
     fn refuses_nonsense() {
         for bad in [
             "--connections=0",
             "--connections=x",
             "--flags=maybe",
+            "--repair=perhaps",
             "--since=yesterday",
             "--max-size=big",
             "--daily-up=much",

@@ -7,7 +7,7 @@ use mailmove_core::{
 use serde::Serialize;
 
 use crate::{
-    args::{MigrateArgs, VerifyArgs},
+    args::{MigrateArgs, Switch, VerifyArgs},
     exit::Exit,
     failure::Failure,
     job::Job,
@@ -15,7 +15,7 @@ use crate::{
 };
 
 pub(crate) async fn migrate(args: &MigrateArgs) -> Result<Exit, Failure> {
-    let job = Job::open(&args.job, &args.select, &args.output).await?;
+    let job = Job::open(&args.job, &args.select, &args.output, args.repair).await?;
     let ran = job.migration.run().await;
     job.progress.finish();
     let report = ran.map_err(|error| job.locate(error))?;
@@ -23,8 +23,17 @@ pub(crate) async fn migrate(args: &MigrateArgs) -> Result<Exit, Failure> {
     Ok(Exit::of_report(&report))
 }
 
+pub(crate) async fn retry(args: &MigrateArgs) -> Result<Exit, Failure> {
+    let job = Job::open(&args.job, &args.select, &args.output, args.repair).await?;
+    let ran = job.migration.retry().await;
+    job.progress.finish();
+    let report = ran.map_err(|error| job.locate(error))?;
+    show_report(&report, args.output.json);
+    Ok(Exit::of_report(&report))
+}
+
 pub(crate) async fn plan(args: &MigrateArgs) -> Result<Exit, Failure> {
-    let job = Job::open(&args.job, &args.select, &args.output).await?;
+    let job = Job::open(&args.job, &args.select, &args.output, args.repair).await?;
     let planned = job.unless_stopped(job.migration.plan()).await;
     job.progress.finish();
     let plan = planned?;
@@ -40,7 +49,7 @@ pub(crate) async fn plan(args: &MigrateArgs) -> Result<Exit, Failure> {
 }
 
 pub(crate) async fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
-    let job = Job::open(&args.job, &args.select, &args.output).await?;
+    let job = Job::open(&args.job, &args.select, &args.output, Switch::On).await?;
     let depth = if args.full {
         Depth::Content
     } else {

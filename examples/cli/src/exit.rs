@@ -17,6 +17,8 @@ pub(crate) enum Exit {
     Input = 2,
     /// An error ended it.
     Stopped = 3,
+    /// A server counts other messages than it shows: the ledger does not close.
+    Mismatch = 4,
     /// Asked to stop.
     Interrupted = 130,
 }
@@ -35,6 +37,7 @@ impl Exit {
             Status::Complete => Self::Complete,
             Status::CompleteWithFailures => Self::Failures,
             Status::Cancelled => Self::Interrupted,
+            Status::Mismatch => Self::Mismatch,
             // Whatever is added there later is not known to be complete.
             _ => Self::Stopped,
         }
@@ -59,7 +62,7 @@ impl From<Exit> for std::process::ExitCode {
 mod tests {
     use mailmove_core::{
         model::FolderPath,
-        report::{FolderReport, Problem},
+        report::{FolderReport, MISMATCH, Problem},
     };
 
     use super::*;
@@ -73,6 +76,9 @@ mod tests {
         folder.tally.failed = 1;
         report.folders.push(folder);
         assert_eq!(Exit::of_report(&report), Exit::Failures);
+        let mismatch = Error::new(ErrorKind::Mismatch, "x").with_code(MISMATCH);
+        report.folders[0].problem = Some(Problem::from(&mismatch));
+        assert_eq!(Exit::of_report(&report), Exit::Mismatch);
         for (kind, exit) in [
             (ErrorKind::Quota, Exit::Stopped),
             (ErrorKind::Cancelled, Exit::Interrupted),

@@ -7,7 +7,9 @@ use std::{
 };
 
 use mailmove_core::{
-    Destination as _, Edges, Error, ErrorKind, Migration, Options, Result, Source as _, Stop,
+    Destination as _, Edges, Error, ErrorKind, Migration, Options, RepairPolicy, Result,
+    Source as _, Stop,
+    dead_letter::DeadLetterDirectory,
     edge::{Bandwidth, MemoryBudget, Spool},
     map::{Pattern, Place},
     store::SqliteStore,
@@ -48,12 +50,16 @@ impl Job {
         args: &JobArgs,
         select: &SelectArgs,
         output: &OutputArgs,
+        repair: Switch,
     ) -> Result<Self, Failure> {
         // All input is judged before anybody is asked for a password.
         let mut options = options(select)?;
         options.daily_down = args.daily_down;
         options.daily_up = args.daily_up;
         options.waits_for_next_day = !args.no_wait;
+        if repair == Switch::Off {
+            options.repair = RepairPolicy::Off;
+        }
         let from = mailbox(args, Side::Source)?;
         let to = mailbox(args, Side::Destination)?;
         let state = state_directory(output, &from, &to)?;
@@ -74,6 +80,7 @@ impl Job {
         let destination = Arc::new(to.destination(to_key, &edges));
         let migration = Migration::builder(Arc::clone(&source), Arc::clone(&destination))
             .store(store.clone())
+            .dead_letters(dead_letters(&state, &edges))
             .observer(progress.clone())
             .options(options)
             .edges(edges)
@@ -194,7 +201,16 @@ fn key(
     })
 }
 
-fn state_directory(output: &OutputArgs, from: &Mailbox, to: &Mailbox) -> Result<PathBuf> {
+/// What could not be delivered is kept beside the ledger.
+pub(crate) fn dead_letters(state: &Path, edges: &Edges) -> DeadLetterDirectory {
+    DeadLetterDirectory::new(state.join("dead-letters"), edges.spool.clone())
+}
+
+pub(crate) fn state_directory(
+    output: &OutputArgs,
+    from: &Mailbox,
+    to: &Mailbox,
+) -> Result<PathBuf> {
     let variable = |name: &str| std::env::var_os(name);
     match &output.state {
         Some(directory) => Ok(directory.clone()),

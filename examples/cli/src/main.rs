@@ -5,6 +5,7 @@ mod args;
 mod commands;
 mod demo;
 mod exit;
+mod explain;
 mod failure;
 mod interrupt;
 mod job;
@@ -33,7 +34,8 @@ use crate::{
 fn main() -> ExitCode {
     let cli = Cli::parse();
     let json = match &cli.command {
-        Command::Migrate(args) | Command::Plan(args) => args.output.json,
+        Command::Migrate(args) | Command::Plan(args) | Command::Retry(args) => args.output.json,
+        Command::Explain(args) => args.output.json,
         Command::Verify(args) => args.output.json,
         Command::Demo(args) => args.json,
     };
@@ -56,6 +58,8 @@ fn run(command: &Command) -> Result<Exit, Failure> {
         match command {
             Command::Migrate(args) => commands::migrate(args).await,
             Command::Plan(args) => commands::plan(args).await,
+            Command::Retry(args) => commands::retry(args).await,
+            Command::Explain(args) => explain::explain(args).await,
             Command::Verify(args) => commands::verify(args).await,
             Command::Demo(args) => demo::demo(args).await,
         }

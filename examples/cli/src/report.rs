@@ -5,7 +5,8 @@ use std::fmt::Write as _;
 use mailmove_core::{
     model::{AlterationKind, FolderPath},
     report::{
-        AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, Report, Status, Tally,
+        AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, RepairedMessage, Report,
+        Status, Tally,
         Verification, Warning,
     },
 };
@@ -51,7 +52,12 @@ pub(crate) fn pass(report: &Report) -> String {
     };
     table.row(tally_row("total".to_owned(), &total, sum));
     out.push_str(&table.print());
+    repaired(&mut out, &report.repaired);
     failures(&mut out, &report.failures, total.failed);
+    if let Some(problem) = &report.not_kept {
+        out.push_str("\nnot all of them could be kept in dead letters\n");
+        explain(&mut out, problem);
+    }
     for folder in &report.folders {
         if let Some(problem) = &folder.problem {
             let _ = write!(
@@ -117,6 +123,7 @@ fn notes(folder: &FolderReport) -> String {
         (tally.moved, "moved"),
         (tally.flags_changed, "flags changed"),
         (tally.gone, "no longer there at the source"),
+        (tally.rescued, "gone there and delivered from dead letters"),
         (tally.perhaps_doubled, "perhaps doubled"),
         (tally.doubled, "doubled"),
     ] {
@@ -171,6 +178,26 @@ fn altered(kind: AlterationKind) -> &'static str {
     }
 }
 
+fn repaired(out: &mut String, listed: &[RepairedMessage]) {
+    if listed.is_empty() {
+        return;
+    }
+    let _ = writeln!(
+        out,
+        "\n{} arrived repaired:",
+        count(listed.len() as u64, "message")
+    );
+    for one in listed {
+        let _ = writeln!(
+            out,
+            "  {}, {}: {}",
+            clean(&one.folder.to_string()),
+            clean(&one.message),
+            clean(&one.what)
+        );
+    }
+}
+
 fn failures(out: &mut String, listed: &[Failure], all: u64) {
     if listed.is_empty() {
         return;
@@ -190,6 +217,9 @@ fn failures(out: &mut String, listed: &[Failure], all: u64) {
         );
         if let Some(remedy) = &failure.remedy {
             let _ = writeln!(out, "    remedy: {}", clean(remedy));
+        }
+        if let Some(place) = &failure.dead_letter {
+            let _ = writeln!(out, "    kept in: {}", clean(place));
         }
     }
     let more = all.saturating_sub(listed.len() as u64);
@@ -238,13 +268,23 @@ fn verdict(report: &Report, total: &Tally) -> String {
             number(total.copied)
         ),
         Status::CompleteWithFailures if total.failed > 0 => format!(
-            "complete with failures: {} could not be moved; the same command tries again",
+            "complete with failures: {} could not be moved; mailmove retry tries again",
             count(total.failed, "message")
         ),
         Status::CompleteWithFailures => {
             format!(
                 "complete with failures: {} not complete, see the notes",
                 count(folders, "folder")
+            )
+        }
+        Status::Mismatch => {
+            let open = report
+                .folders
+                .iter()
+                .filter(|folder| folder.is_mismatched());
+            format!(
+                "the ledger does not close: {} with other numbers than the server counts",
+                count(open.count() as u64, "folder")
             )
         }
         Status::Cancelled => {
@@ -449,7 +489,7 @@ Junk                    3       0        0              0         3         0   
 -------------------------------------------------------------------------------------
 total               1,203   1,000      199              0         3         0       1  5.0 MB copied
 
-complete with failures: 1 message could not be moved; the same command tries again
+complete with failures: 1 message could not be moved; mailmove retry tries again
 ";
         assert_eq!(text, expected);
     }

@@ -92,16 +92,17 @@ pub(super) const ALL: &[Fault] = &[
     },
     Fault {
         name: "takes an unknown outcome for not stored",
-        file: "mailmove-core/src/engine/deliver.rs",
+        file: "mailmove-core/src/engine/dispatch.rs",
         from: "unknown.push(work);",
         to: "refused.push((work, error));",
         test: engine("outcomes::doubt_is_settled_before_anything_is_sent_again"),
     },
     Fault {
         name: "takes an unknown outcome for stored",
-        file: "mailmove-core/src/engine/deliver.rs",
+        file: "mailmove-core/src/engine/dispatch.rs",
         from: "unknown.push(work);",
-        to: "sent.done.push(self.stored(lane, work.row, Receipt::new(None), ItemState::Copied));",
+        to: "let receipt = destination::Receipt::new(None);
+            sent.done.push(self.stored(lane, work.row, receipt, ItemState::Copied));",
         test: engine("outcomes::doubt_is_settled_before_anything_is_sent_again"),
     },
     Fault {
@@ -147,6 +148,13 @@ pub(super) const ALL: &[Fault] = &[
         from: "Scope::Message if len > 1 && whole => Next::Halve,",
         to: "Scope::Message if len > 1 && whole => Next::Fail,",
         test: engine("outcomes::one_bad_message_costs_one_message"),
+    },
+    Fault {
+        name: "sends a repaired message under the original's intent",
+        file: "mailmove-core/src/engine/mend.rs",
+        from: "self.engine.ledger.commit(vec![record]).await?;",
+        to: "drop(record);",
+        test: engine("refusal::killed_at_every_commit_it_arrives_once"),
     },
     Fault {
         name: "closes a folder whose sums do not fit",

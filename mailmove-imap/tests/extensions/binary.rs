@@ -3,11 +3,13 @@
 use base64::Engine as _;
 use futures_util::StreamExt as _;
 use mailmove_core::{
-    Source as _,
+    Options, RepairPolicy, Source as _,
     destination::Depth,
     model::Form,
+    repair::repair,
     report::Status,
     source::{Change, FetchRequest, Fetched, ListRequest},
+    store::MemoryStore,
 };
 use mailmove_imap_testserver::{Action, Builder, Capability};
 
@@ -106,7 +108,14 @@ async fn a_source_without_it_gives_what_it_shows() {
 async fn a_destination_without_it_refuses_those_alone() {
     let (from, to) = (Side::new(strict).await, Side::new(without).await);
     fill(&from);
-    let report = migrate(&from, &to).await;
+    let mut options = Options::new();
+    options.repair = RepairPolicy::Off;
+    let store = MemoryStore::new();
+    let run = |options: Options| {
+        let store = store.clone();
+        migration(&from, &to).store(store).options(options).build()
+    };
+    let report = run(options).unwrap().run().await.unwrap();
     assert_eq!(report.status(), Status::CompleteWithFailures);
     let codes: Vec<_> = report
         .failures
@@ -124,6 +133,21 @@ async fn a_destination_without_it_refuses_those_alone() {
     let mut bodies = to.bodies(&["Box"]);
     bodies.sort();
     let mut wanted = kept;
+    wanted.sort();
+    assert!(bodies == wanted);
+    // Repaired they arrive.
+    let report = run(Options::new()).unwrap().run().await.unwrap();
+    assert_eq!(
+        (report.status(), report.repaired.len()),
+        (Status::Complete, 3)
+    );
+    let repaired = |body: Vec<u8>| match body.contains(&0) {
+        true => repair(&body).unwrap().bytes,
+        false => body,
+    };
+    let mut wanted: Vec<_> = from.bodies(&["Box"]).into_iter().map(repaired).collect();
+    let mut bodies = to.bodies(&["Box"]);
+    bodies.sort();
     wanted.sort();
     assert!(bodies == wanted);
 }

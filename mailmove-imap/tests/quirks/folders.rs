@@ -1,6 +1,6 @@
 //! Folders that go away, and names that meet.
 
-use mailmove_core::{model::AlterationKind, report::Status};
+use mailmove_core::{RepairPolicy, model::AlterationKind, report::Status};
 use mailmove_imap_testserver::{Action, Builder, Capability};
 use mailmove_testkit::mailbox::NewMessage;
 
@@ -65,7 +65,8 @@ async fn a_folder_deleted_meanwhile_is_the_folders_problem_without_trycreate_too
 #[tokio::test]
 async fn a_refusal_without_reason_costs_one_message_where_the_folder_is_there() {
     for setup in [together, singles] {
-        let world = World::of(Side::new(|it| it, None).await, Side::new(setup, None).await);
+        let (from, to) = (Side::new(|it| it, None).await, Side::new(setup, None).await);
+        let mut world = World::of(from, to);
         world
             .to
             .account
@@ -76,8 +77,12 @@ async fn a_refusal_without_reason_costs_one_message_where_the_folder_is_there() 
             vec![NewMessage::new("Subject: nul\r\n\r\n\0\r\n")],
         );
         world.from.add(&["Box"], mails(20..40));
+        world.options.repair = RepairPolicy::Off;
         let report = world.try_run().await.unwrap();
         assert_eq!((report.total().copied, report.total().failed), (40, 1));
+        world.options.repair = RepairPolicy::AfterRefusal;
+        let report = world.run().await;
+        assert_eq!((report.total().copied, report.repaired.len()), (1, 1));
     }
 }
 

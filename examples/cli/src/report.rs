@@ -5,9 +5,8 @@ use std::fmt::Write as _;
 use mailmove_core::{
     model::{AlterationKind, FolderPath},
     report::{
-        AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, RepairedMessage, Report,
-        Status, Tally,
-        Verification, Warning,
+        AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, RepairedMessage,
+        Report, Status, Tally, Verification, Warning,
     },
 };
 

@@ -128,6 +128,17 @@ pub(crate) fn fetch() -> Result<Tools> {
     })
 }
 
+/// Debian's npm, unpacked, for a machine that has none.
+pub(crate) fn npm() -> Result<PathBuf> {
+    let dir = place::servers_dir()?;
+    let lock = File::create(dir.join("lock"))?;
+    lock.lock()?;
+    let bin = dir.join("bin");
+    std::fs::create_dir_all(&bin)?;
+    debian::client(&dir, &bin, "npm", "npm")?;
+    Ok(bin.join("npm"))
+}
+
 /// The file that tells tests what runs.
 fn description(run: &Path) -> PathBuf {
     run.join("servers.json")

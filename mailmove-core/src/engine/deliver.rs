@@ -3,6 +3,7 @@
 use std::{
     collections::{HashMap, HashSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use futures_util::StreamExt as _;
@@ -14,6 +15,7 @@ use super::{
     lane::{Lane, joined},
     look_back,
     produce::{Batch, Work},
+    refused::note_wait,
     retry::Backoff,
     settle::{self, Doubt, Place, Verdict},
     share::Desk,
@@ -112,7 +114,7 @@ pub(super) async fn send(
     let mut sender = Sender {
         engine: Arc::clone(engine),
         backoff,
-        ahead: Vec::new(),
+        odd_dates: Vec::new(),
         odd: Odd::default(),
         unnamed: 0,
         unnamed_mark: lane.mark()?,
@@ -154,8 +156,8 @@ struct Sent {
 pub(super) struct Sender {
     pub(super) engine: Arc<Engine>,
     pub(super) backoff: Backoff,
-    /// Stored messages whose date lies ahead: servers replace such dates without a word.
-    pub(super) ahead: Vec<ItemRow>,
+    /// Stored messages whose date lies ahead, or before 1970: servers replace such dates without a word.
+    pub(super) odd_dates: Vec<ItemRow>,
     /// Stored messages with bytes that servers change, as quietly.
     odd: Odd,
     /// Messages stored since `unnamed_mark` whose ids are not known.
@@ -168,8 +170,6 @@ pub(super) struct Sender {
     pub(super) desk: Arc<Desk>,
 }
 
-/// Most messages with a date ahead that are looked at; more of them are a wrong clock.
-const AHEAD_MOST: usize = 10_000;
 /// Most messages that wait for their ids to be looked up.
 const UNNAMED_MOST: usize = 500;
 
@@ -221,7 +221,7 @@ impl Sender {
             return ended;
         }
         self.read_back(lane, &done).await?;
-        self.note_dates_ahead(&done);
+        self.note_odd_dates(&done);
         if !intended.is_empty() {
             self.committed().await?;
             flags::carry_out(&self.engine, intended).await?;
@@ -357,16 +357,6 @@ impl Sender {
         }
     }
 
-    pub(super) fn note_dates_ahead(&mut self, done: &[ItemRow]) {
-        let now = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
-        let is_ahead = |row: &&ItemRow| {
-            row.state == ItemState::Copied && row.received.is_some_and(|at| at.seconds() > now)
-        };
-        let room = AHEAD_MOST.saturating_sub(self.ahead.len());
-        self.ahead
-            .extend(done.iter().filter(is_ahead).take(room).cloned());
-    }
-
     /// Sends messages until each of them has an end, or something ends the folder: then the rest
     /// of the batch is not in doubt, and stays as it was, or the intent has to stay open.
     async fn deliver(
@@ -387,6 +377,7 @@ impl Sender {
             let outcomes = self.append(lane, &intent.mark, &work).await;
             let mut refused: Vec<(Work, Error)> = Vec::new();
             let mut unknown: Vec<Work> = Vec::new();
+            let mut slow: Option<(Duration, Error)> = None;
             for (work, outcome) in work.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Stored(receipt) => {
@@ -403,6 +394,7 @@ impl Sender {
                     Outcome::NotStored(error) => refused.push((work, error)),
                     Outcome::Unknown(error) => {
                         tracing::info!(error = %error.chain(), "append in doubt");
+                        note_wait(&mut slow, error);
                         unknown.push(work);
                     }
                 }
@@ -414,7 +406,10 @@ impl Sender {
             // What is in doubt comes first: nothing may be sent again before it is settled.
             if !unknown.is_empty() {
                 sent.open = true;
-                let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
+                let since = self.engine.now_ms();
+                self.slow_down(lane, slow, &mut refused).await?;
+                let doubt = (intent, since);
+                let again = self.settle(lane, doubt, unknown, &mut sent.done).await?;
                 sent.open = false;
                 self.send_again(lane, again, &mut queue, &mut sent.done);
             }
@@ -478,11 +473,10 @@ impl Sender {
     async fn settle(
         &mut self,
         lane: &Lane,
-        intent: &Intent,
+        (intent, since): (&Intent, u64),
         unknown: Vec<Work>,
         done: &mut Vec<ItemRow>,
     ) -> Result<Vec<Work>> {
-        let since = self.engine.now_ms();
         // What is stored for sure must not be taken for these: neither what the batches before
         // stored, nor what this one did.
         self.named(lane).await?;

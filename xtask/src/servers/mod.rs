@@ -87,7 +87,9 @@ impl Tools {
         let cyrus = self.cyrus.as_ref().err().map(|why| ("cyrus", why.as_str()));
         let courier = self.courier.as_ref().err();
         let courier = courier.map(|why| ("courier", why.as_str()));
-        cyrus.into_iter().chain(courier).collect()
+        let shared = (!self.dovecot.is_v23()).then_some(("shared", dovecot::NO_SHARED));
+        let all = cyrus.into_iter().chain(courier).chain(shared);
+        all.collect()
     }
 
     /// Names and versions of the servers that there are.

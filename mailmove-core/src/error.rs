@@ -170,6 +170,11 @@ impl Error {
         self
     }
 
+    /// As [`with_retry`](Self::with_retry), in place.
+    pub(crate) fn set_retry(&mut self, retry: Retry) {
+        self.0.retry = retry;
+    }
+
     /// Sets the stable code, e.g. `imap/overquota`. Codes are part of the public interface.
     #[must_use]
     pub fn with_code(mut self, code: impl Into<Cow<'static, str>>) -> Self {

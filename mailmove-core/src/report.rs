@@ -104,7 +104,8 @@ pub struct FolderReport {
     pub source: FolderPath,
     /// Where its messages went; `None` if nowhere.
     pub destination: Option<FolderPath>,
-    /// The rule that leaves the folder out, if one does.
+    /// The rule that leaves the folder out, if one does; `excluded_by` in JSON, beside the tally's number.
+    #[serde(rename = "excluded_by")]
     pub excluded: Option<String>,
     /// Why the folder as a whole failed, if it did.
     pub problem: Option<Problem>,
@@ -574,6 +575,18 @@ pub struct Place {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_rule_and_the_number_of_what_it_leaves_out_are_both_in_json() {
+        let mut folder = FolderReport::new(FolderPath::inbox());
+        folder.excluded = Some("it is shared".to_owned());
+        folder.tally.excluded = 3;
+        let json = serde_json::to_string(&folder).unwrap();
+        assert_eq!(json.matches("\"excluded\"").count(), 1, "{json}");
+        let json: serde_json::Value = serde_json::from_str(&json).unwrap();
+        assert_eq!(json["excluded_by"], "it is shared");
+        assert_eq!(json["excluded"], 3);
+    }
 
     #[test]
     fn a_folder_closes_when_the_sums_equal_the_servers_count() {

@@ -239,13 +239,7 @@ impl Session {
             }
         }
         self.connection.set_literals(server.literals());
-        // Cyrus 3.6 answers STATUS with memory that is in use for something else by then, line ends
-        // among it; only EXAMINE tells the right one.
-        if server
-            .name
-            .as_deref()
-            .is_some_and(|name| name.starts_with("Cyrus IMAP"))
-        {
+        if !server.quirks.mailbox_ids {
             server.capabilities.distrust_mailbox_ids();
         }
         self.server = Arc::new(server);
@@ -442,10 +436,18 @@ impl Session {
         let id = opened.mailbox_id.as_deref().filter(|_| offered);
         let known = |id| ids::identity(opened.validity, id, folder).as_str() == identity;
         if identity.starts_with("?=") || known(id) || known(None) {
-            Ok(())
-        } else {
-            Err(stale(folder))
+            return Ok(());
         }
+        let error = stale(folder);
+        if self.server.quirks.unnumbered_inbox
+            && ids::wire_name(folder).eq_ignore_ascii_case(b"INBOX")
+        {
+            return Err(error.with_remedy(
+                "This server gives an inbox another number at each look until a mail program has \
+                 opened it: open it once with one, then run again.",
+            ));
+        }
+        Err(error)
     }
 
     /// Before this session is used again: is it still there? What happened meanwhile in the open

@@ -108,7 +108,7 @@ pub(super) async fn send(
     let mut sender = Sender {
         engine: Arc::clone(engine),
         backoff,
-        ahead: Vec::new(),
+        odd_dates: Vec::new(),
         odd: Odd::default(),
         unnamed: 0,
         unnamed_mark: lane.mark()?,
@@ -150,8 +150,8 @@ pub(super) struct Sent {
 pub(super) struct Sender {
     pub(super) engine: Arc<Engine>,
     pub(super) backoff: Backoff,
-    /// Stored messages whose date lies ahead: servers replace such dates without a word.
-    pub(super) ahead: Vec<ItemRow>,
+    /// Stored messages whose date lies ahead, or before 1970: servers replace such dates without a word.
+    pub(super) odd_dates: Vec<ItemRow>,
     /// Stored messages with bytes that servers change, as quietly.
     pub(super) odd: Odd,
     /// Messages stored since `unnamed_mark` whose ids are not known.
@@ -164,8 +164,6 @@ pub(super) struct Sender {
     pub(super) desk: Arc<Desk>,
 }
 
-/// Most messages with a date ahead that are looked at; more of them are a wrong clock.
-const AHEAD_MOST: usize = 10_000;
 /// Most messages that wait for their ids to be looked up.
 const UNNAMED_MOST: usize = 500;
 
@@ -217,7 +215,7 @@ impl Sender {
             return ended;
         }
         self.read_back(lane, &done).await?;
-        self.note_dates_ahead(&done);
+        self.note_odd_dates(&done);
         if !intended.is_empty() {
             self.committed().await?;
             flags::carry_out(&self.engine, intended).await?;
@@ -266,16 +264,6 @@ impl Sender {
             Some(task) => joined(task.await)?,
             None => Ok(()),
         }
-    }
-
-    pub(super) fn note_dates_ahead(&mut self, done: &[ItemRow]) {
-        let now = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
-        let is_ahead = |row: &&ItemRow| {
-            row.state == ItemState::Copied && row.received.is_some_and(|at| at.seconds() > now)
-        };
-        let room = AHEAD_MOST.saturating_sub(self.ahead.len());
-        self.ahead
-            .extend(done.iter().filter(is_ahead).take(room).cloned());
     }
 
     pub(super) fn stored(

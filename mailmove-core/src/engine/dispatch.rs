@@ -1,6 +1,6 @@
 //! Sends the messages of one batch until each of them has an end.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use futures_util::StreamExt as _;
 
@@ -10,6 +10,7 @@ use super::{
     kept::is_odd,
     lane::Lane,
     produce::Work,
+    refused::note_wait,
     settle::{self, Doubt, Place, Verdict},
 };
 use crate::{
@@ -41,6 +42,7 @@ impl Sender {
             let outcomes = self.append(lane, &intent.mark, &work).await;
             let mut refused: Vec<(Work, Error)> = Vec::new();
             let mut unknown: Vec<Work> = Vec::new();
+            let mut slow: Option<(Duration, Error)> = None;
             for (work, outcome) in work.into_iter().zip(outcomes) {
                 match outcome {
                     Outcome::Stored(receipt) => {
@@ -57,6 +59,7 @@ impl Sender {
                     Outcome::NotStored(error) => refused.push((work, error)),
                     Outcome::Unknown(error) => {
                         tracing::info!(error = %error.chain(), "append in doubt");
+                        note_wait(&mut slow, error);
                         unknown.push(work);
                     }
                 }
@@ -68,7 +71,10 @@ impl Sender {
             // What is in doubt comes first: nothing may be sent again before it is settled.
             if !unknown.is_empty() {
                 sent.open = true;
-                let again = self.settle(lane, intent, unknown, &mut sent.done).await?;
+                let since = self.engine.now_ms();
+                self.slow_down(lane, slow, &mut refused).await?;
+                let doubt = (&*intent, since);
+                let again = self.settle(lane, doubt, unknown, &mut sent.done).await?;
                 sent.open = false;
                 self.send_again(lane, again, &mut queue, &mut sent.done)
                     .await;
@@ -114,11 +120,10 @@ impl Sender {
     async fn settle(
         &mut self,
         lane: &Lane,
-        intent: &Intent,
+        (intent, since): (&Intent, u64),
         unknown: Vec<Work>,
         done: &mut Vec<ItemRow>,
     ) -> Result<Vec<Work>> {
-        let since = self.engine.now_ms();
         // What is stored for sure must not be taken for these: neither what the batches before
         // stored, nor what this one did.
         self.named(lane).await?;

@@ -211,7 +211,7 @@ impl Sender {
         self.resent(lane, &done, &mut records);
         self.engine.ledger.commit(records).await?;
         self.report(lane, &done);
-        self.note_dates_ahead(&done);
+        self.note_odd_dates(&done);
         let count = done.len() as u64;
         self.engine
             .note(lane.row.no, |notes| notes.by_reference += count);

@@ -15,9 +15,14 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan},
     destination::{Depth, Existing, Outcome, Probe},
     error::Result,
-    model::{Alteration, AlterationKind, ContentDigest, MessageId},
+    model::{Alteration, AlterationKind, ContentDigest, MessageId, Timestamp},
     observe::Event,
 };
+
+/// Most messages with an odd date that are looked at; more of them are a wrong clock.
+const ODD_DATES_MOST: usize = 10_000;
+/// Dates below this lie before 1970 in some zone.
+const EARLIEST: i64 = 86_400;
 
 impl Sender {
     /// Reads the job's first stored message back: that decides whether equal bytes can be relied on.
@@ -54,9 +59,21 @@ impl Sender {
         Ok(())
     }
 
-    /// Looks which of the dates ahead were kept, and reports those that were not.
+    /// Remembers what was stored with a date that servers are known to replace.
+    pub(super) fn note_odd_dates(&mut self, done: &[ItemRow]) {
+        let now = i64::try_from(self.engine.now_ms() / 1000).unwrap_or(i64::MAX);
+        let is_odd = |row: &&ItemRow| {
+            let odd = |at: Timestamp| at.seconds() > now || at.seconds() < EARLIEST;
+            row.state == ItemState::Copied && row.received.is_some_and(odd) && !has_other_date(row)
+        };
+        let room = ODD_DATES_MOST.saturating_sub(self.odd_dates.len());
+        self.odd_dates
+            .extend(done.iter().filter(is_odd).take(room).cloned());
+    }
+
+    /// Looks which of the odd dates were kept, and reports those that were not.
     pub(super) async fn dates(&mut self, lane: &Lane) -> Result<()> {
-        let mut by_id = as_recorded(&self.engine, std::mem::take(&mut self.ahead)).await?;
+        let mut by_id = as_recorded(&self.engine, std::mem::take(&mut self.odd_dates)).await?;
         let ids: Vec<MessageId> = by_id.keys().cloned().collect();
         for ids in ids.chunks(500) {
             let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
@@ -92,6 +109,12 @@ impl Sender {
         }
         Ok(())
     }
+}
+
+/// It is known already that its date was replaced.
+fn has_other_date(row: &ItemRow) -> bool {
+    let mut notes = row.altered.iter();
+    notes.any(|note| note.kind == AlterationKind::DateReplaced)
 }
 
 /// Rows as the ledger has them by now, by the id of their message there. Whose message is another

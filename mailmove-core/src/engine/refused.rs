@@ -11,7 +11,7 @@ use super::{
 };
 use crate::{
     checkpoint::{Intent, ItemRow},
-    error::{Error, ErrorKind, Result, Scope},
+    error::{Error, ErrorKind, Result, Retry, Scope},
     observe::Event,
 };
 
@@ -114,6 +114,27 @@ impl Sender {
         }
     }
 
+    /// Obeys the wait that a server named when it broke off: it is not asked before what became of
+    /// its messages. What was refused with the same words need not wait again.
+    pub(super) async fn slow_down(
+        &mut self,
+        lane: &Lane,
+        slow: Option<(Duration, Error)>,
+        refused: &mut [(Work, Error)],
+    ) -> Result<()> {
+        let Some((wait, error)) = slow else {
+            return Ok(());
+        };
+        self.retrying(lane, &error, wait);
+        self.engine.pause(wait).await?;
+        for (_, error) in refused {
+            if matches!(error.retry(), Retry::After(own) if own <= wait) {
+                error.set_retry(Retry::Backoff);
+            }
+        }
+        Ok(())
+    }
+
     pub(super) fn retrying(&self, lane: &Lane, error: &Error, wait: Duration) {
         self.engine.emit(Event::Retrying {
             folder: Some(lane.folder.path.clone()),
@@ -155,5 +176,14 @@ impl Sender {
             }
             _ => queue.push_front(again),
         }
+    }
+}
+
+/// Keeps the longest wait that a server named, with its words.
+pub(super) fn note_wait(slow: &mut Option<(Duration, Error)>, error: Error) {
+    if let Retry::After(wait) = error.retry()
+        && slow.as_ref().is_none_or(|(longest, _)| *longest < wait)
+    {
+        *slow = Some((wait, error));
     }
 }

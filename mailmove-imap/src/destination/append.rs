@@ -14,11 +14,13 @@ use mailmove_core::{
 use super::{
     Inner,
     begin::{begin, find, gone},
+    dates::{self, Dates},
     flagged, is_atomic, is_other_epoch,
     known::Utf8,
     largest_here, not_stored,
     prepare::{Ready, Rules},
     refused::{Offence, is_doubtful, late, offence},
+    under_way::{Launch, Pending, Progress},
     unknown,
 };
 use crate::{
@@ -62,17 +64,18 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
         refused: inner.known.refused(&folder),
-        largest: largest_here(inner, &lease, &folder),
+        largest: largest_here(inner, &lease.server, &folder),
         binary: lease.can().has("BINARY"),
         synchronising: inner.known.waits_for_leave(),
         flagged_after: lease.server.quirks.flagged_after_append,
+        dates: Dates::new(&lease.server.quirks, &inner.known),
     };
     let quirks = Arc::clone(&lease.server.quirks);
     let utf8 = match lease.connection.is_utf8() {
         true => inner.known.utf8(),
         false => Utf8::Refused,
     };
-    let ready = rules.prepare_all(&quirks, utf8, items, out).await;
+    let mut ready = rules.prepare_all(&quirks, utf8, items, out).await;
     let mut append = Append {
         inner,
         lease,
@@ -88,6 +91,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
         flagged: Vec::new(),
     };
     if is_atomic(&append.lease.server) {
+        dates::hold_back(&mut ready);
         append.together(ready).await;
     } else {
         append.one_by_one(ready).await;
@@ -121,16 +125,6 @@ struct Append<'a> {
     refused: Offence,
     /// Stored, but for `\Flagged`.
     flagged: Vec<(Ready, Option<MessageId>)>,
-}
-
-/// A single APPEND that is under way.
-struct Pending {
-    tag: Tag,
-    message: Ready,
-    /// Its literal went without the server's leave.
-    at_once: bool,
-    /// All of it was sent.
-    whole: bool,
 }
 
 impl Append<'_> {
@@ -202,13 +196,17 @@ impl Append<'_> {
             match self.answer(tag, sent).await {
                 Err(error) => return self.report_all(messages, unknown, &error).await,
                 Ok((status, whole)) => {
+                    let known = &self.inner.known;
+                    let at = (whole, early);
+                    let other_dates = dates::replace(known, &mut messages, waiting, &status, at);
                     let suspects = match waiting.and_then(|index| messages.get(index)) {
+                        _ if other_dates => Offence::default(),
                         Some(asked) => offence(asked, &status, early),
                         // Which of them had the keyword, the server does not say.
                         None if whole => messages.iter().map(|one| late(one, &status)).collect(),
                         None => Offence::default(),
                     };
-                    if suspects.is_empty() {
+                    if suspects.is_empty() && !other_dates {
                         return self.settle_batch(messages, &status, whole, at_once).await;
                     }
                     suspects.note(&self.inner.known, &self.folder);
@@ -422,6 +420,9 @@ impl Append<'_> {
                 continue;
             }
             self.refused.leave_out(&mut message);
+            if self.inner.known.refuses_dates() {
+                message.replace_date();
+            }
             match self.launch(message, &mut pending).await {
                 Ok(()) => {}
                 Err(Launch::NotBegun(message, error)) => {
@@ -518,35 +519,43 @@ impl Append<'_> {
                 self.report(slot, unknown(&error)).await;
                 return Err(error::closed(None));
             }
-            _ => {
-                let suspects = match one.whole {
-                    true => late(&one.message, &status),
-                    false => offence(&one.message, &status, one.at_once),
-                };
-                if !suspects.is_empty() {
-                    suspects.note(&self.inner.known, &self.folder);
-                    let mut message = one.message;
-                    suspects.leave_out(&mut message);
-                    self.refused.extend(suspects);
-                    self.again.push_back(message);
-                    return Ok(());
-                }
-                let mut error = one.message.explain(self.refusal(&status).await);
-                if let Some(why) = one.message.odd {
-                    error = error.with_context("likely", why);
-                }
-                if error.scope() > Scope::Message && stop.is_none() {
-                    *stop = Some(error::again(&error));
-                }
-                let outcome = if one.whole && is_doubtful(&error) {
-                    Outcome::Unknown(error)
-                } else {
-                    Outcome::NotStored(error)
-                };
-                self.report(slot, outcome).await;
-            }
+            _ => self.refused_one(one, &status, stop).await,
         }
         Ok(())
+    }
+
+    /// A message was refused: it goes again without what it was refused for, if that can be seen.
+    async fn refused_one(&mut self, one: Pending, status: &Status, stop: &mut Option<Error>) {
+        let mut refused = [one.message];
+        let waiting = (!one.whole).then_some(0);
+        let at = (one.whole, one.at_once);
+        let other_date = dates::replace(&self.inner.known, &mut refused, waiting, status, at);
+        let [mut message] = refused;
+        if other_date {
+            return self.again.push_back(message);
+        }
+        let suspects = match one.whole {
+            true => late(&message, status),
+            false => offence(&message, status, one.at_once),
+        };
+        if !suspects.is_empty() {
+            suspects.note(&self.inner.known, &self.folder);
+            suspects.leave_out(&mut message);
+            self.refused.extend(suspects);
+            return self.again.push_back(message);
+        }
+        let mut error = message.explain(self.refusal(status).await);
+        if let Some(why) = message.odd {
+            error = error.with_context("likely", why);
+        }
+        if error.scope() > Scope::Message && stop.is_none() {
+            *stop = Some(error::again(&error));
+        }
+        let outcome = match one.whole && is_doubtful(&error) {
+            true => Outcome::Unknown(error),
+            false => Outcome::NotStored(error),
+        };
+        self.report(message.slot, outcome).await;
     }
 
     /// The connection failed: answers that came before still count, what was begun is unknown, and
@@ -577,19 +586,4 @@ impl Append<'_> {
         self.report_all(waiting.into_iter().chain(again), not_stored, &error)
             .await;
     }
-}
-
-/// How far a command went.
-struct Progress {
-    sent: Sent,
-    /// Cut while it waited for the server's leave to send this message.
-    waiting_for: Option<usize>,
-}
-
-/// Why a message was not launched.
-enum Launch {
-    /// Nothing of it was sent.
-    NotBegun(Box<Ready>, Error),
-    /// The connection failed while it was sent.
-    Broken(Error),
 }

@@ -10,7 +10,7 @@ use mailmove_core::{
     model::{Folder, FolderId, FolderPath, FolderSpec, Role, Slot},
 };
 
-use super::Inner;
+use super::{Inner, inbox};
 use crate::{
     error::{self, Doing},
     folders::{self, Listing},
@@ -64,8 +64,7 @@ struct Creating {
 impl Creating {
     async fn new(inner: &Arc<Inner>, want: Vec<FolderSpec>) -> Result<Self> {
         let mut lease = inner.pool.lease(None).await?;
-        let Listing { folders, names, .. } = folders::list(&mut lease).await?;
-        inner.known.set_names(names.clone());
+        let Listing { folders, names, .. } = inbox::list(inner, &mut lease).await?;
         let there = folders.iter().map(|folder| folder.path.clone()).collect();
         let mut by_path: HashMap<FolderPath, Folder> = folders
             .into_iter()

@@ -38,6 +38,8 @@ struct State {
     folders: HashMap<FolderId, FolderState>,
     synchronising: bool,
     utf8: Utf8,
+    inbox_opened: bool,
+    dates_refused: bool,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,24 @@ impl Known {
 
     pub(super) fn set_names(&self, names: Names) {
         self.state().names = Some(names);
+    }
+
+    /// The inbox has a number that lasts, as far as we can give it one.
+    pub(super) fn inbox_opened(&self) -> bool {
+        self.state().inbox_opened
+    }
+
+    pub(super) fn set_inbox_opened(&self) {
+        self.state().inbox_opened = true;
+    }
+
+    /// The server refused a message for its date: others like it go with another from now on.
+    pub(super) fn refuse_dates(&self) {
+        self.state().dates_refused = true;
+    }
+
+    pub(super) fn refuses_dates(&self) -> bool {
+        self.state().dates_refused
     }
 
     pub(super) fn naming(&self) -> Option<Naming> {

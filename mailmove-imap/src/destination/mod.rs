@@ -5,13 +5,16 @@ mod begin;
 mod binary;
 mod copy;
 mod create;
+mod dates;
 mod flagged;
+mod inbox;
 mod known;
 mod look;
 mod names;
 mod prepare;
 mod quota;
 mod refused;
+mod under_way;
 mod update;
 
 use std::{sync::Arc, time::Duration};
@@ -34,7 +37,7 @@ use crate::{
     generate::generate,
     gmail, ids, metadata,
     naming::Names,
-    pool::{Lease, Pool},
+    pool::Pool,
     rights,
     session::{self, Server, Session, Side},
     wire::{LiteralMode, Response},
@@ -107,8 +110,7 @@ impl Inner {
 
     async fn list(&self) -> Result<Vec<Folder>> {
         let mut lease = self.pool.lease(None).await?;
-        let listing = folders::list(&mut lease).await?;
-        self.known.set_names(listing.names);
+        let listing = inbox::list(self, &mut lease).await?;
         for (folder, limit) in listing.limits {
             self.known.set_limit(&folder, limit);
         }
@@ -168,12 +170,12 @@ fn largest(server: &Server) -> Option<u64> {
 }
 
 /// The largest message that may be sent to this folder, as far as the server says (RFC 7889).
-fn largest_here(inner: &Inner, lease: &Lease, folder: &FolderId) -> Option<u64> {
+fn largest_here(inner: &Inner, server: &Server, folder: &FolderId) -> Option<u64> {
     let own = inner.known.limit(folder).flatten();
-    largest(&lease.server).into_iter().chain(own).min()
+    largest(server).into_iter().chain(own).min()
 }
 
-fn describe(server: &Server, mut naming: Naming) -> Capabilities {
+fn describe(server: &Server, naming: Naming) -> Capabilities {
     let can = &server.capabilities;
     let mut out = Capabilities::new(server.system());
     out.notes = server.notes();
@@ -195,7 +197,6 @@ fn describe(server: &Server, mut naming: Naming) -> Capabilities {
         .map_or(BATCH_ITEMS, |limit| limit.min(BATCH_ITEMS));
     out.batching = Batching::new(items, BATCH_BYTES, is_atomic(server));
     out.max_message = largest(server);
-    names::learn(server, &mut naming);
     out.naming = naming;
     out.settle = SETTLE;
     out

@@ -9,7 +9,7 @@ use crate::{
     error::Doing,
     folders,
     naming::Names,
-    session::{self, Server, Session},
+    session::{self, Session},
     wire::{Code, MailboxName, Response, Status, StatusItem, StatusKind, Tag},
 };
 
@@ -61,23 +61,6 @@ pub(super) async fn ask(session: &mut Session, names: &Names) -> Result<Naming> 
     }
     Ok(naming)
 }
-
-/// What is known of servers that refuse a name only when it is to be made.
-pub(super) fn learn(server: &Server, naming: &mut Naming) {
-    let name = server.name.as_deref().unwrap_or_default();
-    if name.starts_with("Cyrus IMAP") {
-        let more = CYRUS.chars().filter(|c| !naming.forbidden.contains(*c));
-        let more: String = more.filter(|c| Some(*c) != naming.separator).collect();
-        naming.forbidden.push_str(&more);
-    }
-    // Courier has no ID; nobody else has this version of ACL.
-    if server.capabilities.has("ACL2=UNION") {
-        naming.highest = '\u{ffff}';
-    }
-}
-
-/// What Cyrus 3.6 answers "Invalid mailbox name" to.
-const CYRUS: &str = "!\"%;<>\\^`{|}";
 
 async fn status_of(session: &mut Session, names: &Names, path: &FolderPath) -> Result<Option<Tag>> {
     let name = names

@@ -14,11 +14,12 @@ use mailmove_core::{
     },
 };
 
+use super::dates::{self, Dates};
 use super::known::Utf8;
 use crate::{
     error, generate,
     quirks::{Form as Shape, Quirks},
-    wire::{self, AppendMessage, FlagSet, InternalDate},
+    wire::{self, AppendMessage, FlagSet},
 };
 
 /// A message ready to be sent.
@@ -37,6 +38,8 @@ pub(super) struct Ready {
     synchronising: bool,
     /// `\Flagged` is to be set once it is stored.
     pub(super) flagged: bool,
+    /// Its date is one that some servers refuse.
+    old_date: bool,
     /// Why the server will probably refuse it.
     pub(super) odd: Option<&'static str>,
     altered: Vec<Alteration>,
@@ -56,6 +59,7 @@ pub(super) struct Rules<'a> {
     pub(super) synchronising: bool,
     /// `\Flagged` is set after the message was stored.
     pub(super) flagged_after: bool,
+    pub(super) dates: Dates,
 }
 
 /// Whether PERMANENTFLAGS must be known before this can be sent.
@@ -125,13 +129,17 @@ impl Rules<'_> {
             .collect();
         self.accepted.extend(new.iter().cloned());
         let flagged = self.flagged_after && flags.contains(SystemFlag::Flagged);
+        let date = self.dates.of(item.received);
+        altered.extend(
+            date.replaced
+                .map(|why| Alteration::new(AlterationKind::DateReplaced, why)),
+        );
+        let waits = !new.is_empty() || self.synchronising || date.doubtful;
         let mut message = AppendMessage::new(item.content.size())
             .with_flags(sent_flags(&flags, flagged))
             .with_binary(self.binary && item.content.holds_nul())
-            .with_synchronizing(!new.is_empty() || self.synchronising);
-        let (date, replaced) = date(&item);
-        message.date = date;
-        altered.extend(replaced.map(|why| Alteration::new(AlterationKind::DateReplaced, why)));
+            .with_synchronizing(waits);
+        message.date = date.sent;
         Ok(Ready {
             slot,
             content: item.content,
@@ -141,6 +149,7 @@ impl Rules<'_> {
             new,
             synchronising: self.synchronising,
             flagged,
+            old_date: date.doubtful,
             odd: None,
             altered,
         })
@@ -253,34 +262,6 @@ pub(super) fn core_flags(flags: &wire::Flags) -> Flags {
     out
 }
 
-/// The received date to send; in words, why it is not the message's own.
-///
-/// No server seen keeps a date before 1970: Dovecot stores another one, Cyrus answers BAD, Courier
-/// NO. The earliest that all of them keep stands for it.
-fn date(item: &Outgoing) -> (Option<InternalDate>, Option<String>) {
-    let Some(received) = item.received else {
-        let why = "no received date: the server's time of arrival stands";
-        return (None, Some(why.to_owned()));
-    };
-    if received.seconds() < EARLIEST {
-        let why = format!("{received} is before 1970, which servers do not keep");
-        return (InternalDate::new(EARLIEST, 0).ok(), Some(why));
-    }
-    let whole = InternalDate::new(received.seconds(), received.offset_minutes());
-    // A zone that cannot be written must not cost the moment.
-    match whole.or_else(|_| InternalDate::new(received.seconds(), 0)) {
-        Ok(date) => (Some(date), None),
-        Err(_) => {
-            let why = format!("{received} cannot be written in IMAP: the time of arrival stands");
-            (None, Some(why))
-        }
-    }
-}
-
-/// The day after the epoch began: the epoch itself stands for "no date" here and there, and is
-/// 1969 in some zones.
-const EARLIEST: i64 = 86_400;
-
 impl Ready {
     /// The receipt of this message, stored under that id.
     pub(super) fn receipt(self, id: Option<MessageId>) -> Receipt {
@@ -333,11 +314,33 @@ impl Ready {
         }
     }
 
+    /// Waits for the server's leave before it sends its bytes.
+    pub(super) fn wait_for_leave(&mut self) {
+        self.synchronising = true;
+        self.message.synchronizing = true;
+    }
+
+    /// The server may not take its date.
+    pub(super) fn has_old_date(&self) -> bool {
+        self.old_date
+    }
+
+    /// Goes with the earliest date that every server keeps, if its own is earlier.
+    pub(super) fn replace_date(&mut self) {
+        if let Some(date) = self.message.date.filter(|_| self.old_date) {
+            let (date, why) = dates::instead(date);
+            self.altered
+                .push(Alteration::new(AlterationKind::DateReplaced, why));
+            self.message.date = date;
+            self.old_date = false;
+            self.message.synchronizing = self.synchronising || !self.new.is_empty();
+        }
+    }
+
     /// Sends it alone with the server's leave: it will probably be refused, for this reason.
     pub(super) fn be_careful(&mut self, why: &'static str) {
         self.odd = Some(why);
-        self.synchronising = true;
-        self.message.synchronizing = true;
+        self.wait_for_leave();
     }
 
     /// Says that its header holds UTF-8. `first`: whether the server understands that is not known yet,
@@ -369,7 +372,7 @@ impl Ready {
         self.new
             .retain(|keyword| !dropped.contains_keyword(keyword));
         self.message.flags = sent_flags(&self.flags, self.flagged);
-        self.message.synchronizing = self.synchronising || !self.new.is_empty();
+        self.message.synchronizing = self.synchronising || self.old_date || !self.new.is_empty();
     }
 }
 
@@ -403,6 +406,7 @@ mod tests {
             binary: true,
             synchronising: false,
             flagged_after: false,
+            dates: Dates::default(),
         }
     }
 
@@ -481,16 +485,18 @@ mod tests {
     }
 
     #[test]
-    fn dates_before_1970_become_the_earliest_that_servers_keep() {
+    fn a_message_with_an_old_date_waits_for_leave_until_it_is_replaced() {
         let mut rules = rules(None);
-        for seconds in [0, -1, -2_000_000_000] {
-            let item = item("").with_received(Some(Timestamp::new(seconds, 840)));
-            let ready = rules.prepare(Slot::new(0), item).unwrap();
-            let date = ready.message.date.unwrap();
-            assert_eq!(date.to_string(), "02-Jan-1970 00:00:00 +0000");
-            let receipt = ready.receipt(None);
-            assert_eq!(receipt.altered[0].kind, AlterationKind::DateReplaced);
-        }
+        let item = item("").with_received(Some(Timestamp::new(-1, 60)));
+        let mut ready = rules.prepare(Slot::new(0), item).unwrap();
+        assert!(ready.has_old_date() && ready.message.synchronizing);
+        ready.replace_date();
+        assert!(!ready.has_old_date() && !ready.message.synchronizing);
+        let date = ready.message.date.unwrap();
+        assert_eq!(date.to_string(), "02-Jan-1970 00:00:00 +0000");
+        let receipt = ready.receipt(None);
+        assert_eq!(receipt.altered[0].kind, AlterationKind::DateReplaced);
+        assert!(receipt.altered[0].detail.starts_with("1970-01-01T00:59:59"));
     }
 
     #[test]

@@ -75,7 +75,7 @@ pub(crate) fn refused(doing: Doing, status: &Status) -> Error {
     let mut error = throttled(status, &lower)
         .or_else(|| by_code(doing, status))
         .or_else(|| hosted::by_text(doing, status, &lower))
-        .or_else(|| by_text(&lower))
+        .or_else(|| by_text(doing, &lower))
         .unwrap_or_else(|| plain(doing, status));
     error = error.with_context("command", doing.command);
     match said(status) {
@@ -112,13 +112,7 @@ fn by_code(doing: Doing, status: &Status) -> Option<Error> {
             "imap/no-folder",
             "the folder does not exist",
         ),
-        Code::NoPerm => error(
-            ErrorKind::Denied,
-            "imap/no-permission",
-            "the server forbids it",
-        )
-        .with_scope(doing.scope.max(Scope::Folder))
-        .with_remedy("Ask the administrator for the right to read and write that folder."),
+        Code::NoPerm => no_permission(doing),
         Code::ReadOnly => read_only(),
         Code::AlreadyExists => {
             error(ErrorKind::Conflict, "imap/exists", "it exists already").with_scope(Scope::Folder)
@@ -165,7 +159,7 @@ fn by_code(doing: Doing, status: &Status) -> Option<Error> {
 }
 
 /// Servers without response codes. Only words that leave no doubt.
-fn by_text(lower: &str) -> Option<Error> {
+fn by_text(doing: Doing, lower: &str) -> Option<Error> {
     let has = |words: &[&str]| words.iter().any(|word| lower.contains(word));
     if has(&[
         "quota exceeded",
@@ -188,6 +182,10 @@ fn by_text(lower: &str) -> Option<Error> {
     }
     if has(TOO_MANY) {
         return Some(too_many());
+    }
+    // Cyrus and Courier.
+    if has(&["permission denied", "access denied"]) {
+        return Some(no_permission(doing));
     }
     if has(&["read-only", "read only"]) {
         return Some(read_only());
@@ -237,6 +235,13 @@ fn plain(doing: Doing, status: &Status) -> Error {
         _ => Error::new(ErrorKind::Refused, "the server refused").with_code("imap/no"),
     };
     error.with_scope(doing.scope)
+}
+
+fn no_permission(doing: Doing) -> Error {
+    Error::new(ErrorKind::Denied, "the server forbids it")
+        .with_code("imap/no-permission")
+        .with_scope(doing.scope.max(Scope::Folder))
+        .with_remedy("Ask the administrator for the right to read and write that folder.")
 }
 
 pub(crate) fn over_quota() -> Error {
@@ -398,6 +403,12 @@ mod tests {
             &no(None, "Quota exceeded (mailbox for user is full)"),
         );
         assert_eq!(error.kind(), ErrorKind::Quota);
+        for doing in [Doing::message("APPEND"), Doing::folder("EXAMINE")] {
+            let error = refused(doing, &no(None, "Permission denied"));
+            let found = (error.kind(), error.scope(), error.code());
+            let expected = (ErrorKind::Denied, Scope::Folder, "imap/no-permission");
+            assert_eq!(found, expected);
+        }
         let error = refused(Doing::folder("SELECT"), &no(Some(Code::InUse), ""));
         assert_eq!(
             (error.kind(), error.scope()),

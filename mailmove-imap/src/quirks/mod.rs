@@ -9,7 +9,7 @@ mod table;
 
 use std::fmt;
 
-use mailmove_core::model::Naming;
+use mailmove_core::model::{Naming, Timestamp};
 
 use crate::wire::{Capabilities, IdField, LiteralMode};
 
@@ -42,6 +42,8 @@ pub struct Quirks {
     pub reserved_names: Vec<String>,
     /// Characters that folder names cannot hold.
     pub forbidden_in_names: String,
+    /// The last character that folder names can hold, in the order of code points.
+    pub highest_in_names: Option<char>,
     /// Blanks at the ends of folder names, or several in a row, are refused.
     pub no_excess_blanks: bool,
     /// Folder names that differ only in case are the same folder.
@@ -63,6 +65,17 @@ pub struct Quirks {
     pub max_line: Option<usize>,
     /// Messages whose last line has no end are mostly refused; sent in the same way.
     pub needs_final_newline: bool,
+    /// What is told as MAILBOXID (RFC 8474) is a folder's id.
+    pub mailbox_ids: bool,
+    /// An inbox gets a lasting UIDVALIDITY only by being opened to write or appended to: until then
+    /// each look at it tells another. An inbox of which nothing was ever deleted is opened once before
+    /// it is filled.
+    pub unnumbered_inbox: bool,
+    /// Earliest received date that is kept, in Unix seconds. Earlier ones are replaced, and reported.
+    /// Without it they are sent as they are, and replaced if the server refuses them.
+    pub earliest_received: Option<i64>,
+    /// Latest received date that is kept, in Unix seconds.
+    pub latest_received: Option<i64>,
     /// What else there is to know.
     pub hint: Option<String>,
 }
@@ -77,6 +90,7 @@ impl Quirks {
             flagged_after_append: false,
             reserved_names: Vec::new(),
             forbidden_in_names: String::new(),
+            highest_in_names: None,
             no_excess_blanks: false,
             case_insensitive_names: false,
             counts_refusals: false,
@@ -86,6 +100,10 @@ impl Quirks {
             literals_at_once: true,
             max_line: None,
             needs_final_newline: false,
+            mailbox_ids: true,
+            unnumbered_inbox: false,
+            earliest_received: None,
+            latest_received: None,
             hint: None,
         }
     }
@@ -121,9 +139,14 @@ impl Quirks {
 
     /// Adds what is known of names.
     pub(crate) fn limit(&self, naming: &mut Naming) {
+        let separator = naming.separator;
         let new = self.forbidden_in_names.chars();
+        let new = new.filter(|c| Some(*c) != separator);
         let new: String = new.filter(|c| !naming.forbidden.contains(*c)).collect();
         naming.forbidden.push_str(&new);
+        if let Some(highest) = self.highest_in_names {
+            naming.highest = naming.highest.min(highest);
+        }
         naming.reserved.extend(self.reserved_names.iter().cloned());
         naming.case_insensitive |= self.case_insensitive_names;
         naming.trims_blanks |= self.no_excess_blanks;
@@ -176,6 +199,11 @@ impl fmt::Display for Quirks {
         say(!self.list_return, "LIST without RETURN");
         say(!self.literals_at_once, "literals wait for leave");
         say(self.needs_final_newline, "messages end with a line's end");
+        say(!self.mailbox_ids, "no word on MAILBOXID is believed");
+        say(
+            self.unnumbered_inbox,
+            "an inbox that was never written to has no lasting UIDVALIDITY",
+        );
         if !self.reserved_names.is_empty() {
             words.push(format!(
                 "reserved folder names: {}",
@@ -184,6 +212,17 @@ impl fmt::Display for Quirks {
         }
         if !self.forbidden_in_names.is_empty() {
             words.push(format!("not in folder names: {}", self.forbidden_in_names));
+        }
+        if let Some(highest) = self.highest_in_names {
+            let highest = highest.escape_unicode();
+            words.push(format!("nothing beyond {highest} in folder names"));
+        }
+        let date = |seconds| Timestamp::new(seconds, 0);
+        if let Some(earliest) = self.earliest_received {
+            words.push(format!("no dates before {}", date(earliest)));
+        }
+        if let Some(latest) = self.latest_received {
+            words.push(format!("no dates after {}", date(latest)));
         }
         if let Some(most) = self.max_connections {
             words.push(format!("at most {most} connections"));

@@ -280,10 +280,42 @@ async fn folder_names_are_made_to_fit_the_service() {
 #[tokio::test]
 async fn a_server_without_quirks_is_told_nothing_of() {
     let (from, to) = (
-        world(|server| server.greeting("Dovecot (Debian) ready.")).await,
+        world(|server| server.greeting("mail.example.com Zimbra IMAP4rev1 server ready")).await,
         world(|server| server).await,
     );
     let moving = Move::new(config(&from.server), config(&to.server), Options::new());
     moving.run().await;
     assert_eq!(moving.told.lines(), Vec::<String>::new());
+}
+
+/// What Cyrus and Courier refuse only when a folder is made, and what Cyrus says of ids.
+#[tokio::test]
+async fn what_was_measured_of_cyrus_and_courier_is_in_their_tables() {
+    let cyrus = |server: Builder| server.id_reply(&[("name", "Cyrus IMAPD"), ("version", "3.6.1")]);
+    let courier = |server: Builder| server.greeting("hello").advertise("ACL2=UNION");
+    for (setup, forbidden, highest, believed) in [
+        (
+            cyrus as fn(Builder) -> Builder,
+            "!\"%;<>\\^`{|}",
+            char::MAX,
+            false,
+        ),
+        (courier, "", '\u{ffff}', true),
+    ] {
+        for known in [true, false] {
+            let world = match known {
+                true => world(setup).await,
+                false => with(setup, Quirks::none()).await,
+            };
+            let naming = world.destination.capabilities().await.unwrap().naming;
+            let all = forbidden.chars().all(|c| naming.forbidden.contains(c));
+            assert_eq!(all, known || forbidden.is_empty());
+            let most = if known { highest } else { char::MAX };
+            assert_eq!(naming.highest, most);
+            let folders = world.destination.folders().await.unwrap();
+            // `validity#id`, or `validity=name`.
+            let by_id = folders[0].identity.as_str().contains('#');
+            assert_eq!(by_id, believed || !known);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! "Slow down" in the words of services: the engine waits as long as it is told, and goes on.
 
 use mailmove_core::{Options, report::Status};
-use mailmove_imap_testserver::{Action, Builder};
+use mailmove_imap_testserver::{Action, Builder, Capability};
 use mailmove_testkit::{
     corpus::{Corpus, CorpusFolder},
     snapshot::Snapshot,
@@ -84,6 +84,24 @@ async fn the_wait_that_exchange_names_is_obeyed_on_every_command() {
     .await;
     let obeyed = told.iter().filter(|line| *line == "wait 299499").count();
     assert_eq!(obeyed, 3, "{told:?}");
+}
+
+/// Some messages are in doubt then, others were not begun: it is waited once for all of them, before
+/// the server is asked what became of the former.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_wait_named_in_a_good_bye_to_append_is_obeyed_once() {
+    let together = |server: Builder| exchange(server).with(Capability::MultiAppend);
+    for setup in [exchange as fn(Builder) -> Builder, together] {
+        let bye = Action::Bye(EXCHANGE.to_owned());
+        let told = waits(
+            plain,
+            setup,
+            &[("APPEND", 1, false, bye.clone()), ("APPEND", 2, false, bye)],
+        )
+        .await;
+        let obeyed = told.iter().filter(|line| *line == "wait 299499").count();
+        assert_eq!(obeyed, 2, "{told:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -27,6 +27,8 @@
 //! | Equal messages kept once, one id named for all | `folds::a_server_that_folds_equal_messages` |
 //! | Mail that looks like commands | `destination/append::mail_that_looks_like_commands_stays_mail` |
 //! | INTERNALDATE missing, NIL, out of range, malformed | `dates::odd_dates_are_read_or_replaced_and_said` |
+//! | Received dates before 1970, and far ahead: refused, or others instead | `dates::*`, `destination/dates.rs` |
+//! | An inbox that has another UIDVALIDITY at each look (Courier) | `numbers::*` |
 //! | A server that stops reading | `limits::a_destination_that_stops_reading_*` |
 //! | A server that hangs up on a reader who pauses (Dovecot: 5 minutes) | nothing is lost: the cut listing above; see `mailmove-imap/src/source/list.rs` |
 //! | UIDVALIDITY changed | `source/changes::a_renumbered_or_replaced_folder_is_stale` |
@@ -39,6 +41,13 @@
     reason = "a panic is how a test fails"
 )]
 
+#[allow(
+    dead_code,
+    reason = "shared with the conformance suite, which needs all of it"
+)]
+#[path = "../conformance/client.rs"]
+mod client;
+
 mod altered;
 mod codes;
 mod contents;
@@ -48,6 +57,8 @@ mod folders;
 mod folds;
 mod limits;
 mod names;
+mod numbers;
+mod real;
 mod sizes;
 mod twist;
 mod world;

@@ -115,6 +115,7 @@ fn v23(instance: &Instance<'_>) -> String {
         Some(words) => format!("  imap_capability = {words}\n"),
         None => String::new(),
     };
+    let shared = shared_v23(instance);
     format!(
         "\
 import_environment = LD_LIBRARY_PATH
@@ -152,6 +153,39 @@ plugin {{
 protocol imap {{
   mail_plugins = quota acl zlib imap_quota imap_acl imap_zlib
 {capability}}}
+{shared}"
+    )
+}
+
+/// Folders for all, which the user `publisher` may make and give rights to, and those of other users,
+/// who say by ACL whom they let in.
+fn shared_v23(instance: &Instance<'_>) -> String {
+    if !instance.spec.shared {
+        return String::new();
+    }
+    let (dir, mail) = (instance.place.dir.display(), instance.mail());
+    let mail = mail.display();
+    format!(
+        "\
+namespace public {{
+  type = public
+  prefix = Public/
+  separator = /
+  location = maildir:{mail}/public
+  subscriptions = no
+  list = children
+}}
+namespace shared {{
+  type = shared
+  prefix = shared/%%u/
+  separator = /
+  location = maildir:{mail}/%%u
+  subscriptions = no
+  list = children
+}}
+plugin {{
+  acl_shared_dict = file:{dir}/state/shared-mailboxes
+}}
 "
     )
 }

@@ -170,7 +170,9 @@ fn download_with(options: &[OsString], packages: &[&str], to: &Path) -> Result<V
 }
 
 /// How the names of packages begin that hold what a program needs when it runs.
-const RUN_TIME: [&str; 6] = ["lib", "dovecot-", "cyrus-", "courier-", "gamin", "python3"];
+const RUN_TIME: [&str; 7] = [
+    "lib", "dovecot-", "cyrus-", "courier-", "gamin", "python3", "node",
+];
 
 /// The packages themselves and what they need of libraries that are not installed. Other
 /// dependencies (users, init scripts, debconf) serve the installing, not the running.
@@ -211,11 +213,13 @@ fn closure(options: &[OsString], packages: &[&str]) -> Result<BTreeSet<String>> 
 }
 
 /// Reads `apt-cache depends`: package names at the margin, what they need indented below, with
-/// `|` before all but the last of alternatives, of which the first is taken.
+/// `|` before all but the last of alternatives, of which the first is taken. Below a `<virtual>` one
+/// stand those that provide it; the first is taken for modules of node, which are packed several in one.
 fn parse_depends(said: &str) -> BTreeMap<String, Vec<String>> {
     let mut graph: BTreeMap<String, Vec<String>> = BTreeMap::new();
     let mut package = String::new();
     let mut alternatives = false;
+    let mut provided = false;
     for line in said.lines() {
         if !line.starts_with(' ') {
             package = line.trim().to_owned();
@@ -224,10 +228,15 @@ fn parse_depends(said: &str) -> BTreeMap<String, Vec<String>> {
             continue;
         }
         let Some((kind, name)) = line.split_once("Depends: ") else {
+            if std::mem::take(&mut provided) {
+                let needs = graph.entry(package.clone()).or_default();
+                needs.push(line.trim().to_owned());
+            }
             continue;
         };
         let taken = alternatives;
         alternatives = kind.trim_start().starts_with('|');
+        provided = !taken && name.starts_with("<node-");
         if !taken && !name.starts_with('<') {
             graph
                 .entry(package.clone())
@@ -258,17 +267,60 @@ pub(crate) fn client(dir: &Path, bin: &Path, program: &str, package: &str) -> Re
     }
     let unpacked = unpack(dir, package, &[package])?;
     let libraries = join(&unpacked.library_dirs()?)?;
-    let text = format!(
-        "#!/bin/sh\nexport LD_LIBRARY_PATH='{libraries}'\n{}exec '{}' \"$@\"\n",
-        match program {
-            "python3" => format!("export PYTHONHOME='{}'\n", unpacked.path("/usr").display()),
-            _ => String::new(),
-        },
-        unpacked.path(&format!("/usr/bin/{program}")).display(),
-    );
+    let path = |installed: &str| unpacked.path(installed).display().to_string();
+    let mut more = String::new();
+    let mut run = format!("'{}'", path(&format!("/usr/bin/{program}")));
+    match program {
+        "python3" => more = format!("export PYTHONHOME='{}'\n", path("/usr")),
+        "npm" => {
+            // A script of node's, which looks for modules where they are installed.
+            let (share, lib) = (path("/usr/share/nodejs"), path("/usr/lib/nodejs"));
+            more = format!(
+                "export NODE_PATH='{share}:{lib}'\ncd '{}'\n",
+                path("/usr/share")
+            );
+            let node = match process::find("node") {
+                Some(own) => own.display().to_string(),
+                None => {
+                    stay_below(&unpacked.library_dirs()?)?;
+                    path("/usr/bin/node")
+                }
+            };
+            run = format!("'{node}' '{share}/npm/bin/npm-cli.js'");
+        }
+        _ => {}
+    }
+    let text =
+        format!("#!/bin/sh\nexport LD_LIBRARY_PATH='{libraries}'\n{more}exec {run} \"$@\"\n");
     write_script(&script, &text)?;
     process::capture(Command::new(&script).arg("--version"))
         .map_err(|error| format!("{package} was unpacked but does not run here: {error}"))?;
+    Ok(())
+}
+
+/// Debian's node reads some of its own modules from a compiled-in directory: gives it one of the same
+/// length, below the directory that it is started in.
+fn stay_below(libraries: &[PathBuf]) -> Result<()> {
+    const COMPILED_IN: (&[u8; 18], &[u8; 18]) = (b"/usr/share/nodejs/", b".//////////nodejs/");
+    let (from, to) = COMPILED_IN;
+    for dir in libraries {
+        for entry in std::fs::read_dir(dir)? {
+            let file = entry?;
+            if !file.file_name().to_string_lossy().starts_with("libnode.so") {
+                continue;
+            }
+            let mut bytes = std::fs::read(file.path())?;
+            let mut at = 0;
+            while let Some(found) = bytes.get(at..).and_then(|rest| {
+                let mut windows = rest.windows(from.len());
+                windows.position(|window| window == from)
+            }) {
+                at += found;
+                bytes[at..at + to.len()].copy_from_slice(to);
+            }
+            std::fs::write(file.path(), bytes)?;
+        }
+    }
     Ok(())
 }
 
@@ -294,12 +346,14 @@ mod tests {
     fn the_first_of_alternatives_is_taken() {
         let said = "dovecot-core\n  PreDepends: init-system-helpers\n |Depends: libsystemd0\n  \
                     Depends: libelogind0\n  Depends: libsodium23\n  Depends: <debconf-2.0>\n    \
-                    cdebconf\nlibsodium23\n  Depends: libc6\n";
+                    cdebconf\nlibsodium23\n  Depends: libc6\n\
+                    npm\n  Depends: <node-color-support>\n    node-fancy-log\n    node-other\n";
         let graph = parse_depends(said);
         assert_eq!(
             graph["dovecot-core"],
             ["init-system-helpers", "libsystemd0", "libsodium23"]
         );
         assert_eq!(graph["libsodium23"], ["libc6"]);
+        assert_eq!(graph["npm"], ["node-fancy-log"]);
     }
 }

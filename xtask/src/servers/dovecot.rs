@@ -39,6 +39,11 @@ impl Dovecot {
         .into())
     }
 
+    /// Whether its configuration is written in the syntax of 2.3.
+    pub(crate) fn is_v23(&self) -> bool {
+        matches!(self.syntax(), Some(Syntax::V23))
+    }
+
     fn syntax(&self) -> Option<Syntax> {
         match self.version.get(..4)? {
             "2.3." => Some(Syntax::V23),
@@ -140,6 +145,12 @@ impl Dovecot {
             instance.place.account.create_dir(&dir)?;
         }
         instance.place.account.create_dir(&instance.mail())?;
+        if instance.spec.shared {
+            let public = instance.mail().join("public");
+            instance.place.account.create_dir(&public)?;
+            let rights = "user=publisher lrwstipekxa\n";
+            std::fs::write(public.join("dovecot-acl"), rights)?;
+        }
         if let Some(unpacked) = &self.unpacked {
             let link = |to: PathBuf, name: &str| {
                 std::os::unix::fs::symlink(to, instance.base().join(name))
@@ -223,6 +234,10 @@ fn find<'a>(bytes: &'a mut [u8], wanted: &[u8]) -> Option<&'a mut [u8]> {
     bytes.get_mut(at..at + wanted.len())
 }
 
+/// Why there may be no instance with shared folders.
+pub(crate) const NO_SHARED: &str =
+    "shared folders are written down here in the syntax of Dovecot 2.3 alone";
+
 /// What distinguishes one instance from another.
 #[derive(Debug)]
 pub(crate) struct Spec {
@@ -236,6 +251,8 @@ pub(crate) struct Spec {
     pub(crate) capability: Option<&'static str>,
     /// How many connections a user may have.
     pub(crate) connections: u32,
+    /// Public folders below `Public/`, other users' below `shared/`; with the syntax of 2.3 alone.
+    pub(crate) shared: bool,
 }
 
 /// One instance and its settings.

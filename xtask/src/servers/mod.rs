@@ -87,7 +87,9 @@ impl Tools {
         let cyrus = self.cyrus.as_ref().err().map(|why| ("cyrus", why.as_str()));
         let courier = self.courier.as_ref().err();
         let courier = courier.map(|why| ("courier", why.as_str()));
-        cyrus.into_iter().chain(courier).collect()
+        let shared = (!self.dovecot.is_v23()).then_some(("shared", dovecot::NO_SHARED));
+        let all = cyrus.into_iter().chain(courier).chain(shared);
+        all.collect()
     }
 
     /// Names and versions of the servers that there are.
@@ -126,6 +128,17 @@ pub(crate) fn fetch() -> Result<Tools> {
         cyrus,
         courier,
     })
+}
+
+/// Debian's npm, unpacked, for a machine that has none.
+pub(crate) fn npm() -> Result<PathBuf> {
+    let dir = place::servers_dir()?;
+    let lock = File::create(dir.join("lock"))?;
+    lock.lock()?;
+    let bin = dir.join("bin");
+    std::fs::create_dir_all(&bin)?;
+    debian::client(&dir, &bin, "npm", "npm")?;
+    Ok(bin.join("npm"))
 }
 
 /// The file that tells tests what runs.

@@ -1,6 +1,6 @@
 //! Compares what left with what arrived, and both with the report.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use mailmove_core::repair::repair;
 use serde_json::Value;
@@ -76,6 +76,10 @@ fn compare_folder(
     unexplained: &mut Vec<String>,
 ) {
     let source = path(&folder["source"]);
+    if !folder["excluded_by"].is_null() {
+        // What others share; see `shared`.
+        return;
+    }
     if !folder["problem"].is_null() {
         unexplained.push(format!("{source}: {}", folder["problem"]));
         return;
@@ -102,7 +106,13 @@ fn compare_folder(
     }
     let mut changed = [0; 3];
     let mut repaired = 0;
+    let mut dropped = 0;
     for (sent, arrived) in paired(sent, arrived) {
+        let (lost, gained) = flags_between(sent, arrived);
+        dropped += lost.len();
+        if !gained.is_empty() {
+            unexplained.push(format!("{source}: nobody set {gained:?}"));
+        }
         let one = differences(sent, arrived);
         tally.equal += usize::from(!one.contains(&true));
         let form = repair(&sent.body).map(|form| form.bytes);
@@ -127,8 +137,7 @@ fn compare_folder(
         // What a server makes of some bytes by itself may be what a repair makes of them.
         ("repaired", repaired.max(told("content-repaired")), repaired),
         ("dates", dates, told("date-replaced")),
-        // Each flag is told.
-        ("flags", flags, told("flag-dropped").min(flags)),
+        ("flags", dropped, told("flag-dropped")),
     ] {
         if changed != told {
             unexplained.push(format!(
@@ -147,14 +156,27 @@ fn differences(sent: &Message, arrived: &Message) -> [bool; 3] {
     ]
 }
 
+/// The flags that are gone, and those that came.
+fn flags_between<'a>(sent: &'a Message, arrived: &'a Message) -> (Vec<&'a str>, Vec<&'a str>) {
+    let set = |message: &'a Message| -> BTreeSet<&str> { message.flags.split(' ').collect() };
+    let (before, after) = (set(sent), set(arrived));
+    let not_in = |one: &BTreeSet<&'a str>, other: &BTreeSet<&'a str>| {
+        let rest = one.difference(other).copied();
+        rest.filter(|flag| !flag.is_empty()).collect()
+    };
+    (not_in(&before, &after), not_in(&after, &before))
+}
+
 /// Which message became which: the most alike first, since a few (those with NUL) arrive later than
 /// they stood; what is alike in nothing, in order.
 fn paired<'a>(sent: Vec<&'a Message>, arrived: &'a [Message]) -> Vec<(&'a Message, &'a Message)> {
     let mut sent: Vec<Option<&Message>> = sent.into_iter().map(Some).collect();
     let mut arrived: Vec<Option<&Message>> = arrived.iter().map(Some).collect();
     let mut pairs = Vec::new();
-    let rounds: [fn([bool; 3]) -> bool; 4] = [
+    let rounds: [fn([bool; 3]) -> bool; 6] = [
         |[bytes, flags, date]| !bytes && !flags && !date,
+        |[bytes, flags, _]| !bytes && !flags,
+        |[bytes, _, date]| !bytes && !date,
         |[bytes, ..]| !bytes,
         |[_, flags, date]| !flags && !date,
         |_| true,
@@ -194,7 +216,7 @@ fn failures(report: &Value, folder: &Value, tally: &mut Tally) -> HashSet<u32> {
     uids
 }
 
-fn path(folder: &Value) -> String {
+pub(crate) fn path(folder: &Value) -> String {
     match folder.as_array() {
         Some(names) => {
             let names: Vec<&str> = names.iter().map(|name| name.as_str().unwrap()).collect();

@@ -22,6 +22,7 @@ mod client;
 mod compare;
 mod corpora;
 mod limited;
+mod shared;
 mod world;
 
 use mailmove_testkit::corpus::{Corpus, Kind};

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use super::{
     Engine,
     lane::Lane,
+    mend::DAMAGED,
     settle::{self, Place},
 };
 use crate::{
@@ -172,6 +173,10 @@ impl Adopter {
         row: &ItemRow,
         content: Option<ContentDigest>,
     ) -> Result<Match> {
+        if content.is_none() && row.code.as_deref() == Some(DAMAGED) {
+            // It is to be sent again because something else stands in its place.
+            return Ok(Match::NeedsContent);
+        }
         let Some(header) = row.header else {
             return Ok(if content.is_some() {
                 Match::None

@@ -12,7 +12,7 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Engine, adopt::Match, produce::Producer};
+use super::{Engine, adopt::Match, mend::DAMAGED, produce::Producer};
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Stored, TargetNo},
     error::Result,
@@ -238,7 +238,8 @@ impl Producer {
         let mut ours = Vec::new();
         for (row, content) in rows {
             match row.content_id.clone() {
-                Some(id) if content.is_none() => {
+                // A damaged message is not made whole from what may be the same one.
+                Some(id) if content.is_none() && row.code.as_deref() != Some(DAMAGED) => {
                     if self.engine.contents.hold(self.lane.row.no, &id) {
                         ours.push((row, id));
                     } else {

@@ -15,6 +15,7 @@ mod explain;
 mod found;
 mod interrupt;
 mod labels;
+mod mending;
 mod outcomes;
 mod passes;
 mod sharing;

@@ -13,4 +13,5 @@ mod interrupt;
 mod migrate;
 #[cfg(unix)]
 mod oauth;
+mod repair;
 mod support;

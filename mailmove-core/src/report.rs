@@ -192,7 +192,8 @@ pub struct Tally {
     pub by_reference: u64,
     /// Beside the sum: messages whose flags changed in this pass.
     pub flags_changed: u64,
-    /// Beside the sum: damaged copies that were removed, a good one having been sent.
+    /// Beside the sum: copies of our own that were removed: damaged ones when a good one had been sent,
+    /// and those of which another one landed late.
     pub replaced: u64,
     /// Beside the sum: gone from the source since an earlier pass; kept at the destination.
     pub gone: u64,

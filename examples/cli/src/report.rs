@@ -116,7 +116,7 @@ fn notes(folder: &FolderReport) -> String {
         (tally.by_reference, "copied within the destination"),
         (tally.moved, "moved"),
         (tally.flags_changed, "flags changed"),
-        (tally.replaced, "damaged and replaced"),
+        (tally.replaced, "replaced by a good copy"),
         (tally.gone, "no longer there at the source"),
         (tally.perhaps_doubled, "perhaps doubled"),
         (tally.doubled, "doubled"),

@@ -20,6 +20,7 @@ mod health;
 mod kept;
 mod labels;
 mod lane;
+mod late;
 mod look_back;
 mod mend;
 mod moves;

@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Engine, annotate, close, daily, health, labels, lane,
     lane::Lane,
-    mend, moves, read_number,
+    late, mend, moves, read_number,
     reconcile::{self, World},
     replace,
     retry::Backoff,
@@ -216,6 +216,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         }
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
+    late::look(engine, lanes).await?;
     replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
 }

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::{
     Engine,
-    adopt::{self, Adopter, Match},
+    adopt::{self, Adopter, Match, Sought},
     flags::FlagWork,
     health::LOST,
     labels,
@@ -24,7 +24,7 @@ use crate::{
     destination::Existing,
     error::{Error, ErrorKind, Result, Scope},
     identity::{self, HeaderDigest},
-    model::{Alteration, AlterationKind, Content, ContentDigest, Cursor, Form, Listed, MessageId},
+    model::{Alteration, AlterationKind, Content, Cursor, Form, Listed, MessageId},
     observe::Direction,
     source::{Change, Coverage, FetchRequest, Fetched, ListRequest},
 };
@@ -361,11 +361,7 @@ impl Producer {
         Ok(1 + more.count())
     }
 
-    pub(super) async fn search(
-        &mut self,
-        row: &ItemRow,
-        content: Option<ContentDigest>,
-    ) -> Result<Match> {
+    pub(super) async fn search(&mut self, row: &ItemRow, content: Option<Sought>) -> Result<Match> {
         if !self.lane.adopting {
             return Ok(Match::None);
         }
@@ -488,7 +484,15 @@ impl Producer {
         if row.received.is_none() {
             date_from_header(&mut row, &header);
         }
-        if let Match::Found(existing) = self.search(&row, row.digest).await? {
+        let sought = Sought {
+            digest: content.digest(),
+            body: if self.lane.adopting {
+                identity::body_of(&content).await?
+            } else {
+                None
+            },
+        };
+        if let Match::Found(existing) = self.search(&row, Some(sought)).await? {
             return self.adopt(row, &existing).await;
         }
         let batching = self.engine.to.batching;

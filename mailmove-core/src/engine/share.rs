@@ -12,7 +12,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Engine, adopt::Match, mend::DAMAGED, produce::Producer};
+use super::{
+    Engine,
+    adopt::{Match, Sought},
+    mend::DAMAGED,
+    produce::Producer,
+};
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Stored, TargetNo},
     error::Result,
@@ -271,7 +276,8 @@ impl Producer {
 
     async fn copy(&mut self, copying: Copying) -> Result<()> {
         let digest = copying.row.digest;
-        if let Match::Found(existing) = self.search(&copying.row, digest).await? {
+        let sought = digest.map(|digest| Sought { digest, body: None });
+        if let Match::Found(existing) = self.search(&copying.row, sought).await? {
             return self.adopt(copying.row, &existing).await;
         }
         self.batch.copies.push(copying);

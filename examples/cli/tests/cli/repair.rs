@@ -31,7 +31,7 @@ async fn what_verify_finds_is_repaired() {
     let run = world.run("verify", &["--full", "--repair"]).await;
     run.succeeds();
     for text in [
-        "1 damaged and replaced",
+        "1 replaced by a good copy",
         "60 found, 3 copied in this pass",
         "verified: 60 messages, no difference",
     ] {

@@ -18,6 +18,7 @@ mod labels;
 mod mending;
 mod outcomes;
 mod passes;
+mod set_back;
 mod sharing;
 mod simulate;
 mod world;

@@ -14,4 +14,5 @@ mod migrate;
 #[cfg(unix)]
 mod oauth;
 mod repair;
+mod state;
 mod support;

@@ -121,9 +121,9 @@ pub(super) struct Adopter {
     shared: bool,
     listed: HashSet<u64>,
     repeated: HashSet<u64>,
-    /// The same by header alone.
-    headers: HashSet<u64>,
-    repeated_headers: HashSet<u64>,
+    /// Headers, with the size that comes with each, and those that come with several.
+    headers: HashMap<u64, u64>,
+    ambiguous: HashSet<u64>,
     /// Announced without a header.
     unknown: usize,
 }
@@ -159,9 +159,9 @@ impl Adopter {
     /// must not be taken for each other. Some 32 bytes a message.
     pub(super) fn announce(&mut self, row: &ItemRow) {
         if let Some(header) = row.header.and_then(head)
-            && !self.headers.insert(header)
+            && *self.headers.entry(header).or_insert(row.size) != row.size
         {
-            self.repeated_headers.insert(header);
+            self.ambiguous.insert(header);
         }
         match key(row) {
             Some(key) if self.listed.insert(key) => {}
@@ -273,8 +273,8 @@ impl Adopter {
     }
 
     /// The message as another tool put it there: with a field more in its header, one less, or folded
-    /// anew. All that tells a message from others is equal, and no other one is looked for that has
-    /// such a header.
+    /// anew. All that tells a message from others is equal, and whatever else is looked for that has such
+    /// a header is its twin: it has the same size.
     fn equal_body(
         &self,
         read: Vec<Existing>,
@@ -282,10 +282,10 @@ impl Adopter {
         header: HeaderDigest,
         body: Option<ContentDigest>,
     ) -> Option<Existing> {
-        let once = head(header).is_some_and(|head| {
-            self.headers.contains(&head) && !self.repeated_headers.contains(&head)
+        let sure = head(header).is_some_and(|head| {
+            self.headers.contains_key(&head) && !self.ambiguous.contains(&head)
         });
-        if body.is_none() || header.is_void() || !once || self.shared {
+        if body.is_none() || header.is_void() || !sure || self.shared {
             return None;
         }
         let equal = |there: &Existing| there.body == body && there.header == Some(header);

@@ -176,6 +176,22 @@ async fn what_another_tool_put_there_is_recognised() {
 }
 
 #[tokio::test]
+async fn twins_that_another_tool_put_there_stay_two() {
+    let world = World::new();
+    let (source, destination) = (world.source.account(), world.destination.account());
+    for _ in 0..3 {
+        add(source, &["INBOX"], mail("twin", 1));
+    }
+    let inbox = source.folder(&["INBOX"]).unwrap().id;
+    for message in &source.messages(inbox).unwrap()[..2] {
+        add(destination, &["INBOX"], of_another_tool(message, 0));
+    }
+    let total = world.run().await.total();
+    assert_eq!((total.copied, total.already_there), (1, 2));
+    assert_eq!(subjects(destination, "INBOX").len(), 3);
+}
+
+#[tokio::test]
 async fn another_body_is_another_message() {
     let world = World::new();
     let (source, destination) = (world.source.account(), world.destination.account());

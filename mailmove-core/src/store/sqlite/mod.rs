@@ -52,7 +52,7 @@ mod write;
 /// destination since, and doubles nothing.
 ///
 /// A file whose pages were lost or damaged is refused, not guessed at: it is checked as a whole when it
-/// is opened, if it was not closed in order or has at most 16 MiB. SQLite keeps no checksum of pages: a
+/// is opened, if it was not closed in order or has at most 4 MiB. SQLite keeps no checksum of pages: a
 /// bit that turns in the middle of a value without breaking anything else is not seen;
 /// [`verify`](crate::Migration::verify) compares with the destination.
 ///

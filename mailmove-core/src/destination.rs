@@ -385,6 +385,10 @@ pub struct Existing {
     pub header: Option<HeaderDigest>,
     /// From [`Depth::Content`] on.
     pub digest: Option<ContentDigest>,
+    /// The digest of what follows the header, from [`Depth::Content`] on, made by
+    /// [`BodyHasher`](crate::identity::BodyHasher): another tool may have put it there with another
+    /// header. Without it such a message is taken for a different one.
+    pub body: Option<ContentDigest>,
 }
 
 impl Existing {
@@ -398,6 +402,7 @@ impl Existing {
             received: None,
             header: None,
             digest: None,
+            body: None,
         }
     }
 }

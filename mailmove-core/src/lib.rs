@@ -21,8 +21,9 @@
 //! Each [`run`](Migration::run) is a pass: the first copies everything, later ones bring what is
 //! new. Its [`Report`] accounts for every message by folder: what the *server* counts equals the
 //! sum of what became of them ([`report::Tally`]). [`plan`](Migration::plan) says what a pass would
-//! do, [`verify`](Migration::verify) compares the ledger with the destination, [`Stop`] ends a pass
-//! in order, and an [`Observer`] is told what happens.
+//! do, [`verify`](Migration::verify) compares the ledger with the destination,
+//! [`mend`](Migration::mend) sends again what is missing there, [`Stop`] ends a pass in order, and an
+//! [`Observer`] is told what happens.
 //!
 //! A process that is killed at any moment may be started again at once: what was in doubt is settled
 //! at the destination before anything is sent again.
@@ -80,6 +81,6 @@ pub use edge::Edges;
 pub use error::{Error, ErrorKind, Result, Retry, Scope};
 pub use migration::{Migration, MigrationBuilder, Stop};
 pub use observe::{Event, Observer};
-pub use options::{Filter, Options, RepairPolicy};
+pub use options::{Filter, Mend, Options, RepairPolicy};
 pub use report::Report;
 pub use source::Source;

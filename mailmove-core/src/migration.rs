@@ -13,7 +13,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     model::{FolderPath, JobId},
     observe::{Observer, Silent},
-    options::Options,
+    options::{Mend, Options},
     report::{Explanation, Plan, Report, Verification},
     source::Source,
 };
@@ -97,6 +97,20 @@ impl Migration {
     /// If a side cannot be reached or the store cannot be read.
     pub async fn verify(&self, depth: Depth) -> Result<Verification> {
         engine::verify(&self.inner, &self.store, &self.job(), depth).await
+    }
+
+    /// A targeted pass: sends again what [`verify`](Self::verify) finds missing or damaged at the
+    /// destination, and what was never copied, by the same rules as [`run`](Self::run): the intent
+    /// comes first, each message there has one claim, and a pass that is killed goes on with the
+    /// next one, whichever it is. What is new at the source is left to [`run`](Self::run).
+    ///
+    /// A damaged copy is removed, by its id alone, once the new one was read back, if we stored it
+    /// and its header is still the message's. Flags that differ are the destination's own, and stay.
+    ///
+    /// # Errors
+    /// As [`run`](Self::run).
+    pub async fn mend(&self, what: Mend) -> Result<Report> {
+        engine::mend(&self.inner, &self.store, &self.job(), what).await
     }
 
     /// Tells what became of the messages of a source folder (of all folders, if `None`) that users

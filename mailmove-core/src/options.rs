@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::{map::MapRules, model::Timestamp};
+use crate::{destination::Depth, map::MapRules, model::Timestamp};
 
 /// What a migration shall do and leave out. Start from [`Options::new`].
 #[derive(Clone, Debug)]
@@ -114,5 +114,35 @@ impl Filter {
             (Some(max), Some(size)) if size > max => Some("rule/max-size"),
             _ => None,
         }
+    }
+}
+
+/// What a pass that mends looks for, and what it brings back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Mend {
+    /// How closely the destination is looked at: [`Depth::Meta`] for presence, size, flags and date,
+    /// [`Depth::Content`] for every byte.
+    pub depth: Depth,
+    /// Bring back what earlier passes found to be removed at the destination, too. Few messages that
+    /// are missing are taken for what the user deleted; they are not sent again unless asked for.
+    pub removed: bool,
+}
+
+impl Mend {
+    /// What is missing or differs at that depth.
+    #[must_use]
+    pub fn new(depth: Depth) -> Self {
+        Self {
+            depth,
+            removed: false,
+        }
+    }
+
+    /// And what somebody removed at the destination.
+    #[must_use]
+    pub fn with_removed(mut self, removed: bool) -> Self {
+        self.removed = removed;
+        self
     }
 }

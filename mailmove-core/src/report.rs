@@ -213,6 +213,9 @@ pub struct Tally {
     pub by_reference: u64,
     /// Beside the sum: messages whose flags changed in this pass.
     pub flags_changed: u64,
+    /// Beside the sum: copies of our own that were removed: damaged ones when a good one had been sent,
+    /// and those of which another one landed late.
+    pub replaced: u64,
     /// Beside the sum: gone from the source since an earlier pass; kept at the destination.
     pub gone: u64,
     /// Beside the sum: gone from the source, and delivered from their dead letters.
@@ -258,6 +261,7 @@ impl Tally {
         self.moved += other.moved;
         self.by_reference += other.by_reference;
         self.flags_changed += other.flags_changed;
+        self.replaced += other.replaced;
         self.gone += other.gone;
         self.rescued += other.rescued;
         self.perhaps_doubled += other.perhaps_doubled;
@@ -465,7 +469,7 @@ pub struct Verification {
 }
 
 impl Verification {
-    /// Nothing differs.
+    /// Nothing differs but what is [known](Difference::known), and all folders could be compared.
     #[must_use]
     pub fn is_clean(&self) -> bool {
         self.folders
@@ -486,8 +490,27 @@ pub struct VerifiedFolder {
     pub checked: u64,
     /// Messages that differ or are missing.
     pub differences: u64,
-    /// Why it could not be compared, if so.
+    /// Beside these: messages that differ as a report has told before, and those that somebody
+    /// removed at the destination.
+    pub known: u64,
+    /// Why it could not be compared as a whole, if so: for example since the source holds messages
+    /// that no pass has seen.
     pub problem: Option<Problem>,
+}
+
+impl VerifiedFolder {
+    /// A folder of which nothing was compared yet.
+    #[must_use]
+    pub fn new(source: FolderPath) -> Self {
+        Self {
+            source,
+            destination: None,
+            checked: 0,
+            differences: 0,
+            known: 0,
+            problem: None,
+        }
+    }
 }
 
 /// One message that is not as it should be.
@@ -500,10 +523,13 @@ pub struct Difference {
     pub message: String,
     /// Its name at the destination.
     pub destination: Option<String>,
-    /// `missing`, `size`, `content`, `flags`, `received`, or `not-copied`.
+    /// `missing`, `size`, `content`, `flags`, `received`, `not-copied`, or `removed-there`.
     pub what: &'static str,
     /// Expected and found, in words.
     pub detail: String,
+    /// A report has told of it: the destination changed the message as it stored it, or somebody
+    /// removed it there. It does not count as different.
+    pub known: bool,
 }
 
 /// What the ledger knows of one message.

@@ -18,5 +18,8 @@ mod measure;
 #[path = "stores/same.rs"]
 #[cfg(feature = "sqlite")]
 mod same;
+#[path = "stores/torn.rs"]
+#[cfg(feature = "sqlite")]
+mod torn;
 #[path = "stores/util.rs"]
 mod util;

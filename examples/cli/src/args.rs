@@ -81,7 +81,7 @@ its id in the ledger, or by a digest; --file takes the digests of a saved messag
 
 Exit codes: 0 found, 1 not in the ledger, 2 wrong input, 3 the ledger cannot be read")]
     Explain(ExplainArgs),
-    /// Compare what was copied with what the destination holds now
+    /// Compare what was copied with what the destination holds now, and repair it if asked
     #[command(after_help = format!("{URLS}\n\n{EXIT_CODES}"))]
     Verify(VerifyArgs),
     /// Try it without any account: two servers inside the program, some thousand messages
@@ -147,6 +147,13 @@ pub(crate) struct VerifyArgs {
     /// flags and date
     #[arg(long)]
     pub(crate) full: bool,
+    /// Send again what is missing or damaged at the destination, and compare once more. Flags that
+    /// differ are the destination's own, and stay
+    #[arg(long)]
+    pub(crate) repair: bool,
+    /// With --repair: also bring back what was removed at the destination, on purpose or not
+    #[arg(long, requires = "repair")]
+    pub(crate) restore_removed: bool,
 }
 
 /// Which mailboxes, and how to reach them.

@@ -1,6 +1,7 @@
 //! What the commands do once their job is ready.
 
 use mailmove_core::{
+    Mend,
     destination::Depth,
     report::{Plan, Report, Status, Tally, Verification},
 };
@@ -55,11 +56,38 @@ pub(crate) async fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
     } else {
         Depth::Meta
     };
+    let mut repaired = None;
+    if args.repair {
+        let mend = Mend::new(depth).with_removed(args.restore_removed);
+        let ran = job.migration.mend(mend).await;
+        if !ran.as_ref().is_ok_and(ends_by_itself) {
+            job.progress.finish();
+            let report = ran.map_err(|error| job.locate(error))?;
+            show_report(&report, args.output.json);
+            return Ok(Exit::of_report(&report));
+        }
+        repaired = ran.ok();
+    }
     let compared = job.unless_stopped(job.migration.verify(depth)).await;
     job.progress.finish();
+    if let Some(report) = &repaired {
+        show_report(report, args.output.json);
+    }
     let verification = compared?;
     show_verification(&verification, args.output.json);
-    Ok(Exit::of_verification(&verification))
+    // A copy that could not be removed shows in the report alone.
+    Ok(match repaired {
+        Some(report) if verification.is_clean() => Exit::of_report(&report),
+        _ => Exit::of_verification(&verification),
+    })
+}
+
+/// Whether a pass came to its end.
+fn ends_by_itself(report: &Report) -> bool {
+    matches!(
+        report.status(),
+        Status::Complete | Status::CompleteWithFailures
+    )
 }
 
 pub(crate) fn show_report(report: &Report, json: bool) {

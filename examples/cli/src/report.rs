@@ -121,6 +121,7 @@ fn notes(folder: &FolderReport) -> String {
         (tally.by_reference, "copied within the destination"),
         (tally.moved, "moved"),
         (tally.flags_changed, "flags changed"),
+        (tally.replaced, "replaced by a good copy"),
         (tally.gone, "no longer there at the source"),
         (tally.rescued, "gone there and delivered from dead letters"),
         (tally.perhaps_doubled, "perhaps doubled"),
@@ -371,24 +372,35 @@ fn warned(warning: &Warning) -> String {
     }
 }
 
+/// What a repair can do something about.
+const MENDABLE: [&str; 5] = ["missing", "size", "content", "received", "not-copied"];
+
 /// What comparing showed.
 pub(crate) fn verification(found: &Verification) -> String {
     let mut out = String::from("\n");
     let mut table = Table::new(&["Folder", "checked", "different", "notes"]);
-    let (mut checked, mut different) = (0, 0);
+    let (mut checked, mut different, mut known) = (0, 0, 0);
     for folder in &found.folders {
         checked += folder.checked;
         different += folder.differences;
+        known += folder.known;
         // Folders without mail have nothing to tell here.
-        if folder.checked == 0 && folder.differences == 0 && folder.problem.is_none() {
+        let nothing = folder.checked + folder.differences + folder.known == 0;
+        if nothing && folder.problem.is_none() {
             continue;
         }
-        let problem = folder.problem.as_ref().map(|_| "not compared, see below");
+        let mut notes = Vec::new();
+        if folder.problem.is_some() {
+            notes.push("not all compared, see below".to_owned());
+        }
+        if folder.known > 0 {
+            notes.push(format!("{} known from before", number(folder.known)));
+        }
         table.row(vec![
             place(&folder.source, folder.destination.as_ref()),
             number(folder.checked),
             number(folder.differences),
-            problem.unwrap_or_default().to_owned(),
+            notes.join(", "),
         ]);
     }
     table.rule();
@@ -406,15 +418,20 @@ pub(crate) fn verification(found: &Verification) -> String {
         let there = difference.destination.as_deref().unwrap_or("nowhere");
         let _ = writeln!(
             out,
-            "  {}, {} (destination: {}): {}: {}",
+            "  {}, {} (destination: {}): {}: {}{}",
             clean(&difference.folder.to_string()),
             clean(&difference.message),
             clean(there),
             difference.what,
-            clean(&difference.detail)
+            clean(&difference.detail),
+            if difference.known {
+                " (known from before)"
+            } else {
+                ""
+            }
         );
     }
-    let more = different.saturating_sub(found.differences.len() as u64);
+    let more = (different + known).saturating_sub(found.differences.len() as u64);
     if more > 0 {
         let _ = writeln!(out, "  … and {} more", number(more));
     }
@@ -422,7 +439,7 @@ pub(crate) fn verification(found: &Verification) -> String {
         if let Some(problem) = &folder.problem {
             let _ = write!(
                 out,
-                "\n{}: not compared\n",
+                "\n{}: not all compared\n",
                 clean(&folder.source.to_string())
             );
             explain(&mut out, problem);
@@ -431,10 +448,19 @@ pub(crate) fn verification(found: &Verification) -> String {
     let verdict = if found.is_clean() {
         format!("verified: {}, no difference", count(checked, "message"))
     } else if different > 0 {
+        let left = found
+            .differences
+            .iter()
+            .any(|one| MENDABLE.contains(&one.what));
         format!(
-            "different: {} of {}",
+            "different: {} of {}{}",
             number(different),
-            count(checked, "message")
+            count(checked, "message"),
+            if left {
+                "; `mailmove verify --repair` sends again what is missing or damaged"
+            } else {
+                ""
+            }
         )
     } else {
         "not verified: some folders could not be compared".to_owned()

@@ -13,7 +13,7 @@ use std::{
 use mailmove_core::{
     Error, ErrorKind, Result, Scope,
     destination::{Depth, Existing, Probe},
-    identity::HeaderDigest,
+    identity::{BodyHasher, HeaderDigest},
     model::{
         Alteration, AlterationKind, ContentDigest, Flags, FolderPath, KeptFlags, Keyword, Mark,
         MessageId, SystemFlag, Timestamp,
@@ -145,10 +145,20 @@ fn look_at(entry: &Entry, keywords: &Keywords, depth: Depth) -> io::Result<Exist
     }
     if depth >= Depth::Content {
         // In pieces: a message may be larger than memory should be.
-        let mut hasher = blake3::Hasher::new();
+        let (mut hasher, mut body) = (blake3::Hasher::new(), BodyHasher::new());
         file.seek(SeekFrom::Start(0))?;
-        hasher.update_reader(&mut file)?;
+        let mut piece = vec![0; 64 * 1024];
+        loop {
+            let len = file.read(&mut piece)?;
+            let read = piece.get(..len).unwrap_or_default();
+            if read.is_empty() {
+                break;
+            }
+            hasher.update(read);
+            body.update(read);
+        }
         existing.digest = Some(ContentDigest::from_bytes(*hasher.finalize().as_bytes()));
+        existing.body = body.finish();
     }
     Ok(existing)
 }

@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 use super::{
     Engine,
     lane::Lane,
+    mend::DAMAGED,
     settle::{self, Place},
 };
 use crate::{
@@ -15,7 +16,7 @@ use crate::{
     destination::{Depth, Existing, Probe},
     error::Result,
     identity::HeaderDigest,
-    model::{ContentDigest, Mark, MessageId, Role, SystemFlag},
+    model::{Alteration, AlterationKind, ContentDigest, Mark, MessageId, Role, SystemFlag},
 };
 
 /// Records what came into the destination folder since it was last looked at and is not ours.
@@ -120,8 +121,19 @@ pub(super) struct Adopter {
     shared: bool,
     listed: HashSet<u64>,
     repeated: HashSet<u64>,
+    /// Headers, with the size that comes with each, and those that come with several.
+    headers: HashMap<u64, u64>,
+    ambiguous: HashSet<u64>,
     /// Announced without a header.
     unknown: usize,
+}
+
+/// What is known of a content that is looked for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Sought {
+    pub(super) digest: ContentDigest,
+    /// Of what follows the header.
+    pub(super) body: Option<ContentDigest>,
 }
 
 /// What looking for an equal message found.
@@ -144,8 +156,13 @@ impl Adopter {
     }
 
     /// Tells of every source message that will be looked for: two with the same header and size
-    /// must not be taken for each other. Sixteen bytes a message.
+    /// must not be taken for each other. Some 32 bytes a message.
     pub(super) fn announce(&mut self, row: &ItemRow) {
+        if let Some(header) = row.header.and_then(head)
+            && *self.headers.entry(header).or_insert(row.size) != row.size
+        {
+            self.ambiguous.insert(header);
+        }
         match key(row) {
             Some(key) if self.listed.insert(key) => {}
             Some(key) => {
@@ -170,8 +187,12 @@ impl Adopter {
         engine: &Engine,
         lane: &Lane,
         row: &ItemRow,
-        content: Option<ContentDigest>,
+        content: Option<Sought>,
     ) -> Result<Match> {
+        if content.is_none() && row.code.as_deref() == Some(DAMAGED) {
+            // It is to be sent again because something else stands in its place.
+            return Ok(Match::NeedsContent);
+        }
         let Some(header) = row.header else {
             return Ok(if content.is_some() {
                 Match::None
@@ -182,13 +203,18 @@ impl Adopter {
         let size = engine.keeps_bytes().then_some(row.size);
         let mut candidates = self.free(engine, lane, header, size).await?;
         let found = match content {
-            Some(content) => match equal_content(engine, lane, row, candidates, content).await? {
-                None => {
-                    let others = self.other_sizes(engine, lane, header, size).await?;
-                    equal_content(engine, lane, row, others, content).await?
+            Some(sought) => {
+                let mut read = contents(engine, lane, candidates).await?;
+                match equal_content(&read, row, sought.digest) {
+                    None => {
+                        let others = self.other_sizes(engine, lane, header, size).await?;
+                        read.extend(contents(engine, lane, others).await?);
+                        let equal = equal_content(&read, row, sought.digest);
+                        equal.or_else(|| self.equal_body(read, row, header, sought.body))
+                    }
+                    found => found,
                 }
-                found => found,
-            },
+            }
             None if size.is_some()
                 && candidates.len() == 1
                 && self.is_enough(lane, row, header) =>
@@ -246,6 +272,26 @@ impl Adopter {
         Ok(found)
     }
 
+    /// The message as another tool put it there: with a field more in its header, one less, or folded
+    /// anew. All that tells a message from others is equal, and whatever else is looked for that has such
+    /// a header is its twin: it has the same size.
+    fn equal_body(
+        &self,
+        read: Vec<Existing>,
+        row: &ItemRow,
+        header: HeaderDigest,
+        body: Option<ContentDigest>,
+    ) -> Option<Existing> {
+        let sure = head(header).is_some_and(|head| {
+            self.headers.contains_key(&head) && !self.ambiguous.contains(&head)
+        });
+        if body.is_none() || header.is_void() || !sure || self.shared {
+            return None;
+        }
+        let equal = |there: &Existing| there.body == body && there.header == Some(header);
+        nearest(read.into_iter().filter(equal).collect(), row)
+    }
+
     fn is_enough(&self, lane: &Lane, row: &ItemRow, header: HeaderDigest) -> bool {
         let draft = row.flags.contains(SystemFlag::Draft) || lane.row.role == Some(Role::Drafts);
         let unique =
@@ -254,11 +300,15 @@ impl Adopter {
     }
 }
 
+/// A header in eight bytes.
+fn head(header: HeaderDigest) -> Option<u64> {
+    let (head, _) = header.as_bytes().split_first_chunk::<8>()?;
+    Some(u64::from_le_bytes(*head))
+}
+
 /// Header and size in eight bytes. A collision costs a needless look at contents.
 fn key(row: &ItemRow) -> Option<u64> {
-    let header = row.header?;
-    let (head, _) = header.as_bytes().split_first_chunk::<8>()?;
-    Some(u64::from_le_bytes(*head) ^ row.size.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    Some(head(row.header?)? ^ row.size.wrapping_mul(0x9e37_79b9_7f4a_7c15))
 }
 
 impl Adopter {
@@ -309,28 +359,22 @@ impl Adopter {
     }
 }
 
-async fn equal_content(
+/// Candidates as they are, read to the ground.
+async fn contents(
     engine: &Engine,
     lane: &Lane,
-    row: &ItemRow,
     candidates: Vec<Existing>,
-    content: ContentDigest,
-) -> Result<Option<Existing>> {
+) -> Result<Vec<Existing>> {
     if candidates.is_empty() {
-        return Ok(None);
+        return Ok(candidates);
     }
-    let ids = candidates
-        .iter()
-        .map(|candidate| candidate.id.clone())
-        .collect();
-    let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids);
-    let mut pages = engine.destination.existing(probe);
-    let mut equal = Vec::new();
-    while let Some(page) = pages.next().await {
-        let same = |existing: &Existing| existing.digest == Some(content);
-        equal.extend(page?.into_iter().filter(same));
-    }
-    Ok(nearest(equal, row))
+    let ids: Vec<MessageId> = candidates.into_iter().map(|there| there.id).collect();
+    settle::contents(engine, &Place::of(lane), &ids).await
+}
+
+fn equal_content(read: &[Existing], row: &ItemRow, content: ContentDigest) -> Option<Existing> {
+    let same = |existing: &&Existing| existing.digest == Some(content);
+    nearest(read.iter().filter(same).cloned().collect(), row)
 }
 
 /// Of several equal messages, the one with the same flags and date: so identical copies that
@@ -357,6 +401,11 @@ pub(super) fn adopted(
     row.target = Some((lane.target.no, existing.id.clone()));
     if existing.flags != row.flags {
         row.accepted = Some(existing.flags.clone());
+    }
+    if engine.keeps_bytes() && existing.digest.is_some() && existing.digest != row.digest {
+        let detail = "what was there differs in fields of the header that name nothing";
+        let note = Alteration::new(AlterationKind::ContentRewritten, detail);
+        row.altered.push(note);
     }
     row
 }

@@ -102,6 +102,7 @@ async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tall
         moved: notes.moved,
         by_reference: notes.by_reference,
         flags_changed: notes.flags_changed,
+        replaced: notes.replaced,
         gone: notes.gone,
         rescued: notes.rescued,
         perhaps_doubled: notes.perhaps_doubled,
@@ -151,7 +152,10 @@ async fn settle_for_next(
 ) -> Result<()> {
     lane.row.state = FolderState::Mapped;
     let done = report.is_closed() && report.tally.failed == 0;
-    lane.row.token = lane.folder.token.clone().filter(|_| done);
+    // A pass that did not look at the source does not know what is new there.
+    if engine.mending.is_none() {
+        lane.row.token = lane.folder.token.clone().filter(|_| done);
+    }
     if let Some(after) = after.filter(|after| after.identity == lane.place.identity) {
         // If nothing but our own came in, there is nothing to look at next time.
         let grown = match (&lane.place.mark, &after.mark) {

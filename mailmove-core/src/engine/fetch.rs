@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 
 use super::{
     Mode,
-    adopt::Match,
+    adopt::{Match, Sought},
     produce::{Producer, Work},
 };
 use crate::{
@@ -168,7 +168,8 @@ impl Producer {
         if row.received.is_none() {
             date_from_header(&mut row, &header);
         }
-        if let Match::Found(existing) = self.search(&row, row.digest).await? {
+        let sought = self.sought(&content).await?;
+        if let Match::Found(existing) = self.search(&row, Some(sought)).await? {
             return self.adopt(row, &existing).await;
         }
         if let Some((row, existing)) = self.search_mended(&row, &content).await? {
@@ -190,6 +191,17 @@ impl Producer {
         Ok(())
     }
 
+    /// What this content is looked for by.
+    async fn sought(&self, content: &Content) -> Result<Sought> {
+        Ok(Sought {
+            digest: content.digest(),
+            body: match self.lane.adopting {
+                true => identity::body_of(content).await?,
+                false => None,
+            },
+        })
+    }
+
     /// A run whose state was lost may have sent a repaired form: the same that would be made now.
     async fn search_mended(
         &mut self,
@@ -199,10 +211,11 @@ impl Producer {
         if !self.lane.adopting || !self.engine.repairs() {
             return Ok(None);
         }
-        let Some((row, _)) = self.engine.mended(row, content, "").await? else {
+        let Some((row, content)) = self.engine.mended(row, content, "").await? else {
             return Ok(None);
         };
-        Ok(match self.search(&row, row.digest).await? {
+        let sought = self.sought(&content).await?;
+        Ok(match self.search(&row, Some(sought)).await? {
             Match::Found(existing) => Some((row, existing)),
             _ => None,
         })

@@ -8,7 +8,7 @@ use super::{
     Engine,
     adopt::{self, Adopter, Match},
     lane::Lane,
-    look_back,
+    look_back, mend,
     moves::MOVED,
     survey::Seen,
 };
@@ -33,8 +33,8 @@ pub(super) fn lost(path: &FolderPath, count: Option<u64>) -> Error {
         .with_code(LOST)
         .with_context("folder", path.to_string())
         .with_remedy(
-            "Restore them from the destination's backup and run again, or accept the loss: \
-             then they are not copied again.",
+            "Restore them from the destination's backup and run again; or have them copied again by \
+             a verification that repairs; or accept the loss: then they are not copied again.",
         );
     match count {
         Some(count) => error.with_context("missing", count.to_string()),
@@ -87,7 +87,7 @@ async fn lost_some(engine: &Engine, lane: &Lane) -> Result<bool> {
 
 /// Finds out which claimed messages are gone. Those that were put back have another id by now. A
 /// few were removed by the user and stay so; many are a loss that the user must know of.
-async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
+pub(super) async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     let mut seen = Seen::default();
     let probe = Probe::new(lane.place.id.clone(), Depth::Ids);
     let mut pages = engine.destination.existing(probe);
@@ -131,19 +131,31 @@ async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
             engine.ledger.commit(records).await?;
         }
     }
-    if missing > 20 && missing * 10 > claims && !engine.options.accept_lost {
+    let mends = engine.mends();
+    if missing > 20 && missing * 10 > claims && !engine.options.accept_lost && !mends {
         return Err(lost(&lane.place.path, Some(missing)));
     }
+    let mut nowhere = 0;
     engine
         .each_page(all, |page| {
             let gone = page
                 .into_iter()
                 .filter(|stored| !seen.contains(stored.number));
-            Ok(gone
-                .map(|stored| Record::Item(Box::new(removed_there(engine, stored.row))))
-                .collect())
+            let rows = gone.filter_map(|Stored { row, .. }| {
+                if engine.wants_back(&row) {
+                    return Some(mend::missing(row));
+                }
+                nowhere += u64::from(row.gone);
+                // Else its folder at the source is not at hand.
+                (row.gone || !mends).then(|| removed_there(engine, row))
+            });
+            Ok(rows.map(|row| Record::Item(Box::new(row))).collect())
         })
-        .await
+        .await?;
+    if mends {
+        engine.on_neither_side(lane, nowhere);
+    }
+    Ok(())
 }
 
 fn found_again(lane: &Lane, mut row: ItemRow, existing: &Existing) -> ItemRow {
@@ -213,7 +225,7 @@ pub(super) async fn claimed_rows(
 /// The destination folder was renumbered or replaced: it stands in the ledger under a new number,
 /// and the claims on the old one are void. Each of their messages is looked for again. A claim is
 /// void until that is done, so that it may be broken off anywhere.
-async fn renumbered(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
+pub(super) async fn renumbered(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     let mut missing = 0;
     for old in engine.ledger.targets().await? {
         if old.path != lane.target.path || old.no == lane.target.no {
@@ -235,7 +247,7 @@ async fn renumbered(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
 }
 
 /// Messages that an earlier pass found lost: they may have been restored, or the loss accepted.
-async fn still_lost(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
+pub(super) async fn still_lost(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     let scan = Scan::folder(lane.row.no)
         .with_states(&[ItemState::Failed])
         .with_gone(false);
@@ -280,6 +292,7 @@ async fn match_again(
                     row = found_again(lane, row, &existing);
                 }
                 _ if row.gone => {}
+                _ if engine.wants_back(&row) => row = mend::missing(row),
                 _ if engine.options.accept_lost => row = removed_there(engine, row),
                 _ => {
                     missing += 1;

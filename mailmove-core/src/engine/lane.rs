@@ -31,6 +31,8 @@ pub(super) struct Lane {
     pub(super) place: Folder,
     /// Nothing changed on either side, and no row is open.
     pub(super) quiet: bool,
+    /// It was never listed as a whole before this pass.
+    pub(super) first: bool,
     /// All that is new was listed in this pass and stands in the ledger as pending.
     pub(super) surveyed: bool,
     /// The destination folder holds messages that nobody claims: look there first.
@@ -49,6 +51,7 @@ impl Lane {
     pub(super) fn new(row: FolderRow, folder: Folder, target: TargetRow, place: Folder) -> Self {
         Self {
             looked: target.examined.clone(),
+            first: !row.listed,
             shared: false,
             begun: false,
             row,

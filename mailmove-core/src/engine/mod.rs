@@ -3,12 +3,13 @@
 //! A pass goes through the files of this folder in this order: [`reconcile`] (folders), [`survey`]
 //! (what changed since the last pass), [`moves`], [`lane`] with [`produce`] and [`deliver`] (what is
 //! copied), [`settle`] (what is in doubt), [`close`] (sums). What is decided from an outcome is in
-//! [`decide`] and [`retry`], free of I/O.
+//! [`decide`] and [`retry`], free of I/O. A pass that mends ([`mend`]) has neither survey nor moves.
 
 mod adopt;
 mod annotate;
 mod claims;
 mod close;
+mod compare;
 mod daily;
 mod decide;
 mod deliver;
@@ -22,6 +23,7 @@ mod health;
 mod kept;
 mod labels;
 mod lane;
+mod late;
 mod look_back;
 mod mend;
 mod moves;
@@ -30,6 +32,8 @@ mod plan;
 mod produce;
 mod reconcile;
 mod refused;
+mod repaired;
+mod replace;
 mod retry;
 mod settle;
 mod share;
@@ -63,6 +67,7 @@ use crate::{
 };
 
 pub(crate) use explain::explain;
+pub(crate) use mend::mend;
 pub(crate) use pass::run;
 pub(crate) use plan::plan;
 pub(crate) use verify::verify;
@@ -85,6 +90,10 @@ pub(crate) struct Engine {
     next_batch: AtomicU64,
     contents: share::Contents,
     daily: daily::Daily,
+    /// Only what is missing or differs is sent.
+    mending: Option<mend::Mending>,
+    /// A pass that mends was broken off: what is missing was asked for.
+    asked_for: bool,
     next_folder: AtomicU32,
     mode: Mode,
     job: JobId,
@@ -118,6 +127,7 @@ struct FolderNotes {
     moved: u64,
     by_reference: u64,
     flags_changed: u64,
+    replaced: u64,
     gone: u64,
     rescued: u64,
     perhaps_doubled: u64,
@@ -159,6 +169,7 @@ impl Engine {
             Some("no") => Some(false),
             _ => None,
         };
+        let asked_for = mend::is_open(&*ledger).await?;
         let options = &migration.options;
         let daily = daily::Daily::open(options, &from, &to, &*ledger).await?;
         Ok(Self {
@@ -176,6 +187,8 @@ impl Engine {
             next_batch: AtomicU64::new(last_batch.map_or(0, |batch| batch + 1)),
             contents: share::Contents::default(),
             daily,
+            mending: None,
+            asked_for,
             next_folder: AtomicU32::new(last_folder.map_or(0, |no| no + 1)),
             mode: Mode::Pass,
             job: migration.job(),

@@ -10,8 +10,9 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Engine, Mode, annotate, close, daily, health, labels, lane,
     lane::Lane,
-    moves, read_number,
+    late, mend, moves, read_number,
     reconcile::{self, World},
+    replace,
     retry::Backoff,
     settle, survey, undelivered,
 };
@@ -34,14 +35,20 @@ pub(crate) async fn run(
     let ledger = store.open(job).await?;
     remember_job(migration, &*ledger).await?;
     let mut engine = connect(migration, ledger).await?;
-    engine.pass += 1;
     engine.mode = mode;
+    carry_out(migration, engine).await
+}
+
+/// From the first look to the report.
+pub(super) async fn carry_out(migration: &MigrationBuilder, mut engine: Engine) -> Result<Report> {
+    engine.pass += 1;
     // An error that ends this pass must not look like the user's order to whoever gave `stop`.
     engine.stop = migration.stop.child();
     let engine = Arc::new(engine);
     let (source, destination) = look(&engine).await?;
-    let pass = Record::Meta("pass".to_owned(), engine.pass.to_string());
-    engine.ledger.commit(vec![pass]).await?;
+    let mut records = vec![Record::Meta("pass".to_owned(), engine.pass.to_string())];
+    records.extend(mend::record(&engine, true));
+    engine.ledger.commit(records).await?;
     let mut report = Report::new(
         engine.pass,
         engine.source.endpoint().to_string(),
@@ -52,9 +59,12 @@ pub(crate) async fn run(
         .enumerate()
         .map(|(index, folder)| (folder.path.clone(), index))
         .collect();
-    let mut world = reconcile::reconcile(&engine, source, destination.clone()).await?;
+    let mut world = match &engine.mending {
+        Some(mending) => mend::folders(&engine, mending, source, destination.clone()).await?,
+        None => reconcile::reconcile(&engine, source, destination.clone()).await?,
+    };
     labels::assign(&mut world.lanes);
-    if mode == Mode::Retry {
+    if engine.mode == Mode::Retry {
         undelivered::only_those(&engine, &mut world, &destination).await?;
     }
     let (lanes, stopped) = work(&engine, world, &destination, &mut report).await;
@@ -181,6 +191,12 @@ async fn work(
 
 async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder]) -> Result<()> {
     settle::left_open(engine, destination).await?;
+    if let Some(mending) = &engine.mending {
+        mend::look(engine, mending, lanes).await?;
+        looked_at(engine, lanes).await?;
+        each(engine, lanes, |_| true, Work::Copy).await?;
+        return replaced(engine, lanes).await;
+    }
     for (lane, problem) in lanes.iter_mut() {
         let mut backoff = Backoff::of(engine);
         *problem = loop {
@@ -194,8 +210,10 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         };
     }
     if engine.mode == Mode::Retry {
-        return each(engine, lanes, |_| true, Work::Copy).await;
+        each(engine, lanes, |_| true, Work::Copy).await?;
+        return replaced(engine, lanes).await;
     }
+    looked_at(engine, lanes).await?;
     // A first listing that was broken off has rows too; what they stand for may be gone.
     let known = |lane: &Lane| (lane.row.listed || lane.begun) && !lane.quiet;
     each(engine, lanes, known, Work::Survey).await?;
@@ -211,11 +229,45 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         }
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
+    late::look(engine, lanes).await?;
+    replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
 }
 
+/// All that is missing is known and to be sent again, unless a folder could not be looked at.
+async fn looked_at(engine: &Engine, lanes: &Ended) -> Result<()> {
+    match mend::record(engine, false) {
+        Some(record) if lanes.iter().all(|(_, problem)| problem.is_none()) => {
+            engine.ledger.commit(vec![record]).await
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Ends what a pass that mends began. What one folder does not let us do, a later pass does.
+async fn replaced(engine: &Engine, lanes: &Ended) -> Result<()> {
+    let mut backoff = Backoff::of(engine);
+    loop {
+        let error = match replace::finish(engine, lanes).await {
+            Ok(()) => return Ok(()),
+            Err(error) => error,
+        };
+        match backoff.next(&error) {
+            Some(wait) => engine.pause(wait).await?,
+            None if error.scope() <= Scope::Folder => {
+                engine.emit(Event::Note {
+                    folder: None,
+                    text: format!("replaced messages are still there: {}", error.chain()),
+                });
+                return Ok(());
+            }
+            None => return Err(error),
+        }
+    }
+}
+
 /// Keeps a folder's own error, and gives back one that ends the pass.
-fn of_folder(result: Result<()>) -> Result<Option<Error>> {
+pub(super) fn of_folder(result: Result<()>) -> Result<Option<Error>> {
     match result {
         Ok(()) => Ok(None),
         Err(error) if error.scope() <= Scope::Folder => Ok(Some(error)),

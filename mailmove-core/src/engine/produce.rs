@@ -10,12 +10,12 @@ use tokio::sync::mpsc;
 
 use super::{
     Engine, Mode,
-    adopt::{self, Adopter, Match},
+    adopt::{self, Adopter, Match, Sought},
     flags::FlagWork,
     health::LOST,
     labels,
     lane::Lane,
-    mend::Unrepaired,
+    repaired::Unrepaired,
     retry::Backoff,
     share::{ASIDE_MOST, Copying, Desk},
     survey, undelivered,
@@ -24,7 +24,7 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Scan, Stored},
     destination::Existing,
     error::{Error, Result},
-    model::{AlterationKind, Content, ContentDigest, Cursor, Form, Listed, MessageId},
+    model::{AlterationKind, Content, Cursor, Form, Listed, MessageId},
     source::{Change, Coverage, ListRequest},
 };
 
@@ -342,11 +342,7 @@ impl Producer {
         }
     }
 
-    pub(super) async fn search(
-        &mut self,
-        row: &ItemRow,
-        content: Option<ContentDigest>,
-    ) -> Result<Match> {
+    pub(super) async fn search(&mut self, row: &ItemRow, content: Option<Sought>) -> Result<Match> {
         if !self.lane.adopting {
             return Ok(Match::None);
         }

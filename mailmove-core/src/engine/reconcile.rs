@@ -32,7 +32,7 @@ pub(super) async fn reconcile(
     destination: Vec<Folder>,
 ) -> Result<World> {
     let mut known = engine.ledger.folders().await?;
-    let mut targets = engine.ledger.targets().await?;
+    let targets = engine.ledger.targets().await?;
     let map = map_folders(engine, &source, &destination, &known, &targets);
     let mut world = World::default();
     let mut wanted = Vec::new();
@@ -75,6 +75,52 @@ pub(super) async fn reconcile(
             world.gone.push(mark_gone(engine, row).await?);
         }
     }
+    lanes(engine, &mut world, wanted, destination, targets).await?;
+    Ok(world)
+}
+
+/// What a pass that mends works on: the folders that the ledger knows, each where it is, as far as
+/// they are at hand. Nothing is learned of the source.
+pub(super) async fn known(
+    engine: &Engine,
+    source: Vec<Folder>,
+    destination: Vec<Folder>,
+) -> Result<World> {
+    let known = engine.ledger.folders().await?;
+    let targets = engine.ledger.targets().await?;
+    let map = map_folders(engine, &source, &destination, &known, &targets);
+    let mut world = World::default();
+    let mut wanted = Vec::new();
+    for (folder, entry) in source.into_iter().zip(map.entries) {
+        let row = known
+            .iter()
+            .find(|row| row.state != FolderState::Gone && row.identity == folder.identity.as_str());
+        let no = row.and_then(|row| row.target);
+        let target = targets.iter().find(|target| Some(target.no) == no);
+        let (Verdict::To { role, .. }, Some(row), Some(target)) = (entry.verdict, row, target)
+        else {
+            continue;
+        };
+        let spec = FolderSpec::new(target.path.clone()).with_role(role);
+        let row = FolderRow {
+            id: folder.id.clone(),
+            path: folder.path.clone(),
+            ..row.clone()
+        };
+        wanted.push((row, folder, spec));
+    }
+    lanes(engine, &mut world, wanted, destination, targets).await?;
+    Ok(world)
+}
+
+/// Finds or makes the destination folders of these, each of which becomes a lane or fails.
+async fn lanes(
+    engine: &Engine,
+    world: &mut World,
+    wanted: Vec<(FolderRow, Folder, FolderSpec)>,
+    destination: Vec<Folder>,
+    mut targets: Vec<TargetRow>,
+) -> Result<()> {
     let places = ensure(engine, &wanted, destination, &targets).await?;
     for (row, folder, spec) in wanted {
         match places.get(&spec.path) {
@@ -83,18 +129,18 @@ pub(super) async fn reconcile(
                 let lane = join(engine, row, folder, target, place.clone()).await?;
                 world.lanes.push(lane);
             }
-            Some(Err(problem)) => fail(engine, &mut world, row, &folder, problem.clone()).await?,
+            Some(Err(problem)) => fail(engine, world, row, &folder, problem.clone()).await?,
             None => {
                 let error = Error::new(
                     ErrorKind::Bug,
                     "the destination did not answer for a folder",
                 )
                 .with_context("folder", spec.path.to_string());
-                fail(engine, &mut world, row, &folder, Problem::from(&error)).await?;
+                fail(engine, world, row, &folder, Problem::from(&error)).await?;
             }
         }
     }
-    Ok(world)
+    Ok(())
 }
 
 pub(super) fn map_folders(
@@ -252,7 +298,7 @@ async fn ensure(
                     places.insert(spec.path.clone(), Ok(folder));
                 }
             }
-            None if had_mail && !engine.options.accept_lost => {
+            None if had_mail && !engine.options.accept_lost && engine.mending.is_none() => {
                 let error = super::health::lost(&spec.path, None);
                 places.insert(spec.path.clone(), Err(Problem::from(&error)));
             }

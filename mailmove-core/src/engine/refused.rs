@@ -6,8 +6,8 @@ use super::{
     decide::{Next, after_refusal},
     deliver::Sender,
     lane::Lane,
-    mend::Unrepaired,
     produce::Work,
+    repaired::Unrepaired,
 };
 use crate::{
     checkpoint::{Intent, ItemRow},

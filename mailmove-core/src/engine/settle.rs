@@ -354,7 +354,16 @@ pub(super) async fn contents(
     place: &Place,
     ids: &[MessageId],
 ) -> Result<Vec<Existing>> {
-    let probe = Probe::new(place.id.clone(), Depth::Content).with_ids(ids.to_vec());
+    contents_of(engine, &place.id, ids).await
+}
+
+/// The same, by the folder's id.
+pub(super) async fn contents_of(
+    engine: &Engine,
+    place: &FolderId,
+    ids: &[MessageId],
+) -> Result<Vec<Existing>> {
+    let probe = Probe::new(place.clone(), Depth::Content).with_ids(ids.to_vec());
     let mut pages = engine.destination.existing(probe);
     let mut found = Vec::with_capacity(ids.len());
     while let Some(page) = pages.next().await {

@@ -12,7 +12,12 @@ use std::{
 
 use tokio::sync::Notify;
 
-use super::{Engine, adopt::Match, produce::Producer};
+use super::{
+    Engine,
+    adopt::{Match, Sought},
+    mend::DAMAGED,
+    produce::Producer,
+};
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Stored, TargetNo},
     error::Result,
@@ -239,7 +244,8 @@ impl Producer {
         let mut ours = Vec::new();
         for (row, content) in rows {
             match row.content_id.clone() {
-                Some(id) if content.is_none() => {
+                // A damaged message is not made whole from what may be the same one.
+                Some(id) if content.is_none() && row.code.as_deref() != Some(DAMAGED) => {
                     if self.engine.contents.hold(self.lane.row.no, &id) {
                         ours.push((row, id));
                     } else {
@@ -271,7 +277,8 @@ impl Producer {
 
     async fn copy(&mut self, copying: Copying) -> Result<()> {
         let digest = copying.row.digest;
-        if let Match::Found(existing) = self.search(&copying.row, digest).await? {
+        let sought = digest.map(|digest| Sought { digest, body: None });
+        if let Match::Found(existing) = self.search(&copying.row, sought).await? {
             return self.adopt(copying.row, &existing).await;
         }
         self.batch.copies.push(copying);

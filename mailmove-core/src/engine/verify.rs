@@ -1,19 +1,32 @@
-//! Compares what the ledger says was stored with what the destination holds.
+//! Compares what the ledger says was stored with what the destination holds, and what the source
+//! holds with what the ledger knows of.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, pass, survey::Seen};
+use super::{
+    Engine,
+    compare::Comparison,
+    health::{self, LOST},
+    pass, reconcile,
+    survey::Seen,
+};
 use crate::{
     checkpoint::{
-        CheckpointStore, FolderNo, FolderRow, FolderState, ItemRow, ItemState, Scan, TargetRow,
+        CheckpointStore, FolderNo, FolderRow, FolderState, ItemRow, ItemState, Scan, TargetNo,
+        TargetRow,
     },
-    destination::{Depth, Existing, Probe},
-    error::{Result, Scope},
+    destination::{Depth, Destination},
+    error::{Error, ErrorKind, Result, Scope},
+    map::Verdict,
     migration::MigrationBuilder,
-    model::{JobId, MessageId},
+    model::{Folder, FolderPath, JobId, MessageId},
     report::{Difference, MOST_LISTED, Problem, Verification, VerifiedFolder},
+    source::Source,
 };
 
 /// Verifies a job at that depth. Reads only.
@@ -25,219 +38,320 @@ pub(crate) async fn verify(
 ) -> Result<Verification> {
     let ledger = store.open(job).await?;
     let engine = pass::connect(migration, ledger).await?;
-    let targets: HashMap<_, _> = engine
-        .ledger
-        .targets()
-        .await?
-        .into_iter()
-        .map(|target| (target.no, target))
-        .collect();
+    let (source, destination) = pass::look(&engine).await?;
+    let known = engine.ledger.folders().await?;
+    let targets = engine.ledger.targets().await?;
+    let wanted = wanted(&engine, source, &destination, &known, &targets);
     let mut check = Check {
+        list: List {
+            from: Arc::clone(&engine.source),
+            to: Arc::clone(&engine.destination),
+            folders: HashMap::new(),
+            out: Verification {
+                folders: Vec::new(),
+                differences: Vec::new(),
+            },
+        },
         engine,
         depth,
         seen: Seen::default(),
-        folders: HashMap::new(),
-        guessed: Vec::new(),
-        out: Verification {
-            folders: Vec::new(),
-            differences: Vec::new(),
-        },
+        compared: HashSet::new(),
     };
-    let rows = check.engine.ledger.folders().await?;
-    let mapped = |row: &&FolderRow| row.state != FolderState::Gone && row.target.is_some();
-    for row in rows.iter().filter(mapped) {
-        check.add(row, row.target.and_then(|no| targets.get(&no)));
+    let by_no: HashMap<TargetNo, &TargetRow> = targets.iter().map(|row| (row.no, row)).collect();
+    let mut places = Vec::new();
+    for (row, folder) in &wanted.known {
+        let target = row.target.and_then(|no| by_no.get(&no).copied());
+        check.list.add(row, target);
+        check.source(row, folder.as_ref()).await?;
+        places.extend(target);
     }
-    for target in targets.values() {
-        if let Err(error) = check.target(target).await {
+    places.sort_by_key(|target| target.no);
+    places.dedup_by_key(|target| target.no);
+    for target in places {
+        if let Err(error) = check.target(target, &destination).await {
             if error.scope() > Scope::Folder {
                 return Err(error);
             }
-            check.problem(target, &Problem::from(&error));
+            check.list.problem(&target.path, &error);
         }
     }
-    for row in rows.iter().filter(mapped) {
+    for (row, _) in &wanted.known {
         check.rows(row).await?;
     }
-    Ok(check.out)
+    for folder in wanted.new {
+        check.list.new_folder(&folder);
+    }
+    Ok(check.list.out)
+}
+
+/// The folders that are to be verified.
+struct Wanted {
+    /// Those that the ledger knows, with what they are at the source now.
+    known: Vec<(FolderRow, Option<Folder>)>,
+    /// Those that it knows nothing of.
+    new: Vec<Folder>,
+}
+
+fn wanted(
+    engine: &Engine,
+    source: Vec<Folder>,
+    destination: &[Folder],
+    known: &[FolderRow],
+    targets: &[TargetRow],
+) -> Wanted {
+    let map = reconcile::map_folders(engine, &source, destination, known, targets);
+    let mut excluded: HashSet<FolderPath> = HashSet::new();
+    let mut now: Vec<Folder> = Vec::new();
+    for (folder, entry) in source.into_iter().zip(map.entries) {
+        match entry.verdict {
+            Verdict::Excluded(_) => {
+                excluded.insert(folder.path);
+            }
+            Verdict::To { .. } => now.push(folder),
+        }
+    }
+    let mut out = Vec::new();
+    for row in known {
+        let dealt_with = row.target.is_some() || matches!(row.state, FolderState::Failed(_));
+        if row.state == FolderState::Gone || !dealt_with || excluded.contains(&row.path) {
+            continue;
+        }
+        let same = |folder: &Folder| folder.identity.as_str() == row.identity;
+        let at = now.iter().position(same);
+        let at = at.or_else(|| now.iter().position(|folder| folder.path == row.path));
+        out.push((row.clone(), at.map(|at| now.swap_remove(at))));
+    }
+    let filled = |folder: &Folder| folder.selectable && folder.messages > Some(0);
+    now.retain(filled);
+    now.sort_by(|a, b| a.path.cmp(&b.path));
+    Wanted {
+        known: out,
+        new: now,
+    }
 }
 
 struct Check {
     engine: Engine,
     depth: Depth,
+    /// Rows whose message is there.
     seen: Seen,
-    // Where a source folder stands in the outcome.
-    folders: HashMap<FolderNo, usize>,
-    // Announced with another size than expected: servers guess sizes, so only the content can tell.
-    guessed: Vec<(ItemRow, MessageId)>,
-    out: Verification,
+    /// Destination folders that were gone through, or are not there.
+    compared: HashSet<TargetNo>,
+    list: List,
 }
 
 impl Check {
-    fn add(&mut self, row: &FolderRow, target: Option<&TargetRow>) {
-        self.folders.insert(row.no, self.out.folders.len());
-        self.out.folders.push(VerifiedFolder {
-            source: row.path.clone(),
-            destination: target.map(|target| target.path.clone()),
-            checked: 0,
-            differences: 0,
-            problem: None,
-        });
-    }
-
-    fn problem(&mut self, target: &TargetRow, problem: &Problem) {
-        for folder in &mut self.out.folders {
-            if folder.destination.as_ref() == Some(&target.path) {
-                folder.problem = Some(problem.clone());
+    /// Whether the ledger knows of all that is at the source.
+    async fn source(&mut self, row: &FolderRow, now: Option<&Folder>) -> Result<()> {
+        let problem = match (&row.state, now) {
+            (FolderState::Failed(code), _) if row.target.is_none() => {
+                let error = not_all("the folder could not be copied", &row.path);
+                error.with_context("code", code.clone())
             }
-        }
-    }
-
-    /// Goes through a destination folder and compares each message with the row that claims it.
-    async fn target(&mut self, target: &TargetRow) -> Result<()> {
-        let probe = Probe::new(target.id.clone(), self.depth);
-        let mut pages = self.engine.destination.existing(probe);
-        while let Some(page) = pages.next().await {
-            self.engine.check_stop()?;
-            let page = page?;
-            let ids: Vec<MessageId> = page.iter().map(|existing| existing.id.clone()).collect();
-            let claims = self.engine.ledger.claims(target.no, ids).await?;
-            for (existing, claim) in page.iter().zip(claims) {
-                let Some((folder, id)) = claim else { continue };
-                let found = self.engine.ledger.items(folder, vec![id]).await?;
-                for stored in found.into_iter().flatten() {
-                    self.seen.insert(stored.number);
-                    self.compare(&stored.row, existing);
+            (_, Some(now)) if now.identity.as_str() != row.identity => {
+                let what = "the folder was replaced at the source, or numbered anew";
+                not_all(what, &row.path)
+            }
+            (_, Some(now)) => {
+                let counts = self.engine.ledger.counts(row.no).await?;
+                let live = counts
+                    .iter()
+                    .filter(|count| !count.gone && count.state != ItemState::Vanished);
+                let known: u64 = live.map(|count| count.messages).sum();
+                let there = now.messages.unwrap_or(0);
+                if there <= known {
+                    return Ok(());
                 }
+                not_all("the source holds messages that no pass has seen", &row.path)
+                    .with_context("at the source", there.to_string())
+                    .with_context("known", known.to_string())
             }
-        }
-        drop(pages);
-        self.look_closer(target).await
-    }
-
-    /// Reads the messages whose announced size is another one than expected.
-    async fn look_closer(&mut self, target: &TargetRow) -> Result<()> {
-        let mut guessed: HashMap<MessageId, ItemRow> = std::mem::take(&mut self.guessed)
-            .into_iter()
-            .map(|(row, id)| (id, row))
-            .collect();
-        let mut ids: Vec<MessageId> = guessed.keys().cloned().collect();
-        ids.sort();
-        for ids in ids.chunks(200) {
-            let probe = Probe::new(target.id.clone(), Depth::Content).with_ids(ids.to_vec());
-            let mut pages = self.engine.destination.existing(probe);
-            while let Some(page) = pages.next().await {
-                self.engine.check_stop()?;
-                for existing in page? {
-                    if let Some(row) = guessed.remove(&existing.id) {
-                        self.compare_content(&row, &existing);
-                    }
-                }
-            }
+            // What is there was copied from it once.
+            (_, None) => return Ok(()),
+        };
+        if let Some(folder) = self.list.folder(row.no) {
+            folder.problem = Some(Problem::from(&problem));
         }
         Ok(())
     }
 
-    fn compare(&mut self, row: &ItemRow, existing: &Existing) {
-        let there = Some(&existing.id);
-        if let Some(place) = self.folder(row.folder) {
-            place.checked += 1;
+    /// Goes through a destination folder and compares each message with the row that claims it.
+    async fn target(&mut self, target: &TargetRow, destination: &[Folder]) -> Result<()> {
+        let Some(now) = destination.iter().find(|now| now.path == target.path) else {
+            self.compared.insert(target.no);
+            let mut claims = self.engine.ledger.scan(Scan::target(target.no));
+            return match claims.next().await.transpose()? {
+                Some(_) => Err(health::lost(&target.path, None)),
+                None => Ok(()),
+            };
+        };
+        if now.identity.as_str() != target.identity {
+            return Err(renumbered(&target.path));
         }
-        let other_size = existing.size.is_some_and(|size| size != row.size);
-        if other_size && self.depth < Depth::Content && self.engine.keeps_bytes() {
-            self.guessed.push((row.clone(), existing.id.clone()));
-        } else {
-            self.compare_content(row, existing);
+        let mut comparison = Comparison::new(&self.engine, self.depth, target.no, now.id.clone());
+        while let Some(page) = comparison.next().await? {
+            for compared in page {
+                let (row, id) = (&compared.stored.row, &compared.existing.id);
+                if !compared.again {
+                    self.seen.insert(compared.stored.number);
+                    self.list.checked(row);
+                }
+                for differs in compared.differs {
+                    let found = Found {
+                        what: differs.what.as_str(),
+                        detail: differs.detail,
+                        known: differs.known,
+                    };
+                    self.list.found(row, Some(id), found);
+                }
+            }
         }
-        let flags = row.accepted.as_ref().unwrap_or(&row.flags);
-        if self.engine.options.flags && *flags != existing.flags {
-            let detail = format!("({flags}) expected, ({}) found", existing.flags);
-            self.differs(row, there, "flags", detail);
-        }
-        let adopted = row.state == ItemState::AlreadyThere;
-        if let (Some(had), Some(has), false) = (row.received, existing.received, adopted)
-            && had != has
-            && self.engine.to.keeps_received
-        {
-            self.differs(
-                row,
-                there,
-                "received",
-                format!("{had} expected, {has} found"),
-            );
-        }
-    }
-
-    fn compare_content(&mut self, row: &ItemRow, existing: &Existing) {
-        let there = Some(&existing.id);
-        let keeps = self.engine.keeps_bytes();
-        if let Some(size) = existing.size.filter(|size| keeps && *size != row.size) {
-            let detail = format!("{} bytes expected, {size} found", row.size);
-            self.differs(row, there, "size", detail);
-        } else if let (Some(had), Some(has), true) = (row.digest, existing.digest, keeps)
-            && had != has
-        {
-            self.differs(
-                row,
-                there,
-                "content",
-                format!("{had} expected, {has} found"),
-            );
-        }
+        self.compared.insert(target.no);
+        Ok(())
     }
 
     /// Goes through a source folder's rows: what was not met, and what was never copied.
     async fn rows(&mut self, folder: &FolderRow) -> Result<()> {
-        let mut pages = self
-            .engine
-            .ledger
-            .scan(Scan::folder(folder.no).with_gone(false));
+        let scan = Scan::folder(folder.no).with_gone(false);
+        let mut pages = self.engine.ledger.scan(scan);
         while let Some(page) = pages.next().await {
             for stored in page? {
-                match (stored.row.state, &stored.row.target) {
-                    (_, Some((_, id))) if !self.seen.contains(stored.number) => {
-                        let (row, id) = (stored.row.clone(), id.clone());
-                        let detail = "it was stored, and is not there now".to_owned();
-                        self.differs(&row, Some(&id), "missing", detail);
+                let row = &stored.row;
+                let id = match &row.target {
+                    Some((no, _)) if !self.compared.contains(no) => {
+                        self.list.not_compared(folder);
+                        continue;
                     }
-                    (ItemState::Pending | ItemState::Failed | ItemState::Unnamed, None) => {
-                        let detail = stored.row.code.clone();
-                        let detail = detail.unwrap_or_else(|| "not dealt with yet".to_owned());
-                        self.differs(&stored.row, None, "not-copied", detail);
-                    }
-                    _ => {}
+                    Some(_) if self.seen.contains(stored.number) => continue,
+                    target => target.as_ref().map(|(_, id)| id),
+                };
+                if let Some(found) = without_message(row) {
+                    self.list.found(row, id, found);
                 }
             }
         }
         Ok(())
     }
+}
 
-    fn folder(&mut self, no: FolderNo) -> Option<&mut VerifiedFolder> {
-        self.folders
-            .get(&no)
-            .and_then(|at| self.out.folders.get_mut(*at))
+/// One difference.
+struct Found {
+    what: &'static str,
+    detail: String,
+    known: bool,
+}
+
+/// What there is to tell of a row whose message is not there.
+fn without_message(row: &ItemRow) -> Option<Found> {
+    let (what, detail, known) = match row.state {
+        _ if row.target.is_some() || row.code.as_deref() == Some(LOST) => {
+            ("missing", "it was stored, and is not there now", false)
+        }
+        ItemState::RemovedThere => {
+            let detail = "it was stored, and somebody removed it";
+            ("removed-there", detail, true)
+        }
+        ItemState::Pending | ItemState::Failed | ItemState::Unnamed => {
+            let code = row.code.as_deref();
+            ("not-copied", code.unwrap_or("not dealt with yet"), false)
+        }
+        _ => return None,
+    };
+    Some(Found {
+        what,
+        detail: detail.to_owned(),
+        known,
+    })
+}
+
+/// The outcome, as it grows.
+struct List {
+    from: Arc<dyn Source>,
+    to: Arc<dyn Destination>,
+    // Where a source folder stands in the outcome.
+    folders: HashMap<FolderNo, usize>,
+    out: Verification,
+}
+
+impl List {
+    fn add(&mut self, row: &FolderRow, target: Option<&TargetRow>) {
+        self.folders.insert(row.no, self.out.folders.len());
+        let mut folder = VerifiedFolder::new(row.path.clone());
+        folder.destination = target.map(|target| target.path.clone());
+        self.out.folders.push(folder);
     }
 
-    fn differs(
-        &mut self,
-        row: &ItemRow,
-        there: Option<&MessageId>,
-        what: &'static str,
-        detail: String,
-    ) {
+    /// A folder with mail that no pass has seen.
+    fn new_folder(&mut self, folder: &Folder) {
+        let mut verified = VerifiedFolder::new(folder.path.clone());
+        let error = not_all("the folder is new at the source", &folder.path)
+            .with_context("messages", folder.messages.unwrap_or(0).to_string());
+        verified.problem = Some(Problem::from(&error));
+        self.out.folders.push(verified);
+    }
+
+    fn folder(&mut self, no: FolderNo) -> Option<&mut VerifiedFolder> {
+        let at = *self.folders.get(&no)?;
+        self.out.folders.get_mut(at)
+    }
+
+    fn checked(&mut self, row: &ItemRow) {
+        if let Some(folder) = self.folder(row.folder) {
+            folder.checked += 1;
+        }
+    }
+
+    fn problem(&mut self, target: &FolderPath, error: &Error) {
+        for folder in &mut self.out.folders {
+            if folder.destination.as_ref() == Some(target) {
+                folder.problem = Some(Problem::from(error));
+            }
+        }
+    }
+
+    /// Some of its messages are claimed in a folder that was renumbered since.
+    fn not_compared(&mut self, row: &FolderRow) {
+        if let Some(folder) = self.folder(row.no)
+            && folder.problem.is_none()
+        {
+            folder.problem = Some(Problem::from(&renumbered(&row.path)));
+        }
+    }
+
+    fn found(&mut self, row: &ItemRow, there: Option<&MessageId>, found: Found) {
         let Some(folder) = self.folder(row.folder) else {
             return;
         };
-        folder.differences += 1;
+        if found.known {
+            folder.known += 1;
+        } else {
+            folder.differences += 1;
+        }
         let path = folder.source.clone();
         if self.out.differences.len() < MOST_LISTED {
             self.out.differences.push(Difference {
                 folder: path,
-                message: self.engine.source.describe(&row.id),
-                destination: there.map(|id| self.engine.destination.describe(id)),
-                what,
-                detail,
+                message: self.from.describe(&row.id),
+                destination: there.map(|id| self.to.describe(id)),
+                what: found.what,
+                detail: found.detail,
+                known: found.known,
             });
         }
     }
+}
+
+/// The ledger does not know all that is to be compared.
+fn not_all(what: &'static str, folder: &FolderPath) -> Error {
+    Error::new(ErrorKind::Mismatch, what)
+        .with_scope(Scope::Folder)
+        .with_code("verify/behind")
+        .with_context("folder", folder.to_string())
+        .with_remedy("Run the migration again, which brings what is new, and verify then.")
+}
+
+fn renumbered(folder: &FolderPath) -> Error {
+    let what = "the folder was replaced at the destination, or numbered anew";
+    not_all(what, folder)
+        .with_remedy("Run the migration again, which looks for its messages anew, and verify then.")
 }

@@ -1,9 +1,21 @@
 //! Messages that are at the destination already.
 
-use bytes::Bytes;
-use mailmove_testkit::mailbox::NewMessage;
+use std::sync::{Arc, Mutex};
 
-use crate::world::{World, add, mail, of, subjects};
+use bytes::Bytes;
+use mailmove_core::{
+    Event, Mend, Migration, Observer,
+    destination::Depth,
+    model::{Batching, FolderPath},
+    report::Status,
+    store::{MemoryStore, When},
+};
+use mailmove_testkit::{
+    mailbox::{Account, InternalDate, Message, NewMessage},
+    memory::Fault,
+};
+
+use crate::world::{NOW, World, add, mail, of, subjects};
 
 #[tokio::test]
 async fn a_lost_state_directory_doubles_nothing() {
@@ -110,4 +122,290 @@ async fn flags_of_what_was_there_are_only_added_to() {
     );
     world.run().await;
     assert_eq!(subjects(&destination, "INBOX"), ["a \\Flagged \\Seen"]);
+}
+
+/// A message as another tool puts it there: with a field of its own, folded anew, and with today's date.
+fn of_another_tool(message: &Message, n: usize) -> NewMessage {
+    let text = String::from_utf8(message.body.to_vec()).unwrap();
+    let text = match n % 3 {
+        0 => text.replace("Subject: ", "X-TUID: aBcDeFgHiJkL\r\nSubject: "),
+        1 => text.replace("Subject: ", "Subject:\r\n "),
+        _ => text.replace("From: a@", "From:  a@"),
+    };
+    let date = InternalDate::utc(NOW);
+    NewMessage::new(text).with_flags(["\\Seen"]).with_date(date)
+}
+
+#[tokio::test]
+async fn what_another_tool_put_there_is_recognised() {
+    for traced in [false, true] {
+        let world = World::new();
+        let (source, destination) = (world.source.account(), world.destination.account());
+        for n in 0..20 {
+            let mut one = mail(&format!("m{n}"), n);
+            if traced {
+                let body = [b"Received: from a by b; x\r\n", &one.body[..]].concat();
+                one.body = Bytes::from(body);
+            }
+            add(source, &["INBOX"], one);
+        }
+        let inbox = source.folder(&["INBOX"]).unwrap().id;
+        for (n, message) in source.messages(inbox).unwrap().iter().enumerate() {
+            if n % 2 == 0 {
+                add(destination, &["INBOX"], of_another_tool(message, n / 2));
+            }
+        }
+        let report = world.run().await;
+        let total = report.total();
+        assert_eq!((total.copied, total.already_there), (10, 10), "{report:#?}");
+        assert_eq!(subjects(destination, "INBOX").len(), 20);
+        let found = world.verify().await;
+        assert!(found.is_clean(), "{found:#?}");
+        assert_eq!(found.folders[0].known, 10, "other bytes are told");
+        let mended = world.migration().mend(Mend::new(Depth::Content)).await;
+        assert_eq!(mended.unwrap().total().copied, 0);
+        assert_eq!(world.run().await.total().copied, 0);
+        // And again when nothing is remembered.
+        let world = World {
+            store: MemoryStore::new(),
+            ..world
+        };
+        let total = world.run().await.total();
+        assert_eq!((total.copied, total.already_there), (0, 20));
+    }
+}
+
+#[tokio::test]
+async fn twins_that_another_tool_put_there_stay_two() {
+    let world = World::new();
+    let (source, destination) = (world.source.account(), world.destination.account());
+    for _ in 0..3 {
+        add(source, &["INBOX"], mail("twin", 1));
+    }
+    let inbox = source.folder(&["INBOX"]).unwrap().id;
+    for message in &source.messages(inbox).unwrap()[..2] {
+        add(destination, &["INBOX"], of_another_tool(message, 0));
+    }
+    let total = world.run().await.total();
+    assert_eq!((total.copied, total.already_there), (1, 2));
+    assert_eq!(subjects(destination, "INBOX").len(), 3);
+}
+
+#[tokio::test]
+async fn another_body_is_another_message() {
+    let world = World::new();
+    let (source, destination) = (world.source.account(), world.destination.account());
+    add(source, &["INBOX"], mail("a", 1));
+    let inbox = source.folder(&["INBOX"]).unwrap().id;
+    let message = source.messages(inbox).unwrap().remove(0);
+    let mut other = of_another_tool(&message, 0);
+    let text = String::from_utf8(other.body.to_vec()).unwrap();
+    other.body = Bytes::from(text.replace("Body of", "B0dy of"));
+    add(destination, &["INBOX"], other);
+    assert_eq!(world.run().await.total().copied, 1);
+    assert_eq!(subjects(destination, "INBOX").len(), 2);
+}
+
+#[tokio::test]
+async fn of_messages_that_differ_by_a_field_alone_each_arrives_as_it_is() {
+    // One with a mark of a filter, one without: neither must take the other's place.
+    for swapped in [false, true] {
+        let world = World::new();
+        let (source, destination) = (world.source.account(), world.destination.account());
+        let plain = mail("a", 1);
+        let text = String::from_utf8(plain.body.to_vec()).unwrap();
+        let marked = text.replace("Subject: ", "X-Spam: no\r\nSubject: ");
+        let marked = NewMessage::new(marked).with_date(plain.date.unwrap());
+        let mut both = [marked, plain.clone()];
+        if swapped {
+            both.reverse();
+        }
+        for one in both {
+            add(source, &["INBOX"], one);
+        }
+        add(destination, &["INBOX"], plain);
+        world.run().await;
+        world.assert_equal();
+    }
+}
+
+/// A mailbox that needs several batches, half of it there already.
+fn scene() -> World {
+    let mut world = World::new();
+    world.destination = world
+        .destination
+        .configure(|can| can.batching = Batching::new(4, 1 << 20, true));
+    let (source, destination) = (world.source.account(), world.destination.account());
+    for n in 0..24 {
+        let flags: &[&str] = if n % 6 == 0 { &["\\Seen"] } else { &[] };
+        let mail = mail(&format!("m{}", n / 2), n / 2);
+        add(source, &["INBOX"], mail.with_flags(flags.iter().copied()));
+    }
+    for n in 0..10 {
+        add(source, &["Work"], mail(&format!("w{n}"), n));
+    }
+    add(destination, &["INBOX"], mail("m3", 3));
+    add(destination, &["Work"], mail("w1", 1));
+    world
+}
+
+async fn until_done(world: &World) {
+    for _ in 0..20 {
+        let done = world.try_run().await;
+        if done.is_ok_and(|report| report.status() == Status::Complete) {
+            return;
+        }
+    }
+    panic!("not complete after 20 runs");
+}
+
+#[tokio::test]
+async fn a_state_lost_in_the_middle_of_a_run_doubles_nothing() {
+    let world = scene();
+    world.run().await;
+    world.assert_equal();
+    for n in 1..=world.store.commits() {
+        let world = scene();
+        world.store.die_at_commit(n, When::Before);
+        let _ = world.try_run().await;
+        let world = World {
+            store: MemoryStore::new(),
+            ..world
+        };
+        until_done(&world).await;
+        world.assert_equal();
+        assert!(world.verify().await.is_clean());
+    }
+}
+
+/// Puts messages into the destination's inbox at a chosen event, as an append does that was under way.
+#[derive(Debug)]
+struct Late {
+    account: Account,
+    messages: Mutex<Vec<Message>>,
+    at: usize,
+    /// Events so far, and up to the wait for what is late.
+    seen: Arc<Mutex<(usize, Option<usize>)>>,
+}
+
+impl Observer for Late {
+    fn on(&self, event: &Event) {
+        let mut seen = self.seen.lock().unwrap();
+        if seen.0 == self.at {
+            for message in self.messages.lock().unwrap().drain(..) {
+                let flags: Vec<&str> = message.flags.iter().collect();
+                let copy = NewMessage::new(message.body.clone()).with_flags(flags);
+                add(&self.account, &["INBOX"], copy.with_date(message.date));
+            }
+        }
+        if let Event::Note { text, .. } = event
+            && text.contains("an earlier run")
+        {
+            seen.1 = Some(seen.0);
+        }
+        seen.0 += 1;
+    }
+}
+
+/// A run that was killed after some batches, and its state lost. Then a run during which what the first
+/// one had under way lands before event `at`. How many events there were until it waited for that.
+async fn lands_late(commits: u64, at: usize) -> Option<usize> {
+    let world = scene();
+    world.store.die_at_commit(commits, When::Before);
+    let _ = world.try_run().await;
+    let inbox = |account: &Account| {
+        let folder = account.folder(&["INBOX"]).unwrap();
+        account.messages(folder.id).unwrap()
+    };
+    let mut there = inbox(world.destination.account());
+    let mut missing = inbox(world.source.account());
+    // The next batch, in the order of the source.
+    missing.retain(|message| {
+        let equal = |other: &Message| other.body == message.body && other.flags == message.flags;
+        match there.iter().position(equal) {
+            Some(at) => {
+                there.remove(at);
+                false
+            }
+            None => true,
+        }
+    });
+    missing.truncate(4);
+    let seen = Arc::default();
+    let late = Late {
+        account: world.destination.account().clone(),
+        messages: Mutex::new(missing),
+        at,
+        seen: Arc::clone(&seen),
+    };
+    let world = World {
+        store: MemoryStore::new(),
+        ..world
+    };
+    let migration = Migration::builder(world.source.clone(), world.destination.clone())
+        .store(world.store.clone())
+        .edges(world.edges.clone())
+        .observer(late)
+        .build()
+        .unwrap();
+    let report = migration.run().await.unwrap();
+    let (_, waited) = *seen.lock().unwrap();
+    if at <= waited.unwrap_or(0) {
+        assert_eq!(
+            report.status(),
+            Status::Complete,
+            "{commits} {at} {report:#?}"
+        );
+        world.assert_equal();
+        assert!(world.verify().await.is_clean());
+        assert_eq!(world.run().await.total().copied, 0);
+        world.assert_equal();
+    }
+    waited
+}
+
+#[tokio::test]
+async fn what_the_lost_run_had_under_way_may_land_later() {
+    let mut points = 0;
+    for commits in [8, 12, 16, 20] {
+        let waited = lands_late(commits, usize::MAX).await;
+        let waited = waited.unwrap();
+        for at in 0..=waited {
+            lands_late(commits, at).await;
+            points += 1;
+        }
+    }
+    assert!(points > 40, "{points} points are too few to mean anything");
+}
+
+#[tokio::test]
+async fn a_folder_renumbered_at_any_moment_doubles_nothing() {
+    let operations = |world: &World, of_source: bool| {
+        let side = if of_source {
+            &world.source
+        } else {
+            &world.destination
+        };
+        side.counters().operations
+    };
+    for of_source in [true, false] {
+        let world = scene();
+        world.run().await;
+        let most = operations(&world, of_source);
+        for n in 0..most {
+            let world = scene();
+            let side = if of_source {
+                &world.source
+            } else {
+                &world.destination
+            };
+            side.arm(Fault::Renumber(n, FolderPath::inbox()));
+            until_done(&world).await;
+            world.assert_equal();
+            // It may have been the very last one.
+            until_done(&world).await;
+            world.assert_equal();
+            assert!(world.verify().await.is_clean(), "{of_source} {n}");
+        }
+    }
 }

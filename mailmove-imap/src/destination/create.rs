@@ -41,6 +41,10 @@ pub(super) async fn run(inner: &Arc<Inner>, want: Vec<FolderSpec>, out: &Out) {
     }
 }
 
+fn was_listed(there: &[FolderPath], path: &FolderPath) -> bool {
+    there.contains(&canonical(path))
+}
+
 /// One folder that is wanted, perhaps by several slots.
 struct Wanted {
     slots: Vec<usize>,
@@ -116,7 +120,25 @@ impl Creating {
     async fn work(&mut self) -> Result<()> {
         self.create().await?;
         self.subscribe().await?;
-        self.describe().await
+        self.describe().await?;
+        if self.make_listed().await? {
+            self.describe().await?;
+        }
+        Ok(())
+    }
+
+    /// A name that was listed without a word against it need not be a mailbox: Dovecot lists one that
+    /// was deleted and has mailboxes below it.
+    async fn make_listed(&mut self) -> Result<bool> {
+        let gone = self.indices(|one| {
+            let failed = one.failed.as_ref().map(Error::kind);
+            failed == Some(ErrorKind::NotFound) && was_listed(&self.there, &one.spec.path)
+        });
+        if gone.is_empty() {
+            return Ok(false);
+        }
+        self.create_these(&gone, false).await?;
+        Ok(true)
     }
 
     /// CREATE for all that are missing, outermost first.

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use mailmove_core::{
     destination::{Depth, Existing, Probe},
     error::Result,
-    identity::{HEADER_FIELDS, HeaderDigest},
+    identity::{BodyHasher, HEADER_FIELDS, HeaderDigest},
     model::{ContentDigest, FolderId, Timestamp},
 };
 
@@ -278,6 +278,7 @@ impl Page<'_> {
         existing.size = bodies.size.or(existing.size).or(fetch.size);
         existing.header = bodies.header.or(existing.header);
         existing.digest = bodies.digest.or(existing.digest);
+        existing.body = bodies.body.or(existing.body);
         if bodies.doubtful {
             self.doubtful.push(uid);
         }
@@ -295,6 +296,7 @@ impl Page<'_> {
 struct Bodies {
     header: Option<HeaderDigest>,
     digest: Option<ContentDigest>,
+    body: Option<ContentDigest>,
     size: Option<u64>,
     watch: Watch,
     doubtful: bool,
@@ -306,7 +308,14 @@ enum Passing {
     #[default]
     Nothing,
     Header(Vec<u8>),
-    Whole(Box<blake3::Hasher>, u64),
+    Whole(Box<Whole>),
+}
+
+/// A message as a whole.
+struct Whole {
+    hasher: blake3::Hasher,
+    body: BodyHasher,
+    len: u64,
 }
 
 impl Bodies {
@@ -317,7 +326,11 @@ impl Bodies {
     fn begin(&mut self, section: &Section, len: u64) {
         self.now = match section {
             Section::HeaderFields(_) => Passing::Header(Vec::new()),
-            Section::Full => Passing::Whole(Box::default(), len),
+            Section::Full => Passing::Whole(Box::new(Whole {
+                hasher: blake3::Hasher::new(),
+                body: BodyHasher::new(),
+                len,
+            })),
             _ => Passing::Nothing,
         };
     }
@@ -339,8 +352,9 @@ impl Bodies {
                 let room = HEADER_MAX.saturating_sub(header.len()).min(octets.len());
                 header.extend_from_slice(octets.get(..room).unwrap_or_default());
             }
-            Passing::Whole(hasher, _) => {
-                hasher.update(octets);
+            Passing::Whole(whole) => {
+                whole.hasher.update(octets);
+                whole.body.update(octets);
                 self.watch.note(octets);
             }
             Passing::Nothing => {}
@@ -350,9 +364,11 @@ impl Bodies {
     fn end(&mut self) {
         match std::mem::take(&mut self.now) {
             Passing::Header(header) => self.header = Some(HeaderDigest::of(&header)),
-            Passing::Whole(hasher, len) => {
-                self.digest = Some(ContentDigest::from_bytes(*hasher.finalize().as_bytes()));
-                self.size = Some(len);
+            Passing::Whole(whole) => {
+                let digest = whole.hasher.finalize();
+                self.digest = Some(ContentDigest::from_bytes(*digest.as_bytes()));
+                self.body = whole.body.finish();
+                self.size = Some(whole.len);
                 self.doubtful |= self.watch.take();
             }
             Passing::Nothing => {}

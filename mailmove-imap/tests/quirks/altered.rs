@@ -81,6 +81,11 @@ async fn changed_bytes_are_neither_sent_twice_nor_hidden() {
             // What differs now is said.
             let found = world.verify(Depth::Content).await;
             assert_eq!(found.differences.len(), 4, "{:?}", found.differences);
+            // It was said before, and to send them again would not mend it.
+            assert!(found.is_clean() && found.differences.iter().all(|one| one.known));
+            let mend = mailmove_core::Mend::new(Depth::Content);
+            let mended = world.migration().mend(mend).await.unwrap();
+            assert_eq!(mended.total().copied, 0, "{mended:?}");
             // Their size as announced and a header that names one transmission are enough to know
             // them by, after the state was lost.
             world.forget();

@@ -3,6 +3,7 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a panic is how a test fails"
 )]
 
@@ -13,5 +14,7 @@ mod interrupt;
 mod migrate;
 #[cfg(unix)]
 mod oauth;
+mod repair;
+mod state;
 mod support;
 mod undelivered;

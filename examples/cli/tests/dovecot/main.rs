@@ -12,6 +12,7 @@
 )]
 
 mod admins;
+mod adoption;
 #[allow(
     dead_code,
     reason = "shared with the conformance suite, which needs all of it"

@@ -31,6 +31,11 @@ pub(super) fn shared_error(path: &Path, code: Option<ErrorCode>, text: &str) -> 
     describe(path, code, text.to_owned())
 }
 
+/// SQLite's own check found the file damaged.
+pub(super) fn damaged(path: &Path, found: String) -> Error {
+    describe(path, Some(ErrorCode::DatabaseCorrupt), found)
+}
+
 fn describe(
     path: &Path,
     code: Option<ErrorCode>,
@@ -60,8 +65,8 @@ fn describe(
         Some(ErrorCode::SystemIoFailure | ErrorCode::FileLockingProtocolFailed) => (
             "store/io",
             "reading or writing the ledger failed",
-            "Check the disk and the file system of the state directory, which should be a local \
-             one, and run again.",
+            "Check that the state directory has space, that no limit on the size of files holds, and \
+             that its disk and file system, which should be a local one, are well; and run again.",
         ),
         _ => (
             "store",

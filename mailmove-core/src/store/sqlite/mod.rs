@@ -36,9 +36,25 @@ mod write;
 
 /// Keeps each ledger in a file `<job>.sqlite3` of a directory, readable by this user alone.
 ///
-/// Commits are durable against power loss (WAL with `synchronous=FULL`). All commits that wait are
-/// written as one group by a thread of their own; reads have another thread, so neither blocks the
-/// async runtime. Operators may read the file with the `sqlite3` tool at any time.
+/// All commits that wait are written as one group by a thread of their own; reads have another thread,
+/// so neither blocks the async runtime. Operators may read the file with the `sqlite3` tool at any
+/// time.
+///
+/// # After a power loss
+///
+/// Every commit that was answered is there, as it is after `kill -9`; one that was under way is there
+/// as a whole or not at all. The file is in WAL mode with `synchronous=FULL`: an answer waits until the
+/// group's frames in the log (`<job>.sqlite3-wal`) were synced to the disk, and each frame has a
+/// checksum, so that what is behind the last whole commit does not count. There is no weaker level, and
+/// no commit that is answered before. What this rests on is the disk: one that confirms what it keeps
+/// only in a cache, or a backup that is put back, may set the ledger back to an earlier state. That is
+/// a state that was committed once, and a run that goes on from it looks at what came in at the
+/// destination since, and doubles nothing.
+///
+/// A file whose pages were lost or damaged is refused, not guessed at: it is checked as a whole when it
+/// is opened, if it was not closed in order or has at most 4 MiB. SQLite keeps no checksum of pages: a
+/// bit that turns in the middle of a value without breaking anything else is not seen;
+/// [`verify`](crate::Migration::verify) compares with the destination.
 ///
 /// The directory must be on a local file system: locks of network file systems cannot be trusted.
 #[derive(Clone, Debug)]

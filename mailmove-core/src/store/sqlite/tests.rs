@@ -206,12 +206,7 @@ async fn damage_is_told() {
     let mut bytes = fs::read(store.file(&job())).unwrap();
     bytes[4096..].fill(0x5a);
     fs::write(store.file(&job()), bytes).unwrap();
-    let ledger = store.open(&job()).await.unwrap();
-    let error = ledger.counts(FolderNo(0)).await.unwrap_err();
-    assert_eq!(error.code(), "store/corrupt");
-    let error = ledger.commit(records(5000..5001)).await.unwrap_err();
-    assert_eq!(error.code(), "store/corrupt");
-    drop(ledger);
+    assert_eq!(refused(directory.path()).await.code(), "store/corrupt");
 }
 
 #[tokio::test]

@@ -7,8 +7,8 @@ use tokio::sync::watch;
 use super::clock::Clock;
 use super::tree::Tree;
 use super::{
-    Appended, Changes, Copied, FlagOp, FolderId, FolderInfo, FolderSnapshot, FolderStatus, Limits,
-    Message, MessageSnapshot, NewMessage, Snapshot, StoreError, Stored,
+    Appended, Changes, Copied, FlagOp, FolderId, FolderInfo, FolderSnapshot, FolderStatus,
+    InternalDate, Limits, Message, MessageSnapshot, NewMessage, Snapshot, StoreError, Stored,
 };
 
 /// The folders of one user. Clones share them; every operation is atomic.
@@ -210,6 +210,25 @@ impl Account {
     pub fn skip_uids(&self, id: FolderId, next: u32) -> Result<(), StoreError> {
         self.change(|tree| {
             tree.folder_mut(id)?.skip_uids(next);
+            Ok(())
+        })
+    }
+
+    /// Puts other bytes, and another date if one is given, in the place of a message, without a trace:
+    /// what a broken disk does, or a server that was set back and gives its numbers anew.
+    ///
+    /// # Errors
+    /// [`StoreError::NoSuchFolder`]. A message that is not there stays so.
+    pub fn damage(
+        &self,
+        id: FolderId,
+        uid: u32,
+        body: impl Into<bytes::Bytes>,
+        date: Option<InternalDate>,
+    ) -> Result<(), StoreError> {
+        let body = body.into();
+        self.change(|tree| {
+            tree.folder_mut(id)?.damage(uid, body, date);
             Ok(())
         })
     }

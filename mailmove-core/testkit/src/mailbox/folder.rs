@@ -243,6 +243,16 @@ impl Folder {
         self.first_recent = 1;
     }
 
+    /// Other bytes under the same number.
+    pub(super) fn damage(&mut self, uid: u32, body: Bytes, date: Option<InternalDate>) {
+        if let Ok(at) = self.messages.binary_search_by_key(&uid, |m| m.uid)
+            && let Some(message) = self.messages.get_mut(at)
+        {
+            message.body = body;
+            message.date = date.unwrap_or(message.date);
+        }
+    }
+
     /// Moves the UID counter on, as if messages had come and gone.
     pub(super) fn skip_uids(&mut self, next: u32) {
         self.uid_next = self.uid_next.max(next);

@@ -6,7 +6,7 @@ use futures_util::stream;
 use mailmove_core::{
     ErrorKind, Result,
     destination::{Depth, Existing, Probe},
-    identity::HeaderDigest,
+    identity::{BodyHasher, HeaderDigest},
     model::ContentDigest,
     source::BoxStream,
 };
@@ -148,6 +148,9 @@ fn seen(epoch: &str, message: &Message, depth: Depth) -> Existing {
     }
     if depth >= Depth::Content {
         out.digest = Some(ContentDigest::of(&message.body));
+        let mut hasher = BodyHasher::new();
+        hasher.update(&message.body);
+        out.body = hasher.finish();
     }
     out
 }

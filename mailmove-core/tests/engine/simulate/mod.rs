@@ -249,9 +249,11 @@ impl Simulation {
         }
         let verified = self.world.migration().verify(Depth::Content).await;
         let verified = verified.map_err(|error| format!("{error:?}"))?;
-        // Flags differ where the user set his own.
+        // Flags differ where the user set his own, and what he removed is told.
         let differences = verified.differences.iter();
-        let differences: Vec<_> = differences.filter(|d| d.what != "flags").collect();
+        let differences: Vec<_> = differences
+            .filter(|d| d.what != "flags" && !d.known)
+            .collect();
         if differences.is_empty() {
             Ok(())
         } else {

@@ -81,11 +81,7 @@ pub(super) async fn run(
 ) -> Result<Option<Listing>> {
     let adopter = Adopter::new(lane.shared);
     let mut producer = Producer {
-        backoff: Backoff::new(
-            engine.options.attempts,
-            engine.options.longest_wait,
-            u64::from(lane.row.no.0) + engine.now_ms(),
-        ),
+        backoff: Backoff::on(&engine, Direction::Down),
         engine,
         lane,
         out,
@@ -191,6 +187,7 @@ impl Producer {
 
     /// `None`: it stopped early because too many contents were left out.
     async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Option<Listing>> {
+        self.engine.ready(Direction::Down).await?;
         let request = ListRequest::new(&self.lane.folder)
             .with_since(cursor.clone())
             .with_inline(self.inline.then_some(Form::Mime));
@@ -443,7 +440,7 @@ impl Producer {
     /// A passing failure of single messages: tried again, then recorded as failed.
     async fn wait_after_message(&mut self, error: Error, rows: &mut Vec<ItemRow>) -> Result<()> {
         if let Some(wait) = self.backoff.next(&error) {
-            return self.engine.pause(wait).await;
+            return self.engine.rest(&self.backoff, &error, wait).await;
         }
         for mut row in rows.drain(..) {
             self.engine.fail(&self.lane.folder.path, &mut row, &error);

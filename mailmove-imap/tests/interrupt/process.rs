@@ -15,7 +15,8 @@ use mailmove_core::{
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
 use mailmove_testkit::{
-    proxy::{Fault, FaultProxy, Trip, Tripped, Way},
+    clock::FastClock,
+    proxy::{FaultProxy, Tripped, Way},
     snapshot::{Compare, Snapshot},
 };
 use tempfile::TempDir;
@@ -23,11 +24,13 @@ use tokio::runtime::Handle;
 
 use crate::{
     Count,
-    clock::FastClock,
     ground::Ground,
-    points::{How, Point, Side, Where, places, stand},
+    points::{At, How, Point, Side, Where, of_appends, places, stand},
     scene,
 };
+
+/// Seconds of the migration's clock in a real one: the wait for late appends is short, and yet real.
+const FASTER: u32 = 10;
 
 /// One migration with its proxies and its state.
 pub(crate) struct Attempt<'a> {
@@ -42,36 +45,53 @@ pub(crate) struct Attempt<'a> {
 }
 
 /// What an undisturbed run leaves, and the places where it can be interrupted.
-pub(crate) async fn undisturbed(ground: &dyn Ground) -> (Snapshot, Vec<Point>) {
+/// first those that are found again for sure, then all by their bytes.
+pub(crate) async fn undisturbed(ground: &dyn Ground) -> Undisturbed {
     let attempt = Attempt::with(ground, &Handle::current(), None).await;
     attempt.from.record();
     attempt.to.record();
     let report = tokio::task::block_in_place(|| attempt.run(None));
     let report = report.unwrap().unwrap();
     assert_eq!(report.status(), Status::Complete, "{report:#?}");
+    let said = |proxy: &FaultProxy, way| {
+        let chunks = proxy.transcript().into_iter();
+        let of_way = chunks.filter(|(to, _)| *to == way);
+        of_way.flat_map(|(_, bytes)| bytes).collect::<Vec<u8>>()
+    };
+    let sure = of_appends(
+        &said(&attempt.to, Way::ToServer),
+        &said(&attempt.to, Way::ToClient),
+    );
     let mut points = Vec::new();
     for (side, proxy) in [
         (Side::Destination, &attempt.to),
         (Side::Source, &attempt.from),
     ] {
         for way in [Way::ToServer, Way::ToClient] {
-            let chunks = proxy.transcript().into_iter();
-            let stream: Vec<u8> = chunks
-                .filter(|(to, _)| *to == way)
-                .flat_map(|(_, bytes)| bytes)
-                .collect();
-            for (after, kind) in places(way, &stream) {
+            for (after, kind) in places(way, &said(proxy, way)) {
+                let at = At::Byte(after);
                 points.extend([How::Kill, How::Break].map(|how| Point {
                     side,
                     way,
-                    after,
+                    at,
                     kind,
                     how,
                 }));
             }
         }
     }
-    (ground.snapshot(&attempt.users.1, false), points)
+    Undisturbed {
+        end: ground.snapshot(&attempt.users.1, false),
+        sure,
+        points,
+    }
+}
+
+/// What an undisturbed run shows.
+pub(crate) struct Undisturbed {
+    pub(crate) end: Snapshot,
+    pub(crate) sure: Vec<Point>,
+    pub(crate) points: Vec<Point>,
 }
 
 impl<'a> Attempt<'a> {
@@ -88,7 +108,7 @@ impl<'a> Attempt<'a> {
             to: FaultProxy::start(to).await.unwrap(),
             users: (source, destination),
             state: TempDir::new().unwrap(),
-            clock: Arc::new(FastClock::new()),
+            clock: Arc::new(FastClock::new(FASTER)),
             outside: outside.clone(),
         }
     }
@@ -103,7 +123,7 @@ impl<'a> Attempt<'a> {
             Side::Destination => &self.to,
         };
         proxy.record();
-        proxy.arm(Trip::new(point.way, point.after, Fault::Cut));
+        point.arm(proxy);
         let mut report = self.run(Some((proxy, point.how)));
         count.note(self, proxy);
         proxy.disarm();
@@ -226,6 +246,9 @@ impl Count {
     fn note(&self, attempt: &Attempt<'_>, proxy: &FaultProxy) {
         use std::sync::atomic::Ordering::Relaxed;
         self.points.fetch_add(1, Relaxed);
+        if attempt.point.is_some_and(|point| point.how == How::Kill) {
+            self.killed.fetch_add(1, Relaxed);
+        }
         if proxy.faults() == 0 {
             self.untouched.fetch_add(1, Relaxed);
             return;

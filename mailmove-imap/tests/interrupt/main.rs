@@ -17,6 +17,7 @@
 mod client;
 mod embedded;
 mod ground;
+mod late;
 mod points;
 mod process;
 mod real;
@@ -181,6 +182,17 @@ fn everywhere_with_single_synchronising_appends() {
         &[Capability::MultiAppend, Capability::LiteralPlus],
         100,
     );
+}
+
+/// With UIDPLUS missing, ids are looked up; a search would not know them yet.
+#[test]
+fn everywhere_with_a_search_that_lags() {
+    let setup = |server: mailmove_imap_testserver::Builder| {
+        server.without(Capability::UidPlus).search_lags(5)
+    };
+    let ground = embedded::Embedded::start("no UIDPLUS, searches lag", setup);
+    let count = everywhere(Arc::new(ground), 100);
+    assert!(get(&count.open_intents) >= 10, "{count:?}");
 }
 
 #[test]

@@ -29,9 +29,6 @@ use crate::{
     scene,
 };
 
-/// Seconds of the migration's clock in a real one: the wait for late appends is short, and yet real.
-const FASTER: u32 = 10;
-
 /// One migration with its proxies and its state.
 pub(crate) struct Attempt<'a> {
     ground: &'a dyn Ground,
@@ -99,6 +96,15 @@ impl<'a> Attempt<'a> {
         outside.block_on(Self::with(ground, outside, Some(point)))
     }
 
+    /// One that no proxy interrupts.
+    pub(crate) fn calm(ground: &'a dyn Ground, outside: &Handle) -> Self {
+        outside.block_on(Self::with(ground, outside, None))
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.users.1
+    }
+
     async fn with(ground: &'a dyn Ground, outside: &Handle, point: Option<Point>) -> Self {
         let ((from, source), (to, destination)) = (ground.source(), ground.destination());
         Self {
@@ -108,7 +114,7 @@ impl<'a> Attempt<'a> {
             to: FaultProxy::start(to).await.unwrap(),
             users: (source, destination),
             state: TempDir::new().unwrap(),
-            clock: Arc::new(FastClock::new(FASTER)),
+            clock: ground.clock(),
             outside: outside.clone(),
         }
     }
@@ -157,19 +163,29 @@ impl<'a> Attempt<'a> {
     }
 
     /// One process. `None`: it was killed.
-    fn run(&self, interrupt: Option<(&FaultProxy, How)>) -> Option<Result<Report, Error>> {
+    pub(crate) fn run(
+        &self,
+        interrupt: Option<(&FaultProxy, How)>,
+    ) -> Option<Result<Report, Error>> {
+        self.run_until(async {
+            match interrupt {
+                Some((proxy, How::Kill)) => drop(proxy.tripped().await),
+                _ => std::future::pending().await,
+            }
+        })
+    }
+
+    /// One process, killed when this is over.
+    pub(crate) fn run_until(
+        &self,
+        killed: impl Future<Output = ()>,
+    ) -> Option<Result<Report, Error>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let result = runtime.block_on(async {
             let migration = self.migration();
-            let killed = async {
-                match interrupt {
-                    Some((proxy, How::Kill)) => drop(proxy.tripped().await),
-                    _ => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 () = killed => None,

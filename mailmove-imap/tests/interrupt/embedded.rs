@@ -21,7 +21,9 @@ use crate::{
 };
 
 const PASSWORD: &str = "password";
+/// As many destinations; all points take more.
 const USERS: usize = 2000;
+const USERS_FOR_ALL: usize = 20_000;
 
 #[derive(Debug)]
 pub(crate) struct Embedded {
@@ -35,7 +37,8 @@ pub(crate) struct Embedded {
 
 impl Embedded {
     pub(crate) fn start(name: &'static str, setup: impl Fn(Builder) -> Builder) -> Self {
-        Self::start_with(name, USERS, setup)
+        let all = std::env::var_os("MAILMOVE_INTERRUPT").is_some_and(|what| what == "all");
+        Self::start_with(name, if all { USERS_FOR_ALL } else { USERS }, setup)
     }
 
     /// With so many users.

@@ -35,6 +35,8 @@ use process::Attempt;
 
 /// Points tried at once: nearly all of their time is the wait for late appends.
 const AT_ONCE: usize = 12;
+/// The same where there are all of them.
+const AT_ONCE_OF_ALL: usize = 24;
 
 /// What the points of a run were, counted.
 #[derive(Debug, Default)]
@@ -86,7 +88,11 @@ fn everywhere(ground: Arc<dyn Ground>, most: usize) -> Count {
     let (next, count) = (AtomicUsize::new(0), Count::default());
     let failures = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
-        for _ in 0..AT_ONCE {
+        let at_once = match all_points() {
+            true => AT_ONCE_OF_ALL,
+            false => AT_ONCE,
+        };
+        for _ in 0..at_once {
             scope.spawn(|| {
                 while let Some(point) = points.get(next.fetch_add(1, Ordering::Relaxed)) {
                     let attempt = Attempt::new(&*ground, runtime.handle(), *point);

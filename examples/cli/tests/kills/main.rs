@@ -20,6 +20,7 @@ mod client;
 #[allow(dead_code, reason = "shared with the interrupt tests")]
 mod embedded;
 #[path = "../../../../mailmove-imap/tests/interrupt/ground.rs"]
+#[allow(dead_code, reason = "shared with the interrupt tests")]
 mod ground;
 mod ledger;
 mod migration;

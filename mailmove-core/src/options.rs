@@ -25,6 +25,9 @@ pub struct Options {
     pub attempts: u32,
     /// Longest wait between two tries.
     pub longest_wait: Duration,
+    /// How long a whole account may fail in a way that passes (no connection, "try later") before the
+    /// pass ends; less than so much waiting is no reason to give up.
+    pub outage: Duration,
     /// Bytes of messages fetched from the source in a day (24 hours from the first one on): as its
     /// adapter knows of the provider if `None`, without limit if 0.
     pub daily_down: Option<u64>,
@@ -52,6 +55,7 @@ impl Options {
             concurrency: None,
             attempts: 5,
             longest_wait: Duration::from_secs(60),
+            outage: Duration::from_secs(300),
             daily_down: None,
             daily_up: None,
             waits_for_next_day: true,

@@ -8,7 +8,7 @@ use std::{
 
 use mailmove_core::{
     edge::ConnectionPermit,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     model::FolderId,
 };
 use rustls::ClientConfig;
@@ -239,7 +239,13 @@ impl Pool {
             Err(error) if state.open > 0 && is_full(&error) => Ok(None),
             Err(error) => {
                 state.refused |= matches!(error.code(), "imap/login" | error::TOKEN_REFUSED);
-                Err(error)
+                // A handshake that went well before was disturbed: the next one is verified as
+                // strictly, and nothing is said before it is.
+                let disturbed = error.kind() == ErrorKind::Tls && state.server.is_some();
+                Err(match disturbed {
+                    true => error.with_retry(Retry::Backoff),
+                    false => error,
+                })
             }
         }
     }

@@ -18,7 +18,10 @@ use mailmove_core::{
 };
 use mailmove_imap::{ImapConfig, ImapDestination, Security};
 use mailmove_imap_testserver::{Action, Builder, Capability, Server};
-use mailmove_testkit::mailbox::Store;
+use mailmove_testkit::{
+    mailbox::Store,
+    proxy::{Fault, FaultProxy, Trip, Way},
+};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpListener,
@@ -541,4 +544,39 @@ async fn a_place_that_was_refused_is_tried_again_later() {
     let tried = tokio::time::timeout(Duration::from_secs(30), both()).await;
     assert!(tried.is_ok(), "a second connection is not tried again");
     assert_eq!(server.counters().command("AUTHENTICATE"), 2);
+}
+
+#[tokio::test]
+async fn a_handshake_that_is_disturbed_later_is_tried_again() {
+    let server = server(|server| server).await;
+    let proxy = FaultProxy::start(server.tls_address()).await.unwrap();
+    let port = proxy.address().port();
+    let config = config(&server, Security::Tls).with_port(port);
+    let new = || open(config.clone().with_connections(1));
+    let disturb = |proxy: &FaultProxy| {
+        let passed = proxy.passed(Way::ToClient);
+        proxy.arm(Trip::new(Way::ToClient, passed, Fault::Corrupt));
+    };
+    // At first it may be the wrong port: nobody waits for that to pass.
+    disturb(&proxy);
+    let error = new().folders().await.unwrap_err();
+    assert_eq!(
+        (error.kind(), error.is_transient()),
+        (ErrorKind::Tls, false)
+    );
+    // Later it is known to be the right one.
+    let destination = new();
+    destination.folders().await.unwrap();
+    let passed = proxy.passed(Way::ToClient);
+    proxy.arm(Trip::new(Way::ToClient, passed, Fault::Cut));
+    destination.folders().await.unwrap_err();
+    disturb(&proxy);
+    let error = destination.folders().await.unwrap_err();
+    assert_eq!((error.kind(), error.is_transient()), (ErrorKind::Tls, true));
+    destination.folders().await.unwrap();
+    // And a byte that changes within is noticed, as a connection that broke.
+    disturb(&proxy);
+    let error = destination.folders().await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Interrupted, "{}", error.chain());
+    destination.folders().await.unwrap();
 }

@@ -9,6 +9,7 @@ mod checks;
 mod corpora;
 mod pairs;
 mod process;
+mod proof;
 mod sabotage;
 mod servers;
 mod test;
@@ -38,6 +39,14 @@ Development tasks of mailmove.
       --messages NUMBER            of made-up messages per pair (default 10000)
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
+  cargo xtask interrupts           interrupt a migration at every point of the wire, on the test server,
+                                   Dovecot and Cyrus; prints the matrix
+      --only NAME                  tests whose name holds this
+  cargo xtask kills                kill -9 the program at least three times in each of many migrations
+      --migrations NUMBER          between test servers (default 200); a fifth as many between Dovecots
+  cargo xtask soak                 a migration with a fault every few seconds, on both sides
+      --messages NUMBER            default 10000
+      --seed NUMBER                replays the faults of a run
 ";
 
 fn main() -> ExitCode {
@@ -48,6 +57,9 @@ fn main() -> ExitCode {
         ["servers", rest @ ..] => servers::command(rest),
         ["pairs", rest @ ..] => pairs::command(rest),
         ["sabotage", rest @ ..] => sabotage::command(rest),
+        ["interrupts", rest @ ..] => proof::interrupts(rest),
+        ["kills", rest @ ..] => proof::kills(rest),
+        ["soak", rest @ ..] => proof::soak(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

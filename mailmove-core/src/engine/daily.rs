@@ -75,8 +75,9 @@ impl Daily {
 }
 
 impl Engine {
-    /// Takes bytes of the day, or waits for the next one; ends the pass if it shall not wait.
+    /// Before each request that moves messages. Takes bytes of the day, or waits for the next one; ends the pass if it shall not wait.
     pub(super) async fn spend(&self, direction: Direction, bytes: u64) -> Result<()> {
+        self.ready(direction).await?;
         loop {
             let now = self.edges.clock.now();
             let Err(until) = self.daily.of(direction).take(now, bytes) else {

@@ -19,7 +19,7 @@ use crate::{
     destination::Receipt,
     error::Result,
     model::{ContentId, Cursor, Mark},
-    observe::Event,
+    observe::{Direction, Event},
 };
 
 /// A batch whose intent is durable.
@@ -103,11 +103,9 @@ pub(super) async fn send(
     desk: Arc<Desk>,
     mut batches: mpsc::Receiver<Recorded>,
 ) -> Result<()> {
-    let seed = u64::from(lane.target.no.0) + engine.now_ms();
-    let backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
     let mut sender = Sender {
         engine: Arc::clone(engine),
-        backoff,
+        backoff: Backoff::on(engine, Direction::Up),
         odd_dates: Vec::new(),
         odd: Odd::default(),
         unnamed: 0,

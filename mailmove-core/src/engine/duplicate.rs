@@ -65,7 +65,8 @@ impl Sender {
                 match self.backoff.next(&error) {
                     Some(wait) => {
                         self.retrying(lane, &error, wait);
-                        stopped = self.engine.pause(wait).await.err();
+                        let rest = self.engine.rest(&self.backoff, &error, wait);
+                        stopped = rest.await.err();
                     }
                     None if error.scope() <= Scope::Folder => {
                         round.back.extend(round.again.drain(..).map(|one| one.row));

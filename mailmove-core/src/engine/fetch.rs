@@ -120,7 +120,7 @@ impl Producer {
     /// A passing failure of single messages: tried again, then recorded as failed.
     async fn wait_after_message(&mut self, error: Error, rows: &mut Vec<ItemRow>) -> Result<()> {
         if let Some(wait) = self.backoff.next(&error) {
-            return self.engine.pause(wait).await;
+            return self.engine.rest(&self.backoff, &error, wait).await;
         }
         for mut row in rows.drain(..) {
             let (engine, lane) = (&self.engine, &self.lane);

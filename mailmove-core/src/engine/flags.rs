@@ -11,6 +11,7 @@ use crate::{
     destination::{Depth, FlagChange, Outcome, Probe},
     error::{Error, ErrorKind, Result, Scope},
     model::{Alteration, AlterationKind, Flags, FolderId, MessageId, SystemFlag},
+    observe::Direction,
 };
 
 /// A message whose flags changed at the source.
@@ -120,7 +121,7 @@ pub(super) async fn carry_out(engine: &Engine, intents: Vec<Intended>) -> Result
 
 /// Changes the flags of an intent, this run's or an earlier one's. Doing it twice does no harm.
 pub(super) async fn resume(engine: &Engine, place: &FolderId, intent: &Intent) -> Result<()> {
-    let mut backoff = Backoff::of(engine);
+    let mut backoff = Backoff::on(engine, Direction::Up);
     loop {
         let (rows, failed) = once(engine, place, intent).await?;
         let mut records: Vec<Record> = rows
@@ -133,7 +134,7 @@ pub(super) async fn resume(engine: &Engine, place: &FolderId, intent: &Intent) -
         engine.ledger.commit(records).await?;
         let Some(error) = failed else { return Ok(()) };
         match backoff.next(&error) {
-            Some(wait) => engine.pause(wait).await?,
+            Some(wait) => engine.rest(&backoff, &error, wait).await?,
             None => return Err(error),
         }
     }

@@ -15,7 +15,7 @@ use crate::{
     checkpoint::{FolderNo, FolderRow, Record, TargetRow},
     error::{Error, ErrorKind, Result},
     model::{Folder, FolderId, Mark},
-    observe::Event,
+    observe::{Direction, Event},
 };
 
 /// One source folder and its destination.
@@ -106,7 +106,7 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
             copy(engine, lane).await?;
         }
     }
-    let mut backoff = Backoff::of(engine);
+    let mut backoff = Backoff::on(engine, Direction::Up);
     while let Err(error) = look_again(engine, lane).await {
         engine.wait_after(&mut backoff, lane, error).await?;
     }
@@ -121,7 +121,7 @@ async fn look_again(engine: &Engine, lane: &Lane) -> Result<()> {
 }
 
 async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
-    let mut backoff = Backoff::of(engine);
+    let mut backoff = Backoff::on(engine, Direction::Up);
     while let Err(error) = adopt::examine(engine, lane).await {
         engine.wait_after(&mut backoff, lane, error).await?;
     }

@@ -60,7 +60,7 @@ use crate::{
     error::{Error, ErrorKind, Result},
     migration::{MigrationBuilder, Stop},
     model::{AlterationKind, Capabilities, FolderPath, JobId},
-    observe::{Event, Observer},
+    observe::{Direction, Event, Observer},
     options::Options,
     report::{AnnotationReport, Failure, MOST_LISTED, Problem, RepairedMessage},
     source::Source,
@@ -94,6 +94,8 @@ pub(crate) struct Engine {
     mending: Option<mend::Mending>,
     /// A pass that mends was broken off: what is missing was asked for.
     asked_for: bool,
+    circuits: [Arc<retry::Circuit>; 2],
+    salt: AtomicU64,
     next_folder: AtomicU32,
     mode: Mode,
     job: JobId,
@@ -189,6 +191,8 @@ impl Engine {
             daily,
             mending: None,
             asked_for,
+            circuits: Default::default(),
+            salt: AtomicU64::new(0),
             next_folder: AtomicU32::new(last_folder.map_or(0, |no| no + 1)),
             mode: Mode::Pass,
             job: migration.job(),
@@ -238,6 +242,37 @@ impl Engine {
         u64::try_from(self.edges.clock.now().as_millis()).unwrap_or(u64::MAX)
     }
 
+    /// What is known of the failures of a side.
+    fn circuit(&self, side: Direction) -> &Arc<retry::Circuit> {
+        let [down, up] = &self.circuits;
+        match side {
+            Direction::Down => down,
+            Direction::Up => up,
+        }
+    }
+
+    /// Another number each time, so that no two wait in step.
+    fn salt(&self) -> u64 {
+        self.salt.fetch_add(1, Ordering::Relaxed)
+    }
+
+    /// Waits before the next try, and lets the others know what failed.
+    async fn rest(&self, backoff: &retry::Backoff, error: &Error, wait: Duration) -> Result<()> {
+        if let Some(side) = backoff.side() {
+            self.circuit(side)
+                .failed(error, self.edges.clock.now(), wait);
+        }
+        self.pause(wait).await
+    }
+
+    /// Waits while a side is not to be asked for anything.
+    async fn ready(&self, side: Direction) -> Result<()> {
+        while let Some(wait) = self.circuit(side).hold(self.edges.clock.now()) {
+            self.pause(wait).await?;
+        }
+        Ok(())
+    }
+
     /// Waits before the next try, or gives up with the error.
     async fn wait_after(
         &self,
@@ -253,7 +288,7 @@ impl Engine {
             reason: error.chain(),
             wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
         });
-        self.pause(wait).await
+        self.rest(backoff, &error, wait).await
     }
 
     /// Waits, unless asked to stop.

@@ -203,7 +203,7 @@ async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Resul
     if rows.is_empty() {
         return Ok(out);
     }
-    let mut backoff = Backoff::of(engine);
+    let mut backoff = Backoff::on(engine, Direction::Down);
     let mut by_id: HashMap<MessageId, ItemRow> =
         rows.into_iter().map(|row| (row.id.clone(), row)).collect();
     loop {
@@ -247,7 +247,7 @@ async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Resul
             Error::new(ErrorKind::Interrupted, what)
         });
         match backoff.next(&error) {
-            Some(wait) => engine.pause(wait).await?,
+            Some(wait) => engine.rest(&backoff, &error, wait).await?,
             None => return Err(error),
         }
     }
@@ -324,13 +324,13 @@ async fn relocate(
     else {
         return keep_old_place(engine, pairs).await;
     };
-    let mut backoff = Backoff::of(engine);
+    let mut backoff = Backoff::on(engine, Direction::Up);
     loop {
         let Some((left, error)) = try_relocate(engine, lane, &from, pairs).await? else {
             return Ok(());
         };
         match backoff.next(&error) {
-            Some(wait) => engine.pause(wait).await?,
+            Some(wait) => engine.rest(&backoff, &error, wait).await?,
             None if error.scope() > Scope::Folder => return Err(error),
             None => return keep_old_place(engine, left).await,
         }

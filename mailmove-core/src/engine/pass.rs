@@ -21,7 +21,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Scope},
     migration::MigrationBuilder,
     model::{Folder, JobId},
-    observe::Event,
+    observe::{Direction, Event},
     report::{Problem, Report},
 };
 
@@ -148,14 +148,15 @@ pub(super) async fn look(engine: &Engine) -> Result<(Vec<Folder>, Vec<Folder>)> 
 
 /// Waits before the next try; gives the error back if there is none.
 pub(super) async fn patience(engine: &Engine, backoff: &mut Backoff, error: Error) -> Result<()> {
-    let wait = passes(&error).then(|| backoff.next(&error)).flatten();
-    let Some(wait) = wait else { return Err(error) };
+    let Some(wait) = backoff.next(&error) else {
+        return Err(error);
+    };
     engine.emit(Event::Retrying {
         folder: None,
         reason: error.chain(),
         wait_ms: u64::try_from(wait.as_millis()).unwrap_or(u64::MAX),
     });
-    engine.pause(wait).await
+    engine.rest(backoff, &error, wait).await
 }
 
 pub(super) type Ended = Vec<(Lane, Option<Error>)>;
@@ -198,7 +199,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         return replaced(engine, lanes).await;
     }
     for (lane, problem) in lanes.iter_mut() {
-        let mut backoff = Backoff::of(engine);
+        let mut backoff = Backoff::on(engine, Direction::Up);
         *problem = loop {
             engine.check_stop()?;
             match health::check(engine, lane).await {

@@ -25,6 +25,7 @@ use crate::{
     destination::Existing,
     error::{Error, Result},
     model::{AlterationKind, Content, Cursor, Form, Listed, MessageId},
+    observe::Direction,
     source::{Change, Coverage, ListRequest},
 };
 
@@ -78,11 +79,7 @@ pub(super) async fn run(
 ) -> Result<Option<Listing>> {
     let adopter = Adopter::new(lane.shared);
     let mut producer = Producer {
-        backoff: Backoff::new(
-            engine.options.attempts,
-            engine.options.longest_wait,
-            u64::from(lane.row.no.0) + engine.now_ms(),
-        ),
+        backoff: Backoff::on(&engine, Direction::Down),
         engine,
         lane,
         out,
@@ -199,6 +196,7 @@ impl Producer {
 
     /// `None`: it stopped early because too many contents were left out.
     async fn list_from(&mut self, cursor: &mut Option<Cursor>) -> Result<Option<Listing>> {
+        self.engine.ready(Direction::Down).await?;
         let request = ListRequest::new(&self.lane.folder)
             .with_since(cursor.clone())
             .with_inline(self.inline.then_some(Form::Mime));

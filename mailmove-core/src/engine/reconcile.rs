@@ -10,6 +10,7 @@ use crate::{
     error::{Error, ErrorKind, Result, Scope},
     map::{Earlier, FolderMap, Verdict},
     model::{Folder, FolderId, FolderPath, FolderSpec},
+    observe::Direction,
     report::{FolderReport, Problem},
 };
 
@@ -310,8 +311,7 @@ async fn ensure(
         }
     }
     let specs: Vec<FolderSpec> = missing.into_values().collect();
-    let options = &engine.options;
-    let mut backoff = Backoff::new(options.attempts, options.longest_wait, engine.now_ms());
+    let mut backoff = Backoff::on(engine, Direction::Up);
     while !specs.is_empty() {
         match make(engine, &specs).await {
             Ok(made) => {

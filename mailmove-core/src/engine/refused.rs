@@ -97,7 +97,7 @@ impl Sender {
                 Some(wait) => {
                     queue.push_front(together);
                     self.retrying(lane, &error, wait);
-                    self.engine.pause(wait).await
+                    self.engine.rest(&self.backoff, &error, wait).await
                 }
                 None if error.scope() == Scope::Message => {
                     for work in together {

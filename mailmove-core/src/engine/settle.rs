@@ -21,7 +21,7 @@ use crate::{
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result},
     model::{Alteration, AlterationKind, Folder, FolderId, FolderPath, Mark, MessageId},
-    observe::Event,
+    observe::{Direction, Event},
 };
 
 /// A destination folder in which something is looked for.
@@ -152,13 +152,12 @@ impl Looking<'_> {
     /// One look: moves what is found from `open` to `out`.
     async fn look(&mut self, narrow: bool) -> Result<Saw> {
         let engine = self.engine;
-        let seed = engine.now_ms();
-        let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
+        let mut backoff = Backoff::on(engine, Direction::Up);
         loop {
             match self.once(narrow).await {
                 Err(error) if error.kind() == ErrorKind::Stale => return Ok(Saw::Nothing),
                 Err(error) => match backoff.next(&error) {
-                    Some(wait) => engine.pause(wait).await?,
+                    Some(wait) => engine.rest(&backoff, &error, wait).await?,
                     None => return Err(error),
                 },
                 Ok(saw) => return Ok(saw),

@@ -18,13 +18,13 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan, Stored},
     error::{Error, ErrorKind, Result},
     model::{Cursor, Flags, Listed, MessageId},
+    observe::Direction,
     source::{Change, Coverage, ListRequest},
 };
 
 /// Brings the ledger's rows of a folder up to date. Afterwards the lane is surveyed.
 pub(super) async fn survey(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
-    let seed = engine.now_ms() ^ u64::from(lane.row.no.0);
-    let mut backoff = Backoff::new(engine.options.attempts, engine.options.longest_wait, seed);
+    let mut backoff = Backoff::on(engine, Direction::Down);
     settle_vanished(engine, lane).await?;
     let mut cursor = lane.row.cursor.clone();
     let mut renumbered = false;
@@ -41,7 +41,7 @@ pub(super) async fn survey(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> 
                     cursor = None;
                 }
                 Err(error) => match backoff.next(&error) {
-                    Some(wait) => engine.pause(wait).await?,
+                    Some(wait) => engine.rest(&backoff, &error, wait).await?,
                     None => return Err(error),
                 },
             }

@@ -257,8 +257,8 @@ fn fetched(line: &[u8]) -> Option<Fetched> {
     let len: usize = head.rsplit_once('{')?.1.parse().ok()?;
     let told = between("FLAGS (", ')')?;
     let flags = told.split(' ').filter(|flag| *flag != "\\Recent");
-    // A keyword may be `UID`.
-    let without_flags = head.replace(told, "");
+    // A keyword may be `UID`, or `U`.
+    let without_flags = head.replacen(&format!("FLAGS ({told})"), "", 1);
     Some(Fetched {
         uid: uid_of(&without_flags)?,
         flags: flags.collect::<Vec<_>>().join(" "),

@@ -2,11 +2,15 @@
 
 use std::{
     net::SocketAddr,
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
 };
 
-use mailmove_imap_testserver::{Builder, Server};
+use mailmove_imap_testserver::{Builder, Faults, Server};
 use mailmove_testkit::{
+    clock::FastClock,
     mailbox::{Account, InternalDate, NewMessage, Store},
     snapshot::Snapshot,
 };
@@ -17,26 +21,39 @@ use crate::{
 };
 
 const PASSWORD: &str = "password";
+/// As many destinations; all points take more.
 const USERS: usize = 2000;
+const USERS_FOR_ALL: usize = 20_000;
 
 #[derive(Debug)]
 pub(crate) struct Embedded {
     name: &'static str,
     server: Server,
     next: AtomicUsize,
+    clock: Option<Arc<FastClock>>,
     // The server lives in it.
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Embedded {
     pub(crate) fn start(name: &'static str, setup: impl Fn(Builder) -> Builder) -> Self {
+        let all = std::env::var_os("MAILMOVE_INTERRUPT").is_some_and(|what| what == "all");
+        Self::start_with(name, if all { USERS_FOR_ALL } else { USERS }, setup)
+    }
+
+    /// With so many users.
+    pub(crate) fn start_with(
+        name: &'static str,
+        users: usize,
+        setup: impl Fn(Builder) -> Builder,
+    ) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(2)
             .enable_all()
             .build()
             .unwrap();
         let mut builder = Server::builder(Store::new()).user("source", PASSWORD);
-        for n in 0..USERS {
+        for n in 0..users {
             builder = builder.user(&format!("d{n}"), PASSWORD);
         }
         let server = runtime.block_on(setup(builder).start()).unwrap();
@@ -45,8 +62,19 @@ impl Embedded {
             name,
             server,
             next: AtomicUsize::new(0),
+            clock: None,
             _runtime: runtime,
         }
+    }
+
+    /// The migration goes by this clock.
+    pub(crate) fn with_clock(mut self, clock: Arc<FastClock>) -> Self {
+        self.clock = Some(clock);
+        self
+    }
+
+    pub(crate) fn faults(&self) -> &Faults {
+        self.server.faults()
     }
 }
 
@@ -84,6 +112,11 @@ impl Ground for Embedded {
 
     fn password(&self) -> String {
         PASSWORD.to_owned()
+    }
+
+    fn clock(&self) -> Arc<FastClock> {
+        let own = || Arc::new(FastClock::new(10));
+        self.clock.clone().unwrap_or_else(own)
     }
 
     fn snapshot(&self, user: &str, _source: bool) -> Snapshot {

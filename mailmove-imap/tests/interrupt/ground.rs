@@ -1,8 +1,11 @@
 //! Two mailboxes that a migration runs between.
 
-use std::{fmt::Debug, net::SocketAddr};
+use std::{fmt::Debug, net::SocketAddr, sync::Arc};
 
-use mailmove_testkit::snapshot::Snapshot;
+use mailmove_testkit::{clock::FastClock, snapshot::Snapshot};
+
+/// Seconds of the migration's clock in a real one: the wait for late appends is short, and yet real.
+const FASTER: u32 = 10;
 
 /// A source mailbox that stays, and a fresh destination for each attempt.
 pub(crate) trait Ground: Debug + Send + Sync {
@@ -15,6 +18,11 @@ pub(crate) trait Ground: Debug + Send + Sync {
     fn destination(&self) -> (SocketAddr, String);
 
     fn password(&self) -> String;
+
+    /// The clock that the migration goes by.
+    fn clock(&self) -> Arc<FastClock> {
+        Arc::new(FastClock::new(FASTER))
+    }
 
     /// What a mailbox holds, read behind the adapter's back.
     fn snapshot(&self, user: &str, source: bool) -> Snapshot;

@@ -1,6 +1,6 @@
 //! Where a migration is interrupted: places in what it said and heard when nobody disturbed it.
 
-use mailmove_testkit::proxy::Way;
+use mailmove_testkit::proxy::{Cue, Fault, FaultProxy, Trip, Way};
 
 /// Which connection's bytes are counted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -23,9 +23,73 @@ pub(crate) enum How {
 pub(crate) struct Point {
     pub(crate) side: Side,
     pub(crate) way: Way,
-    pub(crate) after: u64,
+    pub(crate) at: At,
     pub(crate) kind: Kind,
     pub(crate) how: How,
+}
+
+/// How a place is found again.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum At {
+    /// After so many bytes. What is there depends on the server's pace.
+    Byte(u64),
+    /// So many bytes after these words began, when they are said the `nth` time.
+    Words {
+        words: &'static str,
+        nth: u64,
+        after: u64,
+    },
+}
+
+impl Point {
+    /// Has the connection break there.
+    pub(crate) fn arm(&self, proxy: &FaultProxy) {
+        match self.at {
+            At::Byte(after) => proxy.arm(Trip::new(self.way, after, Fault::Cut)),
+            At::Words { words, nth, after } => {
+                let cue = Cue::new(self.way, words, nth, Fault::Cut);
+                proxy.cue(cue.with_after(after));
+            }
+        }
+    }
+}
+
+/// How commands that store begin, and how servers with UIDPLUS answer them.
+const APPEND: &str = " APPEND ";
+const APPENDED: &str = "[APPENDUID ";
+
+/// Places that are surely about appends, whatever the pace: within each one's line and messages,
+/// before its answer, and in the middle of it.
+pub(crate) fn of_appends(sent: &[u8], answered: &[u8]) -> Vec<Point> {
+    let count = |stream: &[u8], words: &str| {
+        let said = stream
+            .windows(words.len())
+            .filter(|at| *at == words.as_bytes());
+        said.count() as u64
+    };
+    let mut out = Vec::new();
+    let mut add = |way, kind, words, nth, places: &[u64]| {
+        for after in places {
+            for how in [How::Kill, How::Break] {
+                let (side, after) = (Side::Destination, *after);
+                let at = At::Words { words, nth, after };
+                out.push(Point {
+                    side,
+                    way,
+                    at,
+                    kind,
+                    how,
+                });
+            }
+        }
+    };
+    for nth in 1..=count(sent, APPEND) {
+        add(Way::ToServer, Kind::Append, APPEND, nth, &[20, 150, 300]);
+    }
+    for nth in 1..=count(answered, APPENDED) {
+        add(Way::ToClient, Kind::Landed, APPENDED, nth, &[0, 14]);
+    }
+    out
 }
 
 /// What a place is about.

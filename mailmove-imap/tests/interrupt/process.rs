@@ -15,7 +15,8 @@ use mailmove_core::{
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
 use mailmove_testkit::{
-    proxy::{Fault, FaultProxy, Trip, Tripped, Way},
+    clock::FastClock,
+    proxy::{FaultProxy, Tripped, Way},
     snapshot::{Compare, Snapshot},
 };
 use tempfile::TempDir;
@@ -23,9 +24,8 @@ use tokio::runtime::Handle;
 
 use crate::{
     Count,
-    clock::FastClock,
     ground::Ground,
-    points::{How, Point, Side, Where, places, stand},
+    points::{At, How, Point, Side, Where, of_appends, places, stand},
     scene,
 };
 
@@ -42,41 +42,67 @@ pub(crate) struct Attempt<'a> {
 }
 
 /// What an undisturbed run leaves, and the places where it can be interrupted.
-pub(crate) async fn undisturbed(ground: &dyn Ground) -> (Snapshot, Vec<Point>) {
+/// first those that are found again for sure, then all by their bytes.
+pub(crate) async fn undisturbed(ground: &dyn Ground) -> Undisturbed {
     let attempt = Attempt::with(ground, &Handle::current(), None).await;
     attempt.from.record();
     attempt.to.record();
     let report = tokio::task::block_in_place(|| attempt.run(None));
     let report = report.unwrap().unwrap();
     assert_eq!(report.status(), Status::Complete, "{report:#?}");
+    let said = |proxy: &FaultProxy, way| {
+        let chunks = proxy.transcript().into_iter();
+        let of_way = chunks.filter(|(to, _)| *to == way);
+        of_way.flat_map(|(_, bytes)| bytes).collect::<Vec<u8>>()
+    };
+    let sure = of_appends(
+        &said(&attempt.to, Way::ToServer),
+        &said(&attempt.to, Way::ToClient),
+    );
     let mut points = Vec::new();
     for (side, proxy) in [
         (Side::Destination, &attempt.to),
         (Side::Source, &attempt.from),
     ] {
         for way in [Way::ToServer, Way::ToClient] {
-            let chunks = proxy.transcript().into_iter();
-            let stream: Vec<u8> = chunks
-                .filter(|(to, _)| *to == way)
-                .flat_map(|(_, bytes)| bytes)
-                .collect();
-            for (after, kind) in places(way, &stream) {
+            for (after, kind) in places(way, &said(proxy, way)) {
+                let at = At::Byte(after);
                 points.extend([How::Kill, How::Break].map(|how| Point {
                     side,
                     way,
-                    after,
+                    at,
                     kind,
                     how,
                 }));
             }
         }
     }
-    (ground.snapshot(&attempt.users.1, false), points)
+    Undisturbed {
+        end: ground.snapshot(&attempt.users.1, false),
+        sure,
+        points,
+    }
+}
+
+/// What an undisturbed run shows.
+pub(crate) struct Undisturbed {
+    pub(crate) end: Snapshot,
+    pub(crate) sure: Vec<Point>,
+    pub(crate) points: Vec<Point>,
 }
 
 impl<'a> Attempt<'a> {
     pub(crate) fn new(ground: &'a dyn Ground, outside: &Handle, point: Point) -> Self {
         outside.block_on(Self::with(ground, outside, Some(point)))
+    }
+
+    /// One that no proxy interrupts.
+    pub(crate) fn calm(ground: &'a dyn Ground, outside: &Handle) -> Self {
+        outside.block_on(Self::with(ground, outside, None))
+    }
+
+    pub(crate) fn user(&self) -> &str {
+        &self.users.1
     }
 
     async fn with(ground: &'a dyn Ground, outside: &Handle, point: Option<Point>) -> Self {
@@ -88,7 +114,7 @@ impl<'a> Attempt<'a> {
             to: FaultProxy::start(to).await.unwrap(),
             users: (source, destination),
             state: TempDir::new().unwrap(),
-            clock: Arc::new(FastClock::new()),
+            clock: ground.clock(),
             outside: outside.clone(),
         }
     }
@@ -103,7 +129,7 @@ impl<'a> Attempt<'a> {
             Side::Destination => &self.to,
         };
         proxy.record();
-        proxy.arm(Trip::new(point.way, point.after, Fault::Cut));
+        point.arm(proxy);
         let mut report = self.run(Some((proxy, point.how)));
         count.note(self, proxy);
         proxy.disarm();
@@ -137,19 +163,29 @@ impl<'a> Attempt<'a> {
     }
 
     /// One process. `None`: it was killed.
-    fn run(&self, interrupt: Option<(&FaultProxy, How)>) -> Option<Result<Report, Error>> {
+    pub(crate) fn run(
+        &self,
+        interrupt: Option<(&FaultProxy, How)>,
+    ) -> Option<Result<Report, Error>> {
+        self.run_until(async {
+            match interrupt {
+                Some((proxy, How::Kill)) => drop(proxy.tripped().await),
+                _ => std::future::pending().await,
+            }
+        })
+    }
+
+    /// One process, killed when this is over.
+    pub(crate) fn run_until(
+        &self,
+        killed: impl Future<Output = ()>,
+    ) -> Option<Result<Report, Error>> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .unwrap();
         let result = runtime.block_on(async {
             let migration = self.migration();
-            let killed = async {
-                match interrupt {
-                    Some((proxy, How::Kill)) => drop(proxy.tripped().await),
-                    _ => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 biased;
                 () = killed => None,
@@ -226,6 +262,9 @@ impl Count {
     fn note(&self, attempt: &Attempt<'_>, proxy: &FaultProxy) {
         use std::sync::atomic::Ordering::Relaxed;
         self.points.fetch_add(1, Relaxed);
+        if attempt.point.is_some_and(|point| point.how == How::Kill) {
+            self.killed.fetch_add(1, Relaxed);
+        }
         if proxy.faults() == 0 {
             self.untouched.fetch_add(1, Relaxed);
             return;

@@ -276,7 +276,7 @@ impl Session {
         shared.tasks.clone().spawn(async move {
             let wait = async {
                 match delay {
-                    Some(Action::LandAfter(delay)) => tokio::time::sleep(delay).await,
+                    Some(Action::LandAfter(delay)) => shared.config.clock.sleep(delay).await,
                     _ => released.await,
                 }
             };

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::sync::Arc;
 
+use mailmove_core::edge::{Clock, SystemClock};
 use mailmove_testkit::mailbox::Store;
 
 use crate::{Capability, Server, StartError, Tokens};
@@ -50,6 +52,8 @@ pub(crate) struct Config {
     pub(crate) max_bad_commands: u32,
     pub(crate) max_connections: usize,
     pub(crate) transcript: Option<PathBuf>,
+    pub(crate) search_lag: usize,
+    pub(crate) clock: Arc<dyn Clock>,
 }
 
 impl Config {
@@ -129,6 +133,8 @@ impl Builder {
             max_bad_commands: 50,
             max_connections: usize::MAX,
             transcript: None,
+            search_lag: 0,
+            clock: Arc::new(SystemClock),
         };
         Self { store, config }
     }
@@ -412,6 +418,18 @@ impl Builder {
     /// Appends what clients send and get to this file, for debugging; literals are left out.
     pub fn transcript(mut self, path: impl Into<PathBuf>) -> Self {
         self.config.transcript = Some(path.into());
+        self
+    }
+
+    /// SEARCH does not know of so many of a mailbox's newest messages: its index lags behind.
+    pub fn search_lags(mut self, messages: usize) -> Self {
+        self.config.search_lag = messages;
+        self
+    }
+
+    /// By what clock [delays](crate::Action) go; the system's at first.
+    pub fn clock(mut self, clock: Arc<dyn Clock>) -> Self {
+        self.config.clock = clock;
         self
     }
 

@@ -1,9 +1,13 @@
 //! Failures on demand.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use mailmove_testkit::mailbox::Account;
 use tokio::sync::watch;
+
+use crate::mixture::{Mixing, Mixture};
 
 /// What goes wrong when an armed command comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,7 +38,39 @@ pub enum Action {
     Delay(Duration),
     /// The command waits until [`Faults::release`] is called.
     Hold,
+    /// Something happens to the mailbox, then the command is run: mail arrives or goes, flags change,
+    /// folders are made, renamed, deleted or numbered anew.
+    Meanwhile(Script),
 }
+
+/// What happens to a mailbox meanwhile.
+#[derive(Clone)]
+pub struct Script(Arc<dyn Fn(&Account) + Send + Sync>);
+
+impl Script {
+    /// Does this to the account of whoever sent the command.
+    pub fn new(change: impl Fn(&Account) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(change))
+    }
+
+    pub(crate) fn run(&self, account: &Account) {
+        (self.0)(account);
+    }
+}
+
+impl fmt::Debug for Script {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Script(..)")
+    }
+}
+
+impl PartialEq for Script {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Script {}
 
 #[derive(Debug)]
 struct Rule {
@@ -51,6 +87,7 @@ struct Rule {
 struct Rules {
     commands: Vec<Rule>,
     connections: Vec<Rule>,
+    mixture: Option<Mixing>,
     struck: u64,
 }
 
@@ -104,9 +141,25 @@ impl Faults {
         });
     }
 
-    /// Disarms everything that didn't strike.
+    /// From now on commands and connections fail as this says, until [`clear`](Self::clear). What is
+    /// armed besides comes first.
+    pub fn mix(&self, mixture: Mixture) {
+        self.lock().mixture = Some(mixture.begin());
+    }
+
+    /// What a mixture did so far, by name.
+    #[must_use]
+    pub fn mixed(&self) -> Vec<(&'static str, u64)> {
+        let rules = self.lock();
+        rules.mixture.as_ref().map(Mixing::told).unwrap_or_default()
+    }
+
+    /// Disarms everything that didn't strike, and ends a mixture.
     pub fn clear(&self) {
         let mut rules = self.lock();
+        if let Some(mixture) = &mut rules.mixture {
+            mixture.stop();
+        }
         rules.commands.clear();
         rules.connections.clear();
     }
@@ -127,6 +180,7 @@ impl Faults {
         let action = strike(&mut rules.commands, |rule| {
             rule.name == "*" || rule.name == name
         });
+        let action = action.or_else(|| rules.mixture.as_mut()?.on_command(name));
         rules.struck += u64::from(action.is_some());
         action
     }
@@ -134,6 +188,7 @@ impl Faults {
     pub(crate) fn on_connection(&self) -> Option<Action> {
         let mut rules = self.lock();
         let action = strike(&mut rules.connections, |_| true);
+        let action = action.or_else(|| rules.mixture.as_mut()?.on_connection());
         rules.struck += u64::from(action.is_some());
         action
     }

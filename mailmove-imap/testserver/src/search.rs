@@ -81,7 +81,15 @@ impl Session {
         let account = self.account()?;
         let mut numbers = Vec::new();
         let mut modseq = None;
-        for chunk in uids.chunks(CHUNK) {
+        // What came last is not in the index yet.
+        let lag = selected.uids.len() - self.shared.config.search_lag.min(selected.uids.len());
+        let fresh = selected.uids.get(lag..).unwrap_or_default();
+        let indexed: Vec<u32> = uids
+            .iter()
+            .filter(|uid| !fresh.contains(uid))
+            .copied()
+            .collect();
+        for chunk in indexed.chunks(CHUNK) {
             for message in account.fetch(selected.id, chunk)? {
                 let Some(position) = selected.position(message.uid) else {
                     continue;

@@ -253,7 +253,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, implicit_tls: bool, allow
             io.close().await;
             return;
         }
-        Some(Action::Delay(time)) => tokio::time::sleep(time).await,
+        Some(Action::Delay(time)) => shared.config.clock.sleep(time).await,
         _ => {}
     }
     Session::new(io, shared, implicit_tls).run().await;

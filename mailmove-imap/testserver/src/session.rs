@@ -140,7 +140,12 @@ impl Session {
             Some(Action::Close) => return Err(Stop::Gone),
             Some(Action::Delay(time)) => {
                 self.io.flush().await?;
-                tokio::time::sleep(*time).await;
+                self.shared.config.clock.sleep(*time).await;
+            }
+            Some(Action::Meanwhile(script)) => {
+                if let Some(account) = &self.account {
+                    script.run(account);
+                }
             }
             Some(Action::Hold) => {
                 let released = self.shared.faults.released();

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::daemon::Place;
 use super::debian::{self, Unpacked};
+use super::place;
 use crate::{Result, process};
 
 /// Cyrus' programs.
@@ -82,7 +83,15 @@ impl Cyrus {
     /// Starts an instance.
     pub(crate) fn start(&self, spec: &Spec, place: &Place<'_>) -> Result<()> {
         let dir = &place.dir;
-        for name in ["", "config", "config/socket", "spool"] {
+        place.account.create_dir(dir)?;
+        // It has the disk confirm each message and each change of a mailbox.
+        if let Some(memory) = place::in_memory(dir) {
+            for name in ["config", "spool"] {
+                place.account.create_dir(&memory.join(name))?;
+                std::os::unix::fs::symlink(memory.join(name), dir.join(name))?;
+            }
+        }
+        for name in ["config", "config/socket", "spool"] {
             place.account.create_dir(&dir.join(name))?;
         }
         let (conf, services) = (dir.join("imapd.conf"), dir.join("cyrus.conf"));

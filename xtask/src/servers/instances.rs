@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::daemon::{self, Place};
 use super::dovecot::{PASSWORD, Spec};
-use super::place::Account;
+use super::place::{self, Account};
 use super::tls::{self, Certificates, Pair};
 use super::{Tools, courier, cyrus, description};
 use crate::{Result, corpora};
@@ -222,6 +222,7 @@ impl<'a> Starter<'a> {
                 quota: self.quota,
             };
             let _ = std::fs::remove_dir_all(&place.dir);
+            place::forget_memory(&place.dir)?;
             self.account.create_dir(&place.dir)?;
             match start(&place) {
                 Ok(()) => return Ok(place),
@@ -256,6 +257,9 @@ impl<'a> Starter<'a> {
 /// Stops all instances of `run` and removes their mail.
 pub(crate) fn stop_all(run: &Path) -> Result<()> {
     daemon::end_all(run)?;
+    for spec in &cyrus::INSTANCES {
+        place::forget_memory(&run.join(spec.name))?;
+    }
     match std::fs::remove_dir_all(run) {
         Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
         _ => Ok(()),

@@ -38,6 +38,35 @@ fn enterable_by_all(dir: &Path) -> bool {
     })
 }
 
+/// A directory in memory that belongs to this place, for a server that waits for the disk at each
+/// step. None where memory is no file system, or a small one.
+pub(crate) fn in_memory(place: &Path) -> Option<PathBuf> {
+    let dir = memory_of(place);
+    let mut df = Command::new("df");
+    let free = process::capture(df.args(["-k", "--output=avail"]).arg(MEMORY)).ok()?;
+    let free: u64 = free.lines().nth(1)?.trim().parse().ok()?;
+    (free >= ENOUGH_KB).then_some(())?;
+    own_directory(&dir).ok()?;
+    Some(dir)
+}
+
+const MEMORY: &str = "/dev/shm";
+const ENOUGH_KB: u64 = 4 << 20;
+
+fn memory_of(place: &Path) -> PathBuf {
+    let mut hasher = DefaultHasher::new();
+    place.hash(&mut hasher);
+    Path::new(MEMORY).join(format!("mailmove-{:016x}", hasher.finish()))
+}
+
+/// Removes what was in memory for this place.
+pub(crate) fn forget_memory(place: &Path) -> Result<()> {
+    match std::fs::remove_dir_all(memory_of(place)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(error.into()),
+        _ => Ok(()),
+    }
+}
+
 /// Creates a directory below one that everybody may write to, and makes sure that it is ours.
 fn own_directory(dir: &Path) -> Result<()> {
     match DirBuilder::new().mode(0o755).create(dir) {

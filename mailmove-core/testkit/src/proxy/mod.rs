@@ -26,13 +26,16 @@
 //! ```
 
 mod pump;
+mod schedule;
 #[cfg(test)]
 mod tests;
 
 use std::{
+    collections::BTreeSet,
     io,
     net::{Ipv4Addr, SocketAddr},
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use tokio::{
@@ -40,6 +43,8 @@ use tokio::{
     sync::watch,
     task::JoinHandle,
 };
+
+pub use schedule::Schedule;
 
 /// A direction.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -67,6 +72,8 @@ pub enum Fault {
     Corrupt,
     /// From here on, each byte arrives in a packet of its own. The connection goes on.
     Trickle,
+    /// Nothing passes this way for so long. The connection goes on.
+    Pause(Duration),
 }
 
 /// A fault, and where it happens.
@@ -86,6 +93,44 @@ impl Trip {
     #[must_use]
     pub fn new(way: Way, after: u64, fault: Fault) -> Self {
         Self { way, after, fault }
+    }
+}
+
+/// A fault, and the words upon which it happens: so the same place is found in every run, however
+/// many bytes come before it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Cue {
+    /// In what direction the words pass.
+    pub way: Way,
+    /// The words.
+    pub words: Vec<u8>,
+    /// Upon which time that they are said, 1 being the next; over all connections.
+    pub nth: u64,
+    /// So many bytes from the beginning of the words on pass before it happens. 0: none of them.
+    pub after: u64,
+    /// What happens to the connection that carried them.
+    pub fault: Fault,
+}
+
+impl Cue {
+    /// That fault when these words are said the `nth` time, before any of them passes.
+    #[must_use]
+    pub fn new(way: Way, words: impl Into<Vec<u8>>, nth: u64, fault: Fault) -> Self {
+        Self {
+            way,
+            words: words.into(),
+            nth,
+            after: 0,
+            fault,
+        }
+    }
+
+    /// Lets so many bytes pass first, counted from the beginning of the words.
+    #[must_use]
+    pub fn with_after(mut self, bytes: u64) -> Self {
+        self.after = bytes;
+        self
     }
 }
 
@@ -122,11 +167,22 @@ struct Shared {
 struct State {
     to_server: u64,
     to_client: u64,
-    trips: Vec<Trip>,
+    trips: Vec<Armed>,
+    cues: Vec<Cue>,
+    schedule: Option<schedule::Running>,
     happened: u64,
     connections: u64,
     refuse: u64,
+    refused: BTreeSet<u64>,
     transcript: Option<Vec<(Way, Vec<u8>)>>,
+}
+
+/// A fault that waits for its byte.
+#[derive(Clone, Copy, Debug)]
+struct Armed {
+    trip: Trip,
+    /// The connection whose bytes are counted; all of them if `None`.
+    on: Option<u64>,
 }
 
 impl State {
@@ -173,19 +229,41 @@ impl FaultProxy {
 
     /// Adds a fault. One whose count is reached already happens with the next byte.
     pub fn arm(&self, trip: Trip) {
-        self.shared.state().trips.push(trip);
+        self.shared.state().trips.push(Armed { trip, on: None });
+    }
+
+    /// Adds a fault that waits for words.
+    pub fn cue(&self, cue: Cue) {
+        self.shared.state().cues.push(cue);
+    }
+
+    /// From now on, faults happen as this says, until [`disarm`](Self::disarm).
+    pub fn schedule(&self, schedule: Schedule) {
+        let mut state = self.shared.state();
+        let running = schedule.begin(&state);
+        state.schedule = Some(running);
     }
 
     /// Forgets the faults that have not happened.
     pub fn disarm(&self) {
         let mut state = self.shared.state();
         state.trips.clear();
+        state.cues.clear();
+        state.schedule = None;
         state.refuse = 0;
+        state.refused.clear();
     }
 
     /// Closes the next so many connections before a byte has passed.
     pub fn refuse(&self, connections: u64) {
         self.shared.state().refuse = connections;
+    }
+
+    /// Closes the `nth` connection from now on (1 is the next) before a byte has passed.
+    pub fn refuse_nth(&self, nth: u64) {
+        let mut state = self.shared.state();
+        let number = state.connections + nth;
+        state.refused.insert(number);
     }
 
     /// Bytes that passed that way so far.
@@ -241,12 +319,13 @@ impl Drop for FaultProxy {
 
 async fn accept(listener: TcpListener, server: SocketAddr, shared: Arc<Shared>) {
     while let Ok((client, _)) = listener.accept().await {
-        let refused = {
+        let (refused, number) = {
             let mut state = shared.state();
             state.connections += 1;
-            let refused = state.refuse > 0;
+            let number = state.connections;
+            let refused = state.refuse > 0 || state.refused.remove(&number);
             state.refuse = state.refuse.saturating_sub(1);
-            refused
+            (refused || state.scheduled_refusal(), number)
         };
         if refused {
             continue;
@@ -256,7 +335,7 @@ async fn accept(listener: TcpListener, server: SocketAddr, shared: Arc<Shared>) 
             let Ok(server) = TcpStream::connect(server).await else {
                 return;
             };
-            pump::connection(client, server, shared).await;
+            pump::connection(client, server, shared, number).await;
         });
     }
 }

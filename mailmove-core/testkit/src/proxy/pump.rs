@@ -1,6 +1,9 @@
 //! One connection of the proxy.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicU64, Ordering},
+};
 
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
@@ -11,11 +14,13 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Fault, Shared, State, Trip, Tripped, Way};
+use super::{Armed, Fault, Shared, State, Trip, Tripped, Way};
 
 /// What both directions of a connection share.
 struct Link {
     shared: Arc<Shared>,
+    number: u64,
+    passed: [AtomicU64; 2],
     /// The client is to be dropped, and the server to be let finish.
     cut: CancellationToken,
     /// Nothing passes any more.
@@ -32,12 +37,19 @@ enum Step {
     Pass,
 }
 
-pub(super) async fn connection(client: TcpStream, server: TcpStream, shared: Arc<Shared>) {
+pub(super) async fn connection(
+    client: TcpStream,
+    server: TcpStream,
+    shared: Arc<Shared>,
+    number: u64,
+) {
     // Without it, small packets wait for each other and the order of both directions blurs.
     let _ = client.set_nodelay(true);
     let _ = server.set_nodelay(true);
     let link = Arc::new(Link {
         shared,
+        number,
+        passed: Default::default(),
         cut: CancellationToken::new(),
         stalled: CancellationToken::new(),
         reset: CancellationToken::new(),
@@ -96,6 +108,8 @@ async fn way(
 ) -> (OwnedReadHalf, OwnedWriteHalf) {
     let mut buffer = vec![0; 64 * 1024];
     let (mut trickle, mut corrupt) = (false, false);
+    // The end of what was looked at, in which words may have begun.
+    let mut heard = Vec::new();
     loop {
         let read = tokio::select! {
             // What is broken carries nothing more, whatever has arrived.
@@ -116,6 +130,7 @@ async fn way(
             let _ = to.shutdown().await;
             break;
         }
+        link.listen(way, &mut heard, bytes);
         while !bytes.is_empty() {
             let (now, trip) = match link.step(way, bytes) {
                 Step::Pass => (bytes.len(), None),
@@ -135,6 +150,7 @@ async fn way(
             match trip.fault {
                 Fault::Trickle => trickle = true,
                 Fault::Corrupt => corrupt = true,
+                Fault::Pause(time) => tokio::time::sleep(time).await,
                 Fault::HalfClose => {
                     let _ = to.shutdown().await;
                     return (from, to);
@@ -158,25 +174,88 @@ async fn write(to: &mut OwnedWriteHalf, bytes: &[u8], trickle: bool) -> std::io:
 }
 
 impl Link {
+    /// Looks for words that faults wait for.
+    fn listen(&self, way: Way, heard: &mut Vec<u8>, bytes: &[u8]) {
+        let mut state = self.shared.state();
+        if state.cues.iter().all(|cue| cue.way != way) {
+            // Whoever arms one later means what comes later.
+            heard.clear();
+            return;
+        }
+        let before = heard.len();
+        heard.extend_from_slice(bytes);
+        let passed = self.own(way).load(Ordering::Relaxed);
+        let mut due = Vec::new();
+        let mut longest = 0;
+        state.cues.retain_mut(|cue| {
+            if cue.way != way || cue.words.is_empty() {
+                return cue.way != way;
+            }
+            longest = longest.max(cue.words.len());
+            let said = heard.windows(cue.words.len()).enumerate();
+            // Words that ended before this piece were counted with an earlier one.
+            let said = said
+                .filter(|(at, words)| *words == cue.words.as_slice() && at + words.len() > before);
+            for (at, _) in said {
+                cue.nth = cue.nth.saturating_sub(1);
+                if cue.nth == 0 {
+                    let begun = (passed + at as u64).saturating_sub(before as u64);
+                    due.push(Armed {
+                        trip: Trip::new(way, begun + cue.after, cue.fault),
+                        on: Some(self.number),
+                    });
+                    return false;
+                }
+            }
+            true
+        });
+        state.trips.extend(due);
+        let keep = heard.len().min(longest.saturating_sub(1));
+        heard.drain(..heard.len() - keep);
+    }
+
+    fn own(&self, way: Way) -> &AtomicU64 {
+        let [up, down] = &self.passed;
+        match way {
+            Way::ToServer => up,
+            Way::ToClient => down,
+        }
+    }
+
     /// Counts the bytes up to the next fault, and makes it happen.
     fn step(&self, way: Way, bytes: &[u8]) -> Step {
         let mut state = self.shared.state();
-        let passed = *state.passed(way);
-        let end = passed + bytes.len() as u64;
+        let (all, own) = (*state.passed(way), self.own(way).load(Ordering::Relaxed));
+        // How many bytes are left before it happens.
+        let left = |armed: &Armed| match armed.on {
+            None => Some(armed.trip.after.saturating_sub(all)),
+            Some(number) if number == self.number => Some(armed.trip.after.saturating_sub(own)),
+            Some(_) => None,
+        };
         let next = state
             .trips
             .iter()
             .enumerate()
-            .filter(|(_, trip)| trip.way == way && trip.after <= end)
-            .min_by_key(|(_, trip)| trip.after)
-            .map(|(at, _)| at);
-        let Some(at) = next else {
-            self.pass(&mut state, way, bytes);
-            return Step::Pass;
+            .filter(|(_, armed)| armed.trip.way == way)
+            .filter_map(|(at, armed)| Some((left(armed)?, at)))
+            .min();
+        let due = |left: u64| left <= bytes.len() as u64;
+        let scheduled = state.scheduled(way).filter(|(left, _)| due(*left));
+        let (left, trip) = match (next.filter(|(left, _)| due(*left)), scheduled) {
+            (Some((left, at)), scheduled) if scheduled.is_none_or(|(later, _)| left <= later) => {
+                (left, state.trips.swap_remove(at).trip)
+            }
+            (_, Some(scheduled)) => {
+                state.draw_next();
+                scheduled
+            }
+            _ => {
+                self.pass(&mut state, way, bytes);
+                return Step::Pass;
+            }
         };
-        let trip = state.trips.swap_remove(at);
         state.happened += 1;
-        let now = usize::try_from(trip.after.saturating_sub(passed)).unwrap_or(bytes.len());
+        let now = usize::try_from(left).unwrap_or(bytes.len());
         let head = bytes.get(..now).unwrap_or(bytes);
         self.pass(&mut state, way, head);
         drop(state);
@@ -184,13 +263,15 @@ impl Link {
             Fault::Cut => self.cut.cancel(),
             Fault::Reset => self.reset.cancel(),
             Fault::Stall => self.stalled.cancel(),
-            Fault::HalfClose | Fault::Corrupt | Fault::Trickle => {}
+            Fault::HalfClose | Fault::Corrupt | Fault::Trickle | Fault::Pause(_) => {}
         }
         Step::Fault(head.len(), trip)
     }
 
     fn pass(&self, state: &mut State, way: Way, bytes: &[u8]) {
         *state.passed(way) += bytes.len() as u64;
+        self.own(way)
+            .fetch_add(bytes.len() as u64, Ordering::Relaxed);
         if let Some(transcript) = &mut state.transcript {
             transcript.push((way, bytes.to_vec()));
             if way == Way::ToServer {

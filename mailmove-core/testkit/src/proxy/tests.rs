@@ -21,7 +21,8 @@ async fn echo() -> (SocketAddr, tokio::sync::mpsc::Receiver<(Vec<u8>, bool)>) {
                         break false;
                     }
                 };
-                let _ = tell.send((all, ended)).await;
+                // Where nobody asks, the connection ends all the same.
+                let _ = tell.try_send((all, ended));
             });
         }
     });
@@ -118,4 +119,93 @@ async fn a_stalled_connection_is_silent_until_the_proxy_ends() {
     let mut rest = Vec::new();
     let _ = client.read_to_end(&mut rest).await;
     assert_eq!(told.recv().await.unwrap().0, b"ab");
+}
+
+#[tokio::test]
+async fn words_are_found_wherever_they_are_said() {
+    let (server, mut told) = echo().await;
+    // In one packet or in single bytes; before the words, within them, and after them.
+    for (pieces, after, kept) in [
+        (1, 0, "one APPEND two "),
+        (99, 0, "one APPEND two APPEN"),
+        (99, 3, "one APPEND two APPEN"),
+        (1, 3, "one APPEND two APP"),
+        (1, 8, "one APPEND two APPEND x"),
+        (99, 8, "one APPEND two APPEND x"),
+    ] {
+        let proxy = FaultProxy::start(server).await.unwrap();
+        proxy.cue(Cue::new(Way::ToServer, "APPEND", 2, Fault::Cut).with_after(after));
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        client.set_nodelay(true).unwrap();
+        let text = b"one APPEND two APPEND xy";
+        if pieces == 1 {
+            client.write_all(text).await.unwrap();
+        } else {
+            for n in 0..text.len() {
+                if client.write_all(&text[n..=n]).await.is_err() {
+                    break;
+                }
+                while proxy.passed(Way::ToServer) <= n as u64 && proxy.faults() == 0 {
+                    tokio::task::yield_now().await;
+                }
+            }
+        }
+        let heard = told.recv().await.unwrap().0;
+        let heard = String::from_utf8(heard).unwrap();
+        assert_eq!(heard, kept, "{pieces} {after}");
+    }
+}
+
+#[tokio::test]
+async fn the_nth_connection_is_refused() {
+    let (server, _told) = echo().await;
+    let proxy = FaultProxy::start(server).await.unwrap();
+    proxy.refuse_nth(2);
+    let mut answered = Vec::new();
+    for _ in 0..3 {
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        let _ = client.write_all(b"x").await;
+        answered.push(matches!(client.read(&mut [0; 1]).await, Ok(1)));
+    }
+    assert_eq!(answered, [true, false, true]);
+}
+
+/// What a client hears of 3,000 bytes, over as many connections as that takes.
+async fn with_schedule(server: SocketAddr, schedule: Schedule) -> (Vec<usize>, u64) {
+    let proxy = FaultProxy::start(server).await.unwrap();
+    proxy.schedule(schedule);
+    let mut passed = Vec::new();
+    for _ in 0..30 {
+        let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+        let mut count = 0;
+        // One byte and its echo at a time: the same traffic in each run.
+        while count < 100 && client.write_all(b"x").await.is_ok() {
+            match client.read(&mut [0; 1]).await {
+                Ok(1) => count += 1,
+                _ => break,
+            }
+        }
+        passed.push(count);
+    }
+    (passed, proxy.faults())
+}
+
+#[tokio::test]
+async fn a_seed_gives_the_same_faults_again() {
+    let (server, _told) = echo().await;
+    let plan = |seed| Schedule::by_bytes(seed, 40..=200).with_refused(7);
+    let first = with_schedule(server, plan(3)).await;
+    assert_eq!(first, with_schedule(server, plan(3)).await);
+    assert_ne!(first, with_schedule(server, plan(4)).await);
+    assert!(first.1 >= 5, "{first:?}");
+    assert!(first.0.contains(&0), "none was refused: {first:?}");
+    assert!(first.0.contains(&100), "none passed: {first:?}");
+}
+
+#[tokio::test]
+async fn faults_come_as_time_passes() {
+    let (server, _told) = echo().await;
+    let often = Duration::from_millis(1)..=Duration::from_millis(3);
+    let plan = Schedule::by_time(1, often).with_faults(&[Fault::Cut]);
+    assert!(with_schedule(server, plan).await.1 > 0);
 }

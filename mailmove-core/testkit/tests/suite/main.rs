@@ -50,6 +50,10 @@ const NOTICED: &[(Sin, &str)] = &[
     (Sin::ShiftsDates, "destination::append_dates"),
     (Sin::ShiftsDates, "destination::append_every_kind"),
     (Sin::RunsMail, "destination::append_never_runs_mail"),
+    (
+        Sin::RunsMail,
+        "destination::append_odd_arguments_run_nothing",
+    ),
     (Sin::ReversesBatches, "destination::append_keeps_order"),
     (Sin::MixesIds, "destination::append_names_ids"),
     (Sin::DropsTwins, "destination::append_twins"),

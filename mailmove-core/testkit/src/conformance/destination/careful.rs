@@ -13,7 +13,7 @@ use mailmove_core::{
 };
 
 use super::super::{
-    Disturbance, Taken,
+    Disturbance,
     context::{
         Check, Context, append, append_batch, check, check_eq, letter, letters, made, outgoing,
         receipt, same_in_order, store,
@@ -35,16 +35,7 @@ pub(super) async fn commands(context: Context) -> Check {
     let destination = context.destination().await?;
     let folder = made(destination.as_ref(), &FolderPath::new(["Poisoned"])).await?;
     let mut expected = context.dump().await?;
-    let mut poison = Corpus::ugly()
-        .find(|m| m.kind == Kind::ImapCommands)
-        .ok_or("the corpus has no such mail")?;
-    if context.keeps(&poison).taken != Taken::Yes {
-        // A server that looks at headers wants one before the commands.
-        poison.body = [b"Subject: commands\r\n\r\n", &poison.body[..]]
-            .concat()
-            .into();
-        poison.kind = Kind::Letter;
-    }
+    let poison = super::poison::poison(&context)?;
     let odd: Vec<String> = Corpus::ugly()
         .find(|m| m.kind == Kind::OddKeywords)
         .map(|m| m.flags)

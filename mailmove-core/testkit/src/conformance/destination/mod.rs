@@ -5,6 +5,7 @@ mod careful;
 mod copy;
 mod ensure;
 mod existing;
+mod poison;
 mod update;
 
 use super::{Case, case};
@@ -83,6 +84,11 @@ static APPENDS: &[Case] = &[
         "destination::append_never_runs_mail",
         [Destination],
         careful::commands
+    ),
+    case!(
+        "destination::append_odd_arguments_run_nothing",
+        [Destination],
+        poison::odd_arguments
     ),
     case!(
         "destination::append_oversized_batch",

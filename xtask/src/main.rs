@@ -7,6 +7,7 @@
 
 mod checks;
 mod corpora;
+mod fuzz;
 mod pairs;
 mod process;
 mod sabotage;
@@ -38,6 +39,11 @@ Development tasks of mailmove.
       --messages NUMBER            of made-up messages per pair (default 10000)
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
+
+  cargo xtask fuzz [TARGET…]       each fuzz target under libFuzzer; needs a nightly compiler
+      --runs NUMBER                executions of each (default 10000000), or
+      --minutes NUMBER             this long (default 15), whichever comes first
+      --address                    with the address sanitizer
 ";
 
 fn main() -> ExitCode {
@@ -46,6 +52,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["pairs", rest @ ..] => pairs::command(rest),
         ["sabotage", rest @ ..] => sabotage::command(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),

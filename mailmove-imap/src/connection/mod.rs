@@ -29,7 +29,7 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use deflate::Deflate;
+pub(crate) use deflate::Deflate;
 pub(crate) use dial::{Dialled, dial, located, start_tls};
 use pump::Moved;
 use transport::Transport;

@@ -17,6 +17,7 @@ mod interrupt;
 mod labels;
 mod outcomes;
 mod passes;
+mod scheduler;
 mod sharing;
 mod simulate;
 mod world;

@@ -119,6 +119,7 @@ impl Login<'_> {
                 self.by_password(user, password, "").await?;
                 self.proxy(other).await
             }
+            style if style.is_ambiguous(other) => Err(unsendable(None)),
             style => match style.login_name(user, other) {
                 Some(name) => self.by_password(&name, password, "").await,
                 None => self.by_password(user, password, other).await,

@@ -33,7 +33,9 @@ impl Names {
         let own = spaces.personal.first();
         let prefixes = |spaces: &[wire::Namespace], kind| {
             let named = spaces.iter().filter(|space| !space.prefix.is_empty());
+            // Each is asked for, and looked at for each folder.
             named
+                .take(NAMESPACES_MOST)
                 .map(|space| (space.prefix.to_vec(), kind))
                 .collect::<Vec<_>>()
         };
@@ -160,6 +162,9 @@ impl Names {
     }
 }
 
+/// Namespaces of one kind; servers have one or two.
+const NAMESPACES_MOST: usize = 100;
+
 /// Longest path in bytes, with room for what servers put before and behind it.
 const LONGEST: usize = 240;
 
@@ -222,6 +227,18 @@ mod tests {
             ..wire::Namespaces::default()
         };
         Names::new(Some(&spaces), None)
+    }
+
+    #[test]
+    fn namespaces_beyond_count_are_not_gone_through() {
+        let shared = (0..100_000).map(|n| space(format!("#{n}.").as_bytes(), b'.'));
+        let spaces = wire::Namespaces {
+            personal: vec![space(b"", b'.')],
+            shared: shared.collect(),
+            ..wire::Namespaces::default()
+        };
+        let names = Names::new(Some(&spaces), None);
+        assert_eq!(names.foreign_prefixes().count(), NAMESPACES_MOST);
     }
 
     #[test]

@@ -131,6 +131,66 @@ async fn responses_without_end_where_a_literal_waits() {
     assert_eq!(error.code(), "imap/flood", "{error:?}");
 }
 
+/// Short to say, and four billion to go through one by one.
+#[tokio::test]
+async fn sets_of_all_numbers_there_are() {
+    let server = hostile(|command| {
+        let verb = command.trim_start_matches("UID ").split(' ').next();
+        match verb.unwrap_or_default() {
+            "" => Answer::text("* OK [CAPABILITY IMAP4rev1 UIDPLUS MOVE QRESYNC ENABLE] hi\r\n"),
+            "CAPABILITY" => Answer::text(
+                "* CAPABILITY IMAP4rev1 UIDPLUS MOVE QRESYNC ENABLE LITERAL+\r\nTAG OK done\r\n",
+            ),
+            "ENABLE" => Answer::text("* ENABLED QRESYNC\r\nTAG OK done\r\n"),
+            "FETCH" => Answer::text(
+                "* 1 FETCH (UID 1 FLAGS ())\r\n* VANISHED 1:4294967295\r\nTAG OK done\r\n",
+            ),
+            "APPEND" => Answer::text("TAG OK [APPENDUID 7 1:4294967295] done\r\n"),
+            "COPY" => Answer::text("TAG OK [COPYUID 7 1:4294967295 1:4294967295] done\r\n"),
+            "MOVE" => Answer::text(
+                "* OK [COPYUID 7 1:4294967295 1:4294967295] x\r\n* VANISHED 1:4294967295\r\n\
+                 TAG OK done\r\n",
+            ),
+            _ => Answer::Usual,
+        }
+    })
+    .await;
+    let work = async {
+        let _ = first_page(&server).await;
+        let destination = server.destination(Edges::new());
+        let folder = destination.folders().await.unwrap().remove(0);
+        let mail = || Outgoing::new(Content::from_bytes("Subject: x\r\n\r\n"));
+        let mark = destination.mark(&folder.id).await.unwrap();
+        let batch = Batch::new(
+            folder.id.clone(),
+            mark,
+            vec![mail(), mail()],
+            Arc::new(NoFence),
+        );
+        let outcomes: Vec<_> = destination.append(batch).collect().await;
+        // None of the four billion is taken for one of the two.
+        for (_, outcome) in &outcomes {
+            let named = |receipt: &mailmove_core::destination::Receipt| receipt.id.is_some();
+            assert!(!matches!(outcome, Outcome::Stored(receipt) if named(receipt)));
+        }
+        let id = mailmove_core::model::MessageId::new("0000000007-0000000001");
+        let updater = destination.updater().unwrap();
+        let copied = updater.duplicate(&folder.id, vec![id.clone()], &folder.id);
+        assert_eq!(copied.count().await, 1);
+        let moved = updater.relocate(&folder.id, vec![id], &folder.id);
+        assert_eq!(moved.count().await, 1);
+    };
+    let done = tokio::time::timeout(Duration::from_secs(20), work).await;
+    assert!(done.is_ok(), "it counts to four billion");
+    let sent = server.sent().await;
+    for verb in ["UID FETCH", "APPEND", "UID COPY", "UID MOVE"] {
+        assert!(
+            sent.iter().any(|one| one.starts_with(verb)),
+            "no {verb} in {sent:#?}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn lists_in_lists() {
     for depth in [33, 100_000] {

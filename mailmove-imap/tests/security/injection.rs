@@ -94,3 +94,24 @@ async fn credentials_stay_credentials() {
     // Not just because nothing was sent.
     assert!(logins > 50, "{logins}");
 }
+
+/// `ann*boss` behind `*root` might open the boss's mailbox.
+#[tokio::test]
+async fn the_name_of_a_mailbox_names_no_other() {
+    for (mailbox, style) in [
+        ("ann*boss", ActAs::Master('*')),
+        ("ann%boss", ActAs::Master('%')),
+        ("boss\\ann", ActAs::Exchange),
+    ] {
+        for can in ["", "AUTH=PLAIN"] {
+            let credential = Credential::Password {
+                user: "root".to_owned(),
+                password: Secret::new("secret"),
+                authorize_as: Some(mailbox.to_owned()),
+            };
+            let sent = tried(credential, style, can).await;
+            let logs_in = |one: &String| one.starts_with("LOGIN") || one.starts_with("AUTH");
+            assert!(!sent.iter().any(logs_in), "{mailbox}: {sent:?}");
+        }
+    }
+}

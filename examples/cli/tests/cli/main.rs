@@ -14,3 +14,4 @@ mod migrate;
 #[cfg(unix)]
 mod oauth;
 mod support;
+mod terminal;

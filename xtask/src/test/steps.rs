@@ -194,11 +194,15 @@ pub(super) fn fuzz(context: &mut Context) -> Result<Outcome> {
     run("fuzz-clippy", &["clippy"], &[&checks[..], &lints].concat())?;
     let seeds = count(&run("fuzz", &["test"], &checks)?);
     if process::find("c++").is_none() {
-        let note = format!("{seeds}, {SMOKE_SECONDS} s each; targets NOT CHECKED, since there is no C++ compiler");
+        let note = format!(
+            "{seeds}, {SMOKE_SECONDS} s each; targets NOT CHECKED, since there is no C++ compiler"
+        );
         return Ok(Outcome::Passed(note));
     }
     run("fuzz-targets", &["check"], &["--locked", "--bins"])?;
-    Ok(Outcome::Passed(format!("{seeds}, {SMOKE_SECONDS} s each; targets compile")))
+    Ok(Outcome::Passed(format!(
+        "{seeds}, {SMOKE_SECONDS} s each; targets compile"
+    )))
 }
 
 /// What would be uploaded builds from its own files.

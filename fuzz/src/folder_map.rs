@@ -35,8 +35,7 @@ fn map(u: &mut Unstructured<'_>) -> Result<()> {
             let shares = belongs.is_some() && belongs == self::belongs(other);
             assert!(
                 shares,
-                "{:?} and {:?} both go to {path:?}",
-                other.path, folder.path
+                "{other:?} and {folder:?} both go to {path:?}; {there:?}"
             );
         }
     }

@@ -290,8 +290,9 @@ fn login(u: &mut Unstructured<'_>, encoder: Encoder, tag: Tag, mode: LiteralMode
         let shown = own
             .iter()
             .fold(shown, |shown, word| shown.replace(*word, ""));
+        let telling = password.len() >= 8 && password.bytes().all(|b| b.is_ascii_alphanumeric());
         assert!(
-            password.len() < 8 || user.contains(&password) || !shown.contains(&password),
+            !telling || user.contains(&password) || !shown.contains(&password),
             "{shown}"
         );
     }

@@ -15,7 +15,10 @@ use mailmove_core::{
         Credential, Secret, StaticCredential,
         tls::{Fingerprint, TlsSettings},
     },
-    model::{Content, Flags, Folder, FolderPath, FolderSpec, Mark, MessageId, Role, Timestamp},
+    model::{
+        Annotation, Content, Flags, Folder, FolderPath, FolderSpec, Mark, MessageId, Role,
+        Timestamp,
+    },
     source::{Change, FetchRequest, ListRequest},
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
@@ -25,7 +28,7 @@ use tokio::{
 };
 
 /// What is answered to what: a segment of the input begins with the number of one of these.
-const VERBS: [&str; 24] = [
+const VERBS: [&str; 26] = [
     "", // the greeting
     "LOGIN",
     "AUTHENTICATE",
@@ -50,6 +53,8 @@ const VERBS: [&str; 24] = [
     "GETQUOTAROOT",
     "MYRIGHTS",
     "COMPRESS",
+    "GETMETADATA",
+    "SETMETADATA",
 ];
 
 /// Between segments.
@@ -116,8 +121,10 @@ fn allowed(source: bool, verb: &str) {
         "MYRIGHTS",
         "UNSELECT",
         "GETQUOTAROOT",
+        "GETMETADATA",
     ];
     let writes = [
+        "SETMETADATA",
         "SELECT",
         "CREATE",
         "SUBSCRIBE",
@@ -322,6 +329,7 @@ async fn read(source: &ImapSource) {
     let folders = source.folders().await.unwrap_or_default();
     let ids: Vec<_> = folders.iter().map(|folder| folder.id.clone()).collect();
     let _ = source.rights(&ids[..ids.len().min(3)]).await;
+    let _ = source.annotations(&ids[..ids.len().min(3)]).await;
     for folder in folders.iter().take(2) {
         let (ids, cursor) = list(source, ListRequest::new(folder)).await;
         let request = FetchRequest::new(folder.id.clone(), folder.identity.to_string(), ids);
@@ -366,6 +374,10 @@ async fn write(destination: &ImapDestination) {
     folders.extend(made.into_iter().filter_map(|(_, folder)| folder.ok()));
     let ids: Vec<_> = folders.iter().map(|folder| folder.id.clone()).collect();
     let _ = destination.rights(&ids[..ids.len().min(3)]).await;
+    let note = Annotation::new("/private/comment", "x\r\nM9 DELETE INBOX\r\n");
+    if let Some(id) = ids.first() {
+        let _ = destination.annotate(id, vec![note]).await;
+    }
     if let [.., folder] = &folders[..] {
         let other = folders.first().unwrap_or(folder);
         fill_folder(destination, folder, other).await;
@@ -423,7 +435,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     };
     let much = "IMAP4rev1 LITERAL+ SASL-IR AUTH=PLAIN AUTH=XOAUTH2 ID NAMESPACE UIDPLUS \
          MULTIAPPEND ENABLE CONDSTORE QRESYNC ESEARCH LIST-EXTENDED LIST-STATUS SPECIAL-USE MOVE ACL \
-         QUOTA OBJECTID BINARY X-GM-EXT-1 UNSELECT APPENDLIMIT=100000 STATUS=SIZE";
+         QUOTA METADATA OBJECTID BINARY X-GM-EXT-1 UNSELECT APPENDLIMIT=100000 STATUS=SIZE";
     let little = "IMAP4rev1 UIDPLUS MOVE ACL QUOTA CONDSTORE ESEARCH";
     let body = "* 1 FETCH (UID 1 FLAGS (\\Seen) RFC822.SIZE 5 INTERNALDATE \"17-Jul-1996 02:44:25 -0700\" \
          MODSEQ (7) EMAILID (M1) X-GM-MSGID 12 X-GM-THRID 12 X-GM-LABELS (\\Inbox \"a b\") BODY[] {5}\r\na: b\n)\r\n\
@@ -432,7 +444,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
          * OK [PERMANENTFLAGS (\\Seen \\Flagged \\*)] x\r\n* FLAGS (\\Seen)\r\n";
     let later = "* 1 EXISTS\r\n* OK [UIDVALIDITY 7] x\r\n* OK [UIDNEXT 3] x\r\n* OK [HIGHESTMODSEQ 12] x\r\n\
          * VANISHED (EARLIER) 1\r\n";
-    let answers: [(&str, &str); 19] = [
+    let answers: [(&str, &str); 20] = [
         ("LOGIN", ""),
         ("ID", "* ID (\"name\" \"Dovecot\" \"version\" NIL)\r\n"),
         (
@@ -475,6 +487,10 @@ pub fn seeds() -> Vec<Vec<u8>> {
             "* QUOTAROOT INBOX \"\"\r\n* QUOTA \"\" (STORAGE 10 512 MESSAGE 1 2)\r\n",
         ),
         ("MYRIGHTS", "* MYRIGHTS INBOX lrswi\r\n"),
+        (
+            "GETMETADATA",
+            "* METADATA INBOX (/private/comment \"a\" /shared/b {1}\r\nc)\r\n",
+        ),
     ];
     let mut seeds = Vec::new();
     for choice in 0..8_u8 {

@@ -125,6 +125,8 @@ fn sessions_come_as_far_as_every_command() {
         "APPEND",
         "CREATE",
         "GETQUOTAROOT",
+        "GETMETADATA",
+        "SETMETADATA",
         "MYRIGHTS",
         "UNSELECT",
         "UID SEARCH",

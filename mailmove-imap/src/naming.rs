@@ -120,9 +120,10 @@ impl Names {
                 out.push(self.separator?);
             }
             let encoded = utf7::encode(name);
+            // In what is written: modified UTF-7 may put one there.
             let separated = self
                 .separator
-                .is_some_and(|separator| name.bytes().any(|byte| byte == separator));
+                .is_some_and(|separator| encoded.bytes().any(|byte| byte == separator));
             if encoded.is_empty() || separated {
                 return None;
             }
@@ -151,6 +152,14 @@ impl Names {
         let control = (1..0x20).map(char::from);
         let odd = control.chain("\u{7f}%*/".chars());
         naming.forbidden = odd.filter(|c| Some(*c) != naming.separator).collect();
+        // Where the separator is one of modified UTF-7's own signs, nothing can be written in it.
+        if naming
+            .separator
+            .is_some_and(|c| c.is_ascii_alphanumeric() || "+,&-".contains(c))
+        {
+            naming.forbidden.push('&');
+            naming.highest = '~';
+        }
         naming.reserved = [".", ".."].map(str::to_owned).into();
         naming.reserved.extend(self.foreign_roots());
         naming.max_depth = if self.separator.is_some() { 16 } else { 1 };
@@ -227,6 +236,21 @@ mod tests {
             ..wire::Namespaces::default()
         };
         Names::new(Some(&spaces), None)
+    }
+
+    /// Found by fuzzing.
+    #[test]
+    fn what_modified_utf7_writes_makes_no_levels() {
+        // All of them are in what is written, `&ABA-`.
+        for separator in *b"&-AB" {
+            let names = Names::new(None, Some(separator));
+            let path = FolderPath::new(["\u{10}"]);
+            assert_eq!(names.wire(&path), None, "{}", char::from(separator));
+            let naming = names.naming();
+            assert!(naming.forbidden.contains('&') && naming.highest == '~');
+        }
+        let plain = Names::new(None, Some(b'.')).naming();
+        assert!(!plain.forbidden.contains('&') && plain.highest > '~');
     }
 
     #[test]

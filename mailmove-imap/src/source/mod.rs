@@ -21,9 +21,7 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{
-        Annotations, Capabilities, Cursor, Endpoint, Folder, FolderId, MessageId, Rights,
-    },
+    model::{Annotations, Capabilities, Cursor, Endpoint, Folder, FolderId, MessageId, Rights},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 

@@ -35,8 +35,7 @@ fn map(u: &mut Unstructured<'_>) -> Result<()> {
             let shares = belongs.is_some() && belongs == self::belongs(other);
             assert!(
                 shares,
-                "{:?} and {:?} both go to {path:?}",
-                other.path, folder.path
+                "{other:?} and {folder:?} both go to {path:?}; {there:?}"
             );
         }
     }
@@ -146,6 +145,9 @@ fn fits(naming: &Naming, there: &[Folder], path: &FolderPath) -> std::result::Re
     for name in &names[new..] {
         let bad =
             |c: char| c.is_control() || naming.forbidden.contains(c) || naming.separator == Some(c);
+        if [".", ".."].contains(&name.as_str()) {
+            return Err(format!("{name:?} leads elsewhere"));
+        }
         if name.is_empty() || (naming.length_of)(name) > naming.max_name {
             return Err(format!("{name:?} is empty or too long"));
         }

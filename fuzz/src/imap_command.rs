@@ -290,8 +290,9 @@ fn login(u: &mut Unstructured<'_>, encoder: Encoder, tag: Tag, mode: LiteralMode
         let shown = own
             .iter()
             .fold(shown, |shown, word| shown.replace(*word, ""));
+        let telling = password.len() >= 8 && password.bytes().all(|b| b.is_ascii_alphanumeric());
         assert!(
-            password.len() < 8 || user.contains(&password) || !shown.contains(&password),
+            !telling || user.contains(&password) || !shown.contains(&password),
             "{shown}"
         );
     }
@@ -420,6 +421,15 @@ fn fields(u: &mut Unstructured<'_>, encoder: Encoder, tag: Tag, mode: LiteralMod
     served(encoder.id(tag, &pairs), tag, mode);
     let names: Vec<&str> = pairs.iter().map(|(name, _)| *name).collect();
     served(encoder.enable(tag, &names), tag, mode);
+    let name = mailbox(u)?;
+    served(encoder.get_metadata(tag, &name, &names, Some(7)), tag, mode);
+    if let Some((entry, value)) = pairs.first() {
+        let built = encoder.set_metadata(tag, &name, entry, value.as_bytes());
+        if let Some(tokens) = served(built, tag, mode) {
+            let read: Vec<_> = tokens.iter().skip(2).filter_map(Token::string).collect();
+            assert_eq!(read, [name.as_bytes(), entry.as_bytes(), value.as_bytes()]);
+        }
+    }
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use mailmove_imap::wire::{
 use crate::feed::{Seen, feed};
 
 /// Beginnings of responses, so that a fuzzer need not find them.
-const BEGINNINGS: [&str; 24] = [
+const BEGINNINGS: [&str; 27] = [
     "",
     "* ",
     "M1 ",
@@ -33,6 +33,9 @@ const BEGINNINGS: [&str; 24] = [
     "* QUOTAROOT ",
     "* 1 ",
     "* XLIST ",
+    "* METADATA ",
+    "* MYRIGHTS ",
+    "* 7 UIDFETCH (",
 ];
 
 /// The first byte chooses how the line begins.
@@ -135,7 +138,7 @@ fn arguments(text: &[u8]) {
 
 /// One of each kind.
 pub fn seeds() -> Vec<Vec<u8>> {
-    let lines: [(u8, &str); 20] = [
+    let lines: [(u8, &str); 24] = [
         (4, "[UIDNEXT 5] x"),
         (5, "OVERQUOTA] full"),
         (6, "38505 3955:3957] done"),
@@ -163,6 +166,13 @@ pub fn seeds() -> Vec<Vec<u8>> {
         (21, "INBOX \"User quota\""),
         (22, "FETCH (UID 3 FLAGS (\\Seen))"),
         (22, "EXPUNGE"),
+        (
+            24,
+            "INBOX (/private/comment \"a note\" /shared/x ~{2}\r\n\0\0)",
+        ),
+        (25, "INBOX lrswipkxte"),
+        (26, "FLAGS (\\Seen) MODSEQ (5))"),
+        (6, "1 1] [MESSAGELIMIT 2 5"),
         (3, "Y29udGludWU="),
         (2, "17-Jul-1996 02:44:25 -0700"),
     ];

@@ -6,16 +6,22 @@
 #![forbid(unsafe_code)]
 
 pub mod checkpoint_records;
+pub mod core_texts;
 mod feed;
 pub mod folder_map;
 pub mod header_digest;
 pub mod imap_command;
+pub mod imap_compressed;
 pub mod imap_fetch;
 pub mod imap_frames;
 pub mod imap_response;
+pub mod imap_session;
+pub mod imap_texts;
 pub mod mime_round_trip;
 pub mod modified_utf7;
+mod program;
 mod server;
+pub mod state_file;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
@@ -40,6 +46,6 @@ macro_rules! targets {
 }
 
 targets! {
-    checkpoint_records folder_map header_digest imap_command imap_fetch imap_frames imap_response
-    mime_round_trip modified_utf7
+    checkpoint_records core_texts folder_map header_digest imap_command imap_compressed imap_fetch
+    imap_frames imap_response imap_session imap_texts mime_round_trip modified_utf7 state_file
 }

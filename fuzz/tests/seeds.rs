@@ -1,7 +1,9 @@
 //! The fuzz targets without a fuzzer: over their seeds, and over changed ones that are the same in
-//! every run. `MAILMOVE_FUZZ_ROUNDS` asks for more of them.
+//! every run. `MAILMOVE_FUZZ_ROUNDS` asks for more of them, `MAILMOVE_FUZZ_SECONDS` for as many as fit.
 
-use mailmove_fuzz::TARGETS;
+use std::time::{Duration, Instant};
+
+use mailmove_fuzz::{TARGETS, Target};
 
 /// SplitMix64, so that nothing depends on chance.
 struct Numbers(u64);
@@ -36,26 +38,104 @@ fn change(seed: &[u8], other: &[u8], numbers: &mut Numbers) -> Vec<u8> {
     out
 }
 
-#[test]
-fn seeds_and_changed_seeds_hold() {
-    let rounds = std::env::var("MAILMOVE_FUZZ_ROUNDS").map_or(100, |text| text.parse().unwrap());
-    for target in TARGETS {
-        let seeds = (target.seeds)();
-        assert!(
-            seeds.len() >= 4,
-            "{} has {} seeds",
-            target.name,
-            seeds.len()
-        );
-        let mut numbers = Numbers(5);
+/// A target over its seeds, and over changed ones: this many for each seed, or for this long.
+fn smoke(target: &Target) {
+    let number = |name: &str| {
+        std::env::var(name)
+            .ok()
+            .map(|text| text.parse::<u64>().unwrap())
+    };
+    let seconds = number("MAILMOVE_FUZZ_SECONDS");
+    let rounds = number("MAILMOVE_FUZZ_ROUNDS").unwrap_or(100);
+    let start = Instant::now();
+    let seeds = (target.seeds)();
+    assert!(
+        seeds.len() >= 4,
+        "{} has {} seeds",
+        target.name,
+        seeds.len()
+    );
+    seeds.iter().for_each(|seed| (target.check)(seed));
+    let mut numbers = Numbers(5);
+    let mut done = 0_u64;
+    loop {
         for seed in &seeds {
-            (target.check)(seed);
-            for _ in 0..rounds {
-                let other = &seeds[numbers.below(seeds.len())];
-                (target.check)(&change(seed, other, &mut numbers));
-            }
+            let other = &seeds[numbers.below(seeds.len())];
+            (target.check)(&change(seed, other, &mut numbers));
+            done += 1;
+        }
+        let enough = match seconds {
+            Some(seconds) => start.elapsed() >= Duration::from_secs(seconds),
+            None => done >= rounds * seeds.len() as u64,
+        };
+        if enough {
+            println!("{}: {done} changed inputs", target.name);
+            return;
         }
     }
+}
+
+/// A test for each, so that they run beside each other and each has its time.
+macro_rules! smoke {
+    ($($name:ident)*) => {
+        mod seeds_and_changed_seeds_hold {
+            $(#[test]
+            fn $name() {
+                let target = super::TARGETS.iter().find(|target| target.name == stringify!($name));
+                super::smoke(target.unwrap());
+            })*
+        }
+
+        #[test]
+        fn each_target_is_tried() {
+            let names: Vec<&str> = TARGETS.iter().map(|target| target.name).collect();
+            assert_eq!(names, [$(stringify!($name)),*]);
+        }
+    };
+}
+
+smoke! {
+    checkpoint_records core_texts folder_map header_digest imap_command imap_compressed imap_fetch
+    imap_frames imap_response imap_session imap_texts mime_round_trip modified_utf7 state_file
+}
+
+/// Seeds that are refused at once would try nothing.
+#[test]
+fn sessions_come_as_far_as_every_command() {
+    let mut sent: Vec<String> = Vec::new();
+    for seed in mailmove_fuzz::imap_session::seeds() {
+        sent.extend(mailmove_fuzz::imap_session::commands(&seed));
+    }
+    let all = [
+        "LOGIN",
+        "AUTHENTICATE",
+        "ID",
+        "NAMESPACE",
+        "ENABLE",
+        "LIST",
+        "LSUB",
+        "STATUS",
+        "EXAMINE",
+        "SELECT",
+        "UID FETCH",
+        "UID STORE",
+        "UID COPY",
+        "UID MOVE",
+        "UID EXPUNGE",
+        "APPEND",
+        "CREATE",
+        "GETQUOTAROOT",
+        "GETMETADATA",
+        "SETMETADATA",
+        "MYRIGHTS",
+        "UNSELECT",
+        "UID SEARCH",
+    ];
+    let missing: Vec<&str> = all
+        .into_iter()
+        .filter(|verb| !sent.iter().any(|one| one == verb))
+        .collect();
+    assert!(missing.is_empty(), "{missing:?} never sent, but {sent:?}");
 }
 
 #[test]

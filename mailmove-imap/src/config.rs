@@ -54,6 +54,16 @@ pub enum ActAs {
 }
 
 impl ActAs {
+    /// Whether a mailbox of that name cannot be told from an administrator and another mailbox: who may
+    /// choose it could open one that is not theirs.
+    pub(crate) fn is_ambiguous(self, mailbox: &str) -> bool {
+        match self {
+            Self::Master(separator) => mailbox.contains(separator),
+            Self::Exchange => mailbox.contains('\\'),
+            Self::Authzid | Self::ProxyAuth => false,
+        }
+    }
+
     /// The login name that says both; none where it is said in another way.
     pub(crate) fn login_name(self, admin: &str, mailbox: &str) -> Option<String> {
         match self {

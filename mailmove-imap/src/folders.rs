@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use mailmove_core::{
-    error::{ErrorKind, Result},
+    error::{ErrorKind, Result, Retry},
     model::{CompactText, Folder, FolderId, FolderPath, Mark, Namespace, Role, Token},
 };
 
@@ -25,6 +25,9 @@ const AHEAD: usize = 64;
 /// The first of them.
 const FIRST_AHEAD: usize = 8;
 
+/// Folders that an account may have: far more than people make, and not enough to fill the memory.
+const FOLDERS_MOST: usize = 100_000;
+
 /// All folders with how names are built; learned at once, since each needs the other.
 #[derive(Clone, Debug)]
 pub(crate) struct Listing {
@@ -40,10 +43,21 @@ struct Found {
     entries: Vec<ListEntry>,
     statuses: HashMap<Box<[u8]>, MailboxStatus>,
     subscribed: HashSet<Box<[u8]>>,
+    /// There were more than can be kept.
+    overflow: bool,
 }
 
 impl Found {
     fn note(&mut self, response: Response) {
+        let sizes = [
+            self.entries.len(),
+            self.statuses.len(),
+            self.subscribed.len(),
+        ];
+        if sizes.iter().any(|size| *size >= FOLDERS_MOST) {
+            self.overflow = true;
+            return;
+        }
         match response {
             Response::List(entry) => self.entries.push(entry),
             // Not subscribed to, but a folder below it is (RFC 3501 §6.3.9).
@@ -228,6 +242,10 @@ async fn finish(session: &mut Session, tags: Vec<Tag>, found: &mut Found) -> Res
         let note = |response| found.note(response);
         statuses.push(session.connection.complete(tag, note).await?);
     }
+    if found.overflow {
+        let error = error::unexpected("the server lists more folders than can be");
+        return Err(error.with_code("imap/folders").with_retry(Retry::Never));
+    }
     Ok(statuses)
 }
 
@@ -390,6 +408,7 @@ fn assemble(found: Found, names: &Names, can: &Capabilities) -> Vec<Folder> {
         mut entries,
         mut statuses,
         subscribed,
+        overflow: _,
     } = found;
     // Servers list in the order of their directories, which changes. Ours is the same each time.
     // The user's own come first: where a shared folder is called the same, theirs keeps the name.

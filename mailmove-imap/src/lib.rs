@@ -15,6 +15,8 @@ mod metadata;
 mod naming;
 mod nul;
 mod pool;
+#[doc(hidden)]
+pub mod probe;
 mod quirks;
 mod rights;
 mod session;

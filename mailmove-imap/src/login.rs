@@ -119,6 +119,7 @@ impl Login<'_> {
                 self.by_password(user, password, "").await?;
                 self.proxy(other).await
             }
+            style if style.is_ambiguous(other) => Err(unsendable(None)),
             style => match style.login_name(user, other) {
                 Some(name) => self.by_password(&name, password, "").await,
                 None => self.by_password(user, password, other).await,
@@ -144,6 +145,8 @@ impl Login<'_> {
         if !plain && offered.login_disabled() {
             return Err(error::login_disabled());
         }
+        let pair = STANDARD.encode(format!("{other}\0{user}\0{password}"));
+        self.connection.guard(&[password, &pair]);
         let tag = self.prepare();
         let encoder = self.connection.encoder();
         let command = if plain {
@@ -156,7 +159,6 @@ impl Login<'_> {
         if status.kind == StatusKind::Ok {
             return Ok(());
         }
-        let pair = STANDARD.encode(format!("{other}\0{user}\0{password}"));
         let error = error::login_refused(&status, user, &[password, &pair]);
         Err(match other {
             "" => error,
@@ -198,6 +200,8 @@ impl Login<'_> {
             );
         };
         let (name, message) = self.bearer(bearer, user, token.expose())?;
+        let coded = STANDARD.encode(message.expose());
+        self.connection.guard(&[token.expose(), &coded]);
         let tag = self.prepare();
         let initial = self.offered.has("SASL-IR");
         let command =
@@ -208,7 +212,6 @@ impl Login<'_> {
         if status.kind == StatusKind::Ok {
             return Ok(());
         }
-        let coded = STANDARD.encode(message.expose());
         let secrets = [token.expose(), coded.as_str()];
         Err(error::token_refused(
             &status,

@@ -33,7 +33,9 @@ impl Names {
         let own = spaces.personal.first();
         let prefixes = |spaces: &[wire::Namespace], kind| {
             let named = spaces.iter().filter(|space| !space.prefix.is_empty());
+            // Each is asked for, and looked at for each folder.
             named
+                .take(NAMESPACES_MOST)
                 .map(|space| (space.prefix.to_vec(), kind))
                 .collect::<Vec<_>>()
         };
@@ -118,9 +120,10 @@ impl Names {
                 out.push(self.separator?);
             }
             let encoded = utf7::encode(name);
+            // In what is written: modified UTF-7 may put one there.
             let separated = self
                 .separator
-                .is_some_and(|separator| name.bytes().any(|byte| byte == separator));
+                .is_some_and(|separator| encoded.bytes().any(|byte| byte == separator));
             if encoded.is_empty() || separated {
                 return None;
             }
@@ -149,6 +152,14 @@ impl Names {
         let control = (1..0x20).map(char::from);
         let odd = control.chain("\u{7f}%*/".chars());
         naming.forbidden = odd.filter(|c| Some(*c) != naming.separator).collect();
+        // Where the separator is one of modified UTF-7's own signs, nothing can be written in it.
+        if naming
+            .separator
+            .is_some_and(|c| c.is_ascii_alphanumeric() || "+,&-".contains(c))
+        {
+            naming.forbidden.push('&');
+            naming.highest = '~';
+        }
         naming.reserved = [".", ".."].map(str::to_owned).into();
         naming.reserved.extend(self.foreign_roots());
         naming.max_depth = if self.separator.is_some() { 16 } else { 1 };
@@ -159,6 +170,9 @@ impl Names {
         naming
     }
 }
+
+/// Namespaces of one kind; servers have one or two.
+const NAMESPACES_MOST: usize = 100;
 
 /// Longest path in bytes, with room for what servers put before and behind it.
 const LONGEST: usize = 240;
@@ -222,6 +236,33 @@ mod tests {
             ..wire::Namespaces::default()
         };
         Names::new(Some(&spaces), None)
+    }
+
+    /// Found by fuzzing.
+    #[test]
+    fn what_modified_utf7_writes_makes_no_levels() {
+        // All of them are in what is written, `&ABA-`.
+        for separator in *b"&-AB" {
+            let names = Names::new(None, Some(separator));
+            let path = FolderPath::new(["\u{10}"]);
+            assert_eq!(names.wire(&path), None, "{}", char::from(separator));
+            let naming = names.naming();
+            assert!(naming.forbidden.contains('&') && naming.highest == '~');
+        }
+        let plain = Names::new(None, Some(b'.')).naming();
+        assert!(!plain.forbidden.contains('&') && plain.highest > '~');
+    }
+
+    #[test]
+    fn namespaces_beyond_count_are_not_gone_through() {
+        let shared = (0..100_000).map(|n| space(format!("#{n}.").as_bytes(), b'.'));
+        let spaces = wire::Namespaces {
+            personal: vec![space(b"", b'.')],
+            shared: shared.collect(),
+            ..wire::Namespaces::default()
+        };
+        let names = Names::new(Some(&spaces), None);
+        assert_eq!(names.foreign_prefixes().count(), NAMESPACES_MOST);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 mod checks;
 mod corpora;
+mod fuzz;
 mod pairs;
 mod process;
 mod proof;
@@ -47,6 +48,11 @@ Development tasks of mailmove.
   cargo xtask soak                 a migration with a fault every few seconds, on both sides
       --messages NUMBER            default 10000
       --seed NUMBER                replays the faults of a run
+
+  cargo xtask fuzz [TARGET…]       each fuzz target under libFuzzer; needs a nightly compiler
+      --runs NUMBER                executions of each (default 10000000), or
+      --minutes NUMBER             this long (default 15), whichever comes first
+      --address                    with the address sanitizer
 ";
 
 fn main() -> ExitCode {
@@ -55,6 +61,7 @@ fn main() -> ExitCode {
     let outcome = match args.as_slice() {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
+        ["fuzz", rest @ ..] => fuzz::command(rest),
         ["pairs", rest @ ..] => pairs::command(rest),
         ["sabotage", rest @ ..] => sabotage::command(rest),
         ["interrupts", rest @ ..] => proof::interrupts(rest),

@@ -71,6 +71,12 @@ pub(crate) fn signal_group(leader: &str, name: &str) -> Result<()> {
 pub(crate) fn cargo() -> Command {
     let program = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(program);
+    as_from_the_shell(&mut command);
+    command
+}
+
+/// Takes out of the environment what `cargo run` put there.
+pub(crate) fn as_from_the_shell(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         let told = [
@@ -84,5 +90,4 @@ pub(crate) fn cargo() -> Command {
         }
     }
     command.env_remove("CARGO").env_remove("LD_LIBRARY_PATH");
-    command
 }

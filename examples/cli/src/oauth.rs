@@ -59,6 +59,9 @@ impl TokenCommand {
                 "MAILMOVE_OAUTH_REFUSED",
                 if request.refused { "1" } else { "0" },
             )
+            // The other side's password is none of its business.
+            .env_remove(Side::Source.variable())
+            .env_remove(Side::Destination.variable())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .kill_on_drop(true);

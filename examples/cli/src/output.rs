@@ -2,6 +2,7 @@
 
 use std::{
     borrow::Cow,
+    fmt::Write as _,
     io::{self, Write as _},
 };
 
@@ -22,25 +23,41 @@ pub(crate) fn notice(text: &str) {
 /// Writes one JSON object as one line to standard output.
 pub(crate) fn json(value: &impl Serialize) {
     // Built whole, then written at once: lines of several tasks must not mix.
-    if let Ok(mut line) = serde_json::to_string(value) {
+    if let Ok(mut line) = serde_json::to_string(value).map(|json| escaped(&json)) {
         line.push('\n');
         result(&line);
     }
 }
 
+/// JSON may end up on a terminal, too. What is harmful there stands in strings alone, where an escape
+/// means the same.
+fn escaped(json: &str) -> String {
+    let mut out = String::with_capacity(json.len());
+    for c in json.chars() {
+        if is_harmful(c) {
+            // All of them are in the basic plane.
+            let _ = write!(out, "\\u{:04x}", u32::from(c));
+        } else {
+            out.push(c);
+        }
+    }
+    out
+}
+
 /// Text from servers, made harmless for terminals: control characters and those that change the
 /// direction of writing could hide or forge what is shown.
 pub(crate) fn clean(text: &str) -> Cow<'_, str> {
-    let harmful = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2028}' | '\u{2029}' | '\u{2066}'..='\u{2069}')
-    };
-    if text.contains(harmful) {
-        let mark = |c| if harmful(c) { '\u{fffd}' } else { c };
+    if text.contains(is_harmful) {
+        let mark = |c| if is_harmful(c) { '\u{fffd}' } else { c };
         Cow::Owned(text.chars().map(mark).collect())
     } else {
         Cow::Borrowed(text)
     }
+}
+
+fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A number with thousands separated: `12,345`.
@@ -102,5 +119,13 @@ mod tests {
             clean("a\u{1b}[2Jb\r\n\u{202e}c"),
             "a\u{fffd}[2Jb\u{fffd}\u{fffd}\u{fffd}c"
         );
+    }
+
+    #[test]
+    fn json_is_safe_for_terminals_and_means_the_same() {
+        let names = ["a\u{1b}[2J\u{9b}2J\u{7f}\u{202e}c\\", "Grüße \u{1f600}\"\n"];
+        let json = escaped(&serde_json::to_string(&names).unwrap());
+        assert!(!json.contains(is_harmful), "{json:?}");
+        assert_eq!(serde_json::from_str::<Vec<String>>(&json).unwrap(), names);
     }
 }

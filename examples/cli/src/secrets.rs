@@ -36,7 +36,8 @@ impl Side {
         }
     }
 
-    const fn variable(self) -> &'static str {
+    /// The variable that its password may be in.
+    pub(crate) const fn variable(self) -> &'static str {
         match self {
             Self::Source => "MAILMOVE_FROM_PASSWORD",
             Self::Destination => "MAILMOVE_TO_PASSWORD",

@@ -85,4 +85,41 @@ mod tests {
             Next::StopPass
         );
     }
+
+    /// A destination that takes all or nothing of a batch, and never one of these.
+    fn delivered(batch: &[u32], bad: &[u32], out: &mut (Vec<u32>, Vec<u32>, usize)) {
+        out.2 += 1;
+        if !batch.iter().any(|one| bad.contains(one)) {
+            out.0.extend(batch);
+            return;
+        }
+        match after_refusal(&error(ErrorKind::Refused), batch.len(), true) {
+            Next::Halve => {
+                let (one, other) = batch.split_at(batch.len() / 2);
+                delivered(one, bad, out);
+                delivered(other, bad, out);
+            }
+            Next::Fail => out.1.extend(batch),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn refused_batches_are_halved_down_to_the_messages_that_spoil_them(
+            len in 1..300_u32,
+            bad in proptest::collection::btree_set(0..300_u32, 0..6),
+        ) {
+            let batch: Vec<u32> = (0..len).collect();
+            let bad: Vec<u32> = bad.into_iter().filter(|one| *one < len).collect();
+            let mut out = (Vec::new(), Vec::new(), 0);
+            delivered(&batch, &bad, &mut out);
+            let (stored, failed, requests) = out;
+            proptest::prop_assert_eq!(&failed, &bad);
+            let good: Vec<u32> = batch.into_iter().filter(|one| !bad.contains(one)).collect();
+            proptest::prop_assert_eq!(stored, good);
+            let levels = len.ilog2() as usize + 2;
+            proptest::prop_assert!(requests <= 1 + 2 * bad.len() * levels, "{requests} requests");
+        }
+    }
 }

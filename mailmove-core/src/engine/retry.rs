@@ -309,4 +309,68 @@ mod tests {
         assert_eq!(circuit.hold(now + 4 * SECOND), None);
         assert_eq!(circuit.hold(now + 4 * SECOND), None);
     }
+
+    /// What may come of a try.
+    #[derive(Clone, Copy, Debug)]
+    enum Came {
+        Well,
+        Passing,
+        AskedToWait(u64),
+        ForGood,
+    }
+
+    fn came() -> impl proptest::strategy::Strategy<Value = Came> {
+        use proptest::prelude::*;
+        prop_oneof![
+            1 => Just(Came::Well),
+            4 => Just(Came::Passing),
+            2 => (0..10_000_u64).prop_map(Came::AskedToWait),
+            1 => Just(Came::ForGood),
+        ]
+    }
+
+    proptest::proptest! {
+        /// Against a model that counts failures in a row.
+        #[test]
+        fn no_history_is_tried_too_often_or_too_soon(
+            most in 0..8_u32,
+            longest in 1..100_000_u64,
+            seed: u64,
+            history in proptest::collection::vec(came(), 1..40),
+        ) {
+            let longest = Duration::from_millis(longest);
+            let mut backoff = Backoff::new(most, longest, seed);
+            let mut row = 0_u32;
+            for came in history {
+                let error = match came {
+                    Came::Well => {
+                        backoff.reset();
+                        row = 0;
+                        continue;
+                    }
+                    Came::Passing => Error::new(ErrorKind::Interrupted, "x"),
+                    Came::AskedToWait(ms) => Error::new(ErrorKind::Throttled, "x")
+                        .with_retry(Retry::After(Duration::from_millis(ms))),
+                    Came::ForGood => Error::new(ErrorKind::Auth, "x"),
+                };
+                row += 1;
+                let may = backoff.may_pass(&error);
+                let wait = backoff.next(&error);
+                proptest::prop_assert_eq!(may, wait.is_some());
+                let full = FIRST.saturating_mul(1 << (row - 1).min(16)).min(longest);
+                match (came, wait) {
+                    (Came::ForGood, wait) => proptest::prop_assert_eq!(wait, None),
+                    (_, None) => proptest::prop_assert!(row >= most, "given up after {row} of {most}"),
+                    (_, Some(_)) if row >= most => proptest::prop_assert!(false, "tried too often"),
+                    // However long.
+                    (Came::AskedToWait(ms), wait) => {
+                        proptest::prop_assert_eq!(wait, Some(Duration::from_millis(ms)));
+                    }
+                    (_, Some(wait)) => {
+                        proptest::prop_assert!(wait >= full / 2 && wait <= full, "{row}: {wait:?}");
+                    }
+                }
+            }
+        }
+    }
 }

@@ -112,10 +112,11 @@ impl<'a> Fitter<'a> {
         } else {
             out
         };
-        if out.is_empty() {
-            self.filler.to_string()
-        } else {
-            out
+        match out.as_str() {
+            "" => self.filler.to_string(),
+            // On any level: a server that keeps folders as directories may go where they lead.
+            "." | ".." => format!("{out}{}", self.filler),
+            _ => out,
         }
     }
 
@@ -310,6 +311,18 @@ mod tests {
         let path = within(&narrow, &["0123456789", "0123456789"], "leaves", 1);
         assert_eq!(path.len(), 2);
         assert!(path[1].starts_with("leaves~") && path.join("/").len() <= 30);
+    }
+
+    #[test]
+    fn no_name_leads_elsewhere_on_any_level() {
+        let naming = naming(|_| {});
+        let fitter = Fitter::new(&naming);
+        for name in [".", ".."] {
+            let path = fitter.within(&FolderPath::new(["a"]), name, 1, name);
+            assert_eq!(path, FolderPath::new(["a", &format!("{name}_")]));
+            assert!(!fitter.fits(&["a".to_owned(), name.to_owned()]));
+        }
+        assert!(fitter.fits(&["...".to_owned()]));
     }
 
     #[test]

@@ -191,7 +191,9 @@ pub(super) fn known(folders: &[Folder]) -> Vec<Option<Known>> {
         .map(|folder| {
             let role = Some(folder)
                 .filter(personal)
-                .and_then(|folder| folder.role)?;
+                .and_then(|folder| folder.role)
+                // The inbox is nothing else, whatever is said: what has that role would end up in it.
+                .filter(|role| *role == Role::Inbox || !folder.path.is_inbox())?;
             let explicit = true;
             Some(Known { role, explicit })
         })

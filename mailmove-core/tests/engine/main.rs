@@ -21,6 +21,7 @@ mod outcomes;
 mod passes;
 mod refusal;
 mod retry;
+mod scheduler;
 mod set_back;
 mod sharing;
 mod simulate;

@@ -45,6 +45,19 @@ fn the_inbox_is_the_inbox_whatever_its_case() {
     );
 }
 
+/// Found by fuzzing: a server may say of its inbox that it is the trash.
+#[test]
+fn the_inbox_is_nothing_else_whatever_a_server_says() {
+    for role in [Role::Trash, Role::Sent, Role::Archive] {
+        let there = [with_role("INBOX", role)];
+        let source = [folder("INBOX"), with_role("Papierkorb", role)];
+        assert_eq!(map(&plain(), &source, &there), ["INBOX", "Papierkorb"]);
+    }
+    let odd = [with_role("INBOX", Role::Trash)];
+    let there = [folder("INBOX"), with_role("Deleted", Role::Trash)];
+    assert_eq!(map(&plain(), &odd, &there), ["INBOX"]);
+}
+
 #[test]
 fn roles_go_to_roles_and_children_follow() {
     let there = [

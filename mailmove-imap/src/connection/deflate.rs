@@ -14,8 +14,6 @@ use bytes::{Buf as _, BytesMut};
 use flate2::{Compress, Compression, Decompress, FlushCompress, FlushDecompress, Status};
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, ReadBuf};
 
-use super::transport::Transport;
-
 /// Read from the wire at a time.
 const READ: usize = 32 << 10;
 /// Unpacked at a time.
@@ -26,8 +24,8 @@ const PACK: usize = 16 << 10;
 const WAITING: usize = 64 << 10;
 
 /// A transport whose bytes are packed on the wire.
-pub(crate) struct Deflate {
-    inner: Transport,
+pub(crate) struct Deflate<S> {
+    inner: S,
     packer: Compress,
     unpacker: Decompress,
     /// Read, and not unpacked yet.
@@ -44,9 +42,9 @@ pub(crate) struct Deflate {
     passed: usize,
 }
 
-impl Deflate {
+impl<S> Deflate<S> {
     /// `early`: what was read behind the server's OK, which is packed already.
-    pub(crate) fn new(inner: Transport, early: BytesMut) -> Self {
+    pub(crate) fn new(inner: S, early: BytesMut) -> Self {
         Self {
             inner,
             // Mail is moved once; what better levels gain is not worth their time.
@@ -61,7 +59,7 @@ impl Deflate {
         }
     }
 
-    pub(crate) fn inner(&self) -> &Transport {
+    pub(crate) fn inner(&self) -> &S {
         &self.inner
     }
 
@@ -114,7 +112,10 @@ impl Deflate {
     }
 
     /// Writes what is packed. Ready when all of it is.
-    fn drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn drain(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>
+    where
+        S: AsyncWrite + Unpin,
+    {
         while !self.waiting.is_empty() {
             match ready!(Pin::new(&mut self.inner).poll_write(context, &self.waiting))? {
                 0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
@@ -132,7 +133,7 @@ fn since(now: u64, before: u64) -> usize {
     usize::try_from(now.saturating_sub(before)).unwrap_or(usize::MAX)
 }
 
-impl AsyncRead for Deflate {
+impl<S: AsyncRead + Unpin> AsyncRead for Deflate<S> {
     fn poll_read(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -159,7 +160,7 @@ impl AsyncRead for Deflate {
     }
 }
 
-impl AsyncWrite for Deflate {
+impl<S: AsyncWrite + Unpin> AsyncWrite for Deflate<S> {
     fn poll_write(
         self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -211,8 +212,8 @@ mod tests {
         (near.unwrap(), far.unwrap().0)
     }
 
-    fn deflate(tcp: TcpStream) -> Deflate {
-        Deflate::new(Transport::Plain(tcp), BytesMut::new())
+    fn deflate(tcp: TcpStream) -> Deflate<TcpStream> {
+        Deflate::new(tcp, BytesMut::new())
     }
 
     /// Bytes that do not pack well, from a seed.

@@ -6,7 +6,9 @@
 
 mod deflate;
 mod dial;
+mod measure;
 mod pump;
+mod scrub;
 mod suspect;
 mod transport;
 
@@ -20,7 +22,7 @@ use std::{
 
 use bytes::{Bytes, BytesMut};
 use mailmove_core::{
-    edge::{Bandwidth, ConnectionPermit},
+    edge::{Bandwidth, ConnectionPermit, Secret},
     error::Result,
     model::Content,
 };
@@ -29,8 +31,9 @@ use tokio::{
     time::{Instant, Sleep},
 };
 
-use deflate::Deflate;
+pub(crate) use deflate::Deflate;
 pub(crate) use dial::{Dialled, dial, located, start_tls};
+use measure::Measure;
 use pump::Moved;
 use transport::Transport;
 
@@ -98,6 +101,10 @@ pub(crate) struct Connection {
     dead: bool,
     patience: Duration,
     stalled: Pin<Box<Sleep>>,
+    /// How much the server says, and how slowly.
+    measure: Measure,
+    /// What proved who we are, to be cut out of whatever the server repeats of it.
+    secrets: Vec<Secret>,
     bandwidth: Bandwidth,
     last_used: Instant,
     number: u64,
@@ -130,6 +137,8 @@ impl Connection {
             dead: false,
             patience,
             stalled: Box::pin(tokio::time::sleep(patience)),
+            measure: Measure::default(),
+            secrets: Vec::new(),
             bandwidth,
             last_used: Instant::now(),
             number: NUMBERS.fetch_add(1, std::sync::atomic::Ordering::Relaxed),
@@ -373,13 +382,23 @@ impl Connection {
             if let Some(held) = self.held.pop_front() {
                 return Ok(Some(held));
             }
+            let before = self.input.len();
             let event = match self.framer.next(&mut self.input) {
                 Ok(event) => event,
                 Err(failure) => {
                     self.dead = true;
-                    return Err(error::wire(failure));
+                    return Err(self.unreadable(failure));
                 }
             };
+            // Contents have bounds of their own, and what nobody wants is not kept.
+            let content = match &event {
+                Some(event) => matches!(event, Event::BodyChunk(_)),
+                None => self.framer.wanted(self.input.len()) > 0,
+            };
+            if !content {
+                let said = self.measure.said(before.saturating_sub(self.input.len()));
+                said.inspect_err(|_| self.dead = true)?;
+            }
             let Some(event) = event else { return Ok(None) };
             if let Some(incoming) = self.sort(event)? {
                 return Ok(Some(incoming));
@@ -464,7 +483,7 @@ impl Connection {
     }
 
     fn sort_response(&mut self, response: Response) -> Result<Option<Incoming>> {
-        match response {
+        match self.scrubbed(response) {
             Response::Tagged { tag, mut status } => {
                 let cut = self.cut.take();
                 if matches!(
@@ -482,6 +501,7 @@ impl Connection {
                         "the server answered a command that was not sent",
                     ));
                 };
+                self.measure.answered();
                 self.note_capabilities(&status);
                 Ok(Some(Incoming::Done(tag, status)))
             }

@@ -9,7 +9,10 @@ use std::{
 
 use bytes::{Buf as _, Bytes};
 use mailmove_core::error::{Error, Result};
-use tokio::io::{AsyncReadExt as _, AsyncWrite as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWrite as _},
+    time::Instant,
+};
 
 use super::{Connection, DIRECT};
 use crate::error;
@@ -35,7 +38,14 @@ impl Connection {
             return Err(error::closed(self.bye.as_ref()));
         }
         self.rearm();
+        let begun = Instant::now();
         let moved = std::future::poll_fn(|context| self.poll_step(context, direct)).await;
+        if let Ok(moved) = &moved {
+            let measured = self
+                .measure
+                .waited(begun.elapsed(), moved.bytes, self.patience);
+            measured.inspect_err(|_| self.dead = true)?;
+        }
         match moved {
             Ok(moved) if moved.end => {
                 let error = self.lost(None);

@@ -18,7 +18,7 @@ pub(crate) enum Transport {
     Plain(TcpStream),
     Tls(Box<TlsStream<TcpStream>>),
     /// Over one of the others.
-    Deflate(Box<Deflate>),
+    Deflate(Box<Deflate<Self>>),
     /// Taken away to be wrapped.
     Gone,
 }

@@ -251,7 +251,7 @@ pub(super) fn core_flags(flags: &wire::Flags) -> Flags {
             out.insert(flag);
         }
     }
-    for other in flags.others() {
+    for other in flags.others().take(wire::Flags::MOST) {
         let keyword = std::str::from_utf8(other)
             .ok()
             .and_then(|word| Keyword::new(word).ok());

@@ -108,7 +108,7 @@ fn told(error: Error, status: &Status, user: &str, secrets: &[&str]) -> Error {
 const TELLING: usize = 16;
 
 /// A server's words without the secrets that it repeats, also where it repeats only their beginning.
-fn without(text: &str, secrets: &[&str]) -> String {
+pub(crate) fn without(text: &str, secrets: &[&str]) -> String {
     let mut text = text.to_owned();
     for secret in secrets.iter().filter(|secret| !secret.is_empty()) {
         text = text.replace(secret, "…");

@@ -12,7 +12,9 @@ use std::{io, time::Duration};
 use mailmove_core::error::{Error, ErrorKind, Retry, Scope};
 
 use hosted::throttled;
-pub(crate) use login::{TOKEN_REFUSED, login_disabled, login_failed, login_refused, token_refused};
+pub(crate) use login::{
+    TOKEN_REFUSED, login_disabled, login_failed, login_refused, token_refused, without,
+};
 pub(crate) use tls::handshake;
 
 use crate::wire::{Code, Status, StatusKind, WireError};

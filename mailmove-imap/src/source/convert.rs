@@ -19,7 +19,9 @@ pub(super) fn flags(wire: &wire::Flags) -> (Flags, Vec<Alteration>) {
         }
     }
     let mut lost = Vec::new();
-    for other in wire.others() {
+    let all = wire.others();
+    let beyond = all.len().saturating_sub(wire::Flags::MOST);
+    for other in all.take(wire::Flags::MOST) {
         let keyword = std::str::from_utf8(other)
             .ok()
             .and_then(|text| Keyword::new(text).ok());
@@ -30,6 +32,10 @@ pub(super) fn flags(wire: &wire::Flags) -> (Flags, Vec<Alteration>) {
                 error::printable(&String::from_utf8_lossy(other)),
             )),
         }
+    }
+    if beyond > 0 {
+        let detail = format!("{beyond} more");
+        lost.push(Alteration::new(AlterationKind::FlagDropped, detail));
     }
     (flags, lost)
 }
@@ -72,5 +78,14 @@ mod tests {
         assert_eq!(kept, Flags::parse("\\Seen \\Flagged $Forwarded"));
         let lost: Vec<&str> = lost.iter().map(|note| note.detail.as_str()).collect();
         assert_eq!(lost, ["\\XLater", "caf\u{fffd}", "two words"]);
+    }
+
+    #[test]
+    fn what_no_server_keeps_is_counted_and_not_gone_through() {
+        let names: Vec<String> = (0..250_000).map(|n| format!("k{n:06}")).collect();
+        let (kept, lost) = flags(&names.iter().map(String::as_bytes).collect());
+        assert_eq!(kept.keywords().len(), wire::Flags::MOST);
+        let lost: Vec<&str> = lost.iter().map(|note| note.detail.as_str()).collect();
+        assert_eq!(lost, ["249000 more"]);
     }
 }

@@ -21,7 +21,7 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Annotations, Capabilities, Endpoint, Folder, FolderId, MessageId, Rights},
+    model::{Annotations, Capabilities, Cursor, Endpoint, Folder, FolderId, MessageId, Rights},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
@@ -34,6 +34,11 @@ use crate::{
 };
 use labels::Labels;
 use suspects::Suspects;
+
+/// A cursor as it is written after it was read.
+pub(crate) fn reread(cursor: &Cursor) -> Option<Cursor> {
+    cursor::Place::read(cursor).map(|place| place.cursor())
+}
 
 /// A mailbox on an IMAP server, to be read. Cheap to clone; clones share their connections.
 ///

@@ -70,6 +70,10 @@ pub struct Flags {
 }
 
 impl Flags {
+    /// Keywords of one message that are worth being looked at: far more than servers keep. A line of a MiB
+    /// may hold 250,000, and to sort them in one by one would take minutes.
+    pub(crate) const MOST: usize = 1000;
+
     /// Adds one flag in wire form, unescaped.
     pub fn push(&mut self, flag: &[u8]) {
         if let Some(known) = SystemFlag::from_wire(flag) {

@@ -171,8 +171,12 @@ pub(super) fn docs(context: &mut Context) -> Result<Outcome> {
     Ok(Outcome::Passed(String::new()))
 }
 
-/// The fuzz targets' own workspace: their checks over the seeds, and the targets themselves where a
-/// C++ compiler can build the fuzzer.
+/// How long each fuzz target is tried.
+const SMOKE_SECONDS: &str = "10";
+
+/// The fuzz targets' own workspace: their checks over the seeds and over changed ones, by the stable
+/// compiler, since a nightly one may not be there; and the targets themselves where a C++ compiler can
+/// build the fuzzer. `cargo xtask fuzz` is for more.
 pub(super) fn fuzz(context: &mut Context) -> Result<Outcome> {
     let manifest = workspace::root()?.join("fuzz/Cargo.toml");
     let target = workspace::target()?;
@@ -181,6 +185,7 @@ pub(super) fn fuzz(context: &mut Context) -> Result<Outcome> {
         command.args(args).arg("--manifest-path").arg(&manifest);
         // With the same profile, most dependencies are built already.
         command.args(rest).env("CARGO_TARGET_DIR", &target);
+        command.env("MAILMOVE_FUZZ_SECONDS", SMOKE_SECONDS);
         context.run(log, &mut command)
     };
     run("fuzz-fmt", &["fmt"], &["--check"])?;
@@ -189,11 +194,15 @@ pub(super) fn fuzz(context: &mut Context) -> Result<Outcome> {
     run("fuzz-clippy", &["clippy"], &[&checks[..], &lints].concat())?;
     let seeds = count(&run("fuzz", &["test"], &checks)?);
     if process::find("c++").is_none() {
-        let note = format!("{seeds}; targets NOT CHECKED, since there is no C++ compiler");
+        let note = format!(
+            "{seeds}, {SMOKE_SECONDS} s each; targets NOT CHECKED, since there is no C++ compiler"
+        );
         return Ok(Outcome::Passed(note));
     }
     run("fuzz-targets", &["check"], &["--locked", "--bins"])?;
-    Ok(Outcome::Passed(format!("{seeds}, targets compile")))
+    Ok(Outcome::Passed(format!(
+        "{seeds}, {SMOKE_SECONDS} s each; targets compile"
+    )))
 }
 
 /// What would be uploaded builds from its own files.

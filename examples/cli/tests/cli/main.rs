@@ -17,4 +17,5 @@ mod oauth;
 mod repair;
 mod state;
 mod support;
+mod terminal;
 mod undelivered;

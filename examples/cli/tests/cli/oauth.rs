@@ -90,6 +90,23 @@ async fn a_refused_token_and_a_failing_command_are_told_without_the_token() {
         .fails(2, &["cannot be used with"]);
 }
 
+/// The command belongs to one side, and is perhaps somebody else's program.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_token_command_does_not_see_the_passwords() {
+    let tokens = Tokens::default();
+    let world = World::with(|b| b.tokens(&tokens), |b| b).await;
+    let seen = world.directory.path().join("environment");
+    let token = tokens.issue_for_logins(USER, 9);
+    let command = format!("sh: env > '{}'; echo {token}", seen.display());
+    let run = world
+        .run("migrate", &["--from-oauth-token-command", &command])
+        .await;
+    run.succeeds();
+    let seen = std::fs::read_to_string(seen).unwrap();
+    assert!(seen.contains("MAILMOVE_OAUTH_USER="), "{seen}");
+    assert!(!seen.contains("_PASSWORD"), "{seen}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn administrators_open_the_mailbox_in_every_style_and_the_ledger_is_the_same() {
     let world = World::with(

@@ -127,6 +127,21 @@ pub(super) fn foreign(path: &Path) -> Error {
         .with_context("file", path.display().to_string())
 }
 
+/// Every user of the machine may make files where the ledger is to be.
+#[cfg_attr(
+    not(unix),
+    allow(dead_code, reason = "what is asked for is known on Unix alone")
+)]
+pub(super) fn exposed(path: &Path) -> Error {
+    Error::new(
+        ErrorKind::Store,
+        "every user of this machine may make files in the state directory",
+    )
+    .with_code("store/exposed")
+    .with_remedy("Choose a directory of your own, or take that right away (chmod o-w).")
+    .with_context("directory", path.display().to_string())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -9,7 +9,7 @@ use std::{
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::error::{damaged, file_error, foreign, newer, store_error};
+use super::error::{damaged, exposed, file_error, foreign, newer, store_error};
 use crate::error::Result;
 
 /// The format that this version writes, kept in `user_version`.
@@ -28,11 +28,37 @@ pub(super) fn make_directory(path: &Path) -> Result<()> {
     std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
     builder
         .create(path)
-        .map_err(|error| file_error(path, "the state directory cannot be made", error))
+        .map_err(|error| file_error(path, "the state directory cannot be made", error))?;
+    check_directory(path)
+}
+
+/// Where anybody may make files, anybody may put others in the place of ours: a ledger of his own, or
+/// a link to a file that we then write to.
+#[cfg(unix)]
+fn check_directory(path: &Path) -> Result<()> {
+    use std::os::unix::fs::PermissionsExt as _;
+    let failed = |error| file_error(path, "the state directory cannot be read", error);
+    let mode = path.metadata().map_err(failed)?.permissions().mode();
+    match mode & 0o002 {
+        0 => Ok(()),
+        _ => Err(exposed(path)),
+    }
+}
+
+#[cfg(not(unix))]
+fn check_directory(_: &Path) -> Result<()> {
+    Ok(())
 }
 
 /// Opens a file for reading and writing; a new one is this user's alone.
 fn open_private(path: &Path) -> std::io::Result<File> {
+    // A link may lead to any file of this user's.
+    if path
+        .symlink_metadata()
+        .is_ok_and(|found| found.is_symlink())
+    {
+        return Err(std::io::Error::other("it is a symbolic link"));
+    }
     let mut options = OpenOptions::new();
     options.read(true).write(true).create(true).truncate(false);
     #[cfg(unix)]

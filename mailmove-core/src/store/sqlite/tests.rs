@@ -53,6 +53,45 @@ async fn only_this_user_can_read_it() {
     assert!(log.is_err(), "{log:?}");
 }
 
+#[cfg(unix)]
+#[tokio::test]
+async fn where_anybody_may_put_files_there_is_no_ledger() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    for mode in [0o777, 0o1777] {
+        fs::set_permissions(directory.path(), fs::Permissions::from_mode(mode)).unwrap();
+        assert_eq!(refused(directory.path()).await.code(), "store/exposed");
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 0);
+    }
+    fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
+    drop(
+        SqliteStore::new(directory.path())
+            .open(&job())
+            .await
+            .unwrap(),
+    );
+}
+
+/// Somebody put it there, so that we write to a file that he chose.
+#[cfg(unix)]
+#[tokio::test]
+async fn links_are_not_followed() {
+    let directory = tempfile::tempdir().unwrap();
+    let precious = directory.path().join("precious");
+    fs::write(&precious, "precious").unwrap();
+    for name in ["job.lock", "job.sqlite3"] {
+        let state = directory.path().join(name.replace('.', "-"));
+        fs::create_dir(&state).unwrap();
+        std::os::unix::fs::symlink(&precious, state.join(name)).unwrap();
+        let error = refused(&state).await;
+        assert!(
+            error.chain().to_string().contains("symbolic link"),
+            "{error:?}"
+        );
+        assert_eq!(fs::read_to_string(&precious).unwrap(), "precious");
+    }
+}
+
 #[tokio::test]
 async fn a_lock_names_its_file_and_holder() {
     let directory = tempfile::tempdir().unwrap();

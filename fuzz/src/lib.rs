@@ -20,6 +20,7 @@ pub mod imap_texts;
 pub mod mime_round_trip;
 pub mod modified_utf7;
 mod program;
+pub mod repair;
 mod server;
 pub mod state_file;
 
@@ -47,5 +48,5 @@ macro_rules! targets {
 
 targets! {
     checkpoint_records core_texts folder_map header_digest imap_command imap_compressed imap_fetch
-    imap_frames imap_response imap_session imap_texts mime_round_trip modified_utf7 state_file
+    imap_frames imap_response imap_session imap_texts mime_round_trip modified_utf7 repair state_file
 }

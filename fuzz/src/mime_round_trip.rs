@@ -157,13 +157,13 @@ fn parts_are_the_same(one: &[u8], other: &[u8]) {
 }
 
 /// More than the depth of the MIME tree, which takes a Content-Type for each level.
-fn nesting(mail: &[u8]) -> usize {
+pub(crate) fn nesting(mail: &[u8]) -> usize {
     let lower = mail.to_ascii_lowercase();
     let count = |word: &[u8]| lower.windows(word.len()).filter(|at| *at == word).count();
     count(b"multipart/") + count(b"message/")
 }
 
-fn parts(mail: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
+pub(crate) fn parts(mail: &[u8]) -> Vec<(Option<String>, Vec<u8>)> {
     let Some(message) = MessageParser::default().parse(mail) else {
         return Vec::new();
     };

@@ -62,7 +62,7 @@ pub(super) fn complete<'a>(
     let mut ended = false;
     while let Some(next) = line(&message, at, true) {
         let text = without_nul(next.text(&message));
-        if text.is_empty() {
+        if next.text(&message).is_empty() {
             ended = next.end > next.text;
             break;
         }
@@ -136,6 +136,9 @@ fn clean_lines(header: &[u8], repairs: &mut BTreeSet<Repair>) -> Vec<Vec<u8>> {
         let mut text = next.text(header).to_vec();
         if next.end > next.text && !next.ends_well(header) || text.contains(&b'\r') {
             repairs.insert(Repair::LineEnds);
+            // A blank in front would make it a part of the field before it.
+            let in_front = text.iter().take_while(|byte| **byte == b'\r').count();
+            text.drain(..in_front);
             text.iter_mut()
                 .filter(|byte| **byte == b'\r')
                 .for_each(|byte| *byte = b' ');
@@ -143,6 +146,10 @@ fn clean_lines(header: &[u8], repairs: &mut BTreeSet<Repair>) -> Vec<Vec<u8>> {
         if text.contains(&0) {
             repairs.insert(Repair::Nul);
             text.retain(|byte| *byte != 0);
+            if text.is_empty() {
+                // It did not end the header, and must not from now on.
+                continue;
+            }
         }
         out.push(text);
     }
@@ -173,12 +180,12 @@ fn fields_alone(lines: Vec<Vec<u8>>, repairs: &mut BTreeSet<Repair>) -> Vec<Vec<
     out
 }
 
-/// Fields with bytes above 127 are encoded, as a whole.
+/// Fields with bytes above 127 are encoded, as a whole, except where readers would not find the
+/// parts any more.
 fn ascii_alone(lines: Vec<Vec<u8>>, repairs: &mut BTreeSet<Repair>) -> Vec<Vec<u8>> {
     if lines.iter().all(|line| line.is_ascii()) {
         return lines;
     }
-    repairs.insert(Repair::HeaderBytes);
     let mut out: Vec<Vec<u8>> = Vec::with_capacity(lines.len());
     let mut fields: Vec<Vec<Vec<u8>>> = Vec::new();
     for line in lines {
@@ -188,10 +195,12 @@ fn ascii_alone(lines: Vec<Vec<u8>>, repairs: &mut BTreeSet<Repair>) -> Vec<Vec<u
         }
     }
     for field in fields {
-        if field.iter().all(|line| line.is_ascii()) {
+        let whole = field.concat();
+        if whole.is_ascii() || words::has_to_stay(&whole) {
             out.extend(field);
         } else {
-            out.extend(words::encode(&field.concat()));
+            repairs.insert(Repair::HeaderBytes);
+            out.extend(words::encode(&whole));
         }
     }
     out

@@ -8,10 +8,10 @@
 //!
 //! | Repair | What is repaired | How |
 //! |---|---|---|
-//! | line ends | CR or LF alone, CR CR LF, no end of the last line | CRLF; in the header CR alone becomes a blank |
+//! | line ends | CR or LF alone, CR CR LF, no end of the last line | CRLF; in the header CR alone becomes a blank, or goes where a line begins |
 //! | NUL | NUL anywhere | text becomes quoted-printable, other parts base64; elsewhere it is left out |
 //! | header lines | lines in the header that are no fields, blanks before a colon, no header, no empty line after it | kept as `X-Mailmove-Line`; an empty line or a header is added |
-//! | 8-bit header | bytes above 127 in the header | encoded words (RFC 2047), parameters as of RFC 2231; `unknown-8bit` (RFC 1428) if it is no UTF-8 |
+//! | 8-bit header | bytes above 127 in the header | encoded words (RFC 2047), parameters as of RFC 2231; `unknown-8bit` (RFC 1428) if it is no UTF-8; not where a field says how the message is divided, or is not clear: that would hide parts |
 //! | long lines | lines of more than 998 bytes | headers folded at blanks; text becomes quoted-printable, other parts base64; base64 and quoted-printable are broken anew |
 //!
 //! Dates are no matter of bytes: what a server does not take as a received date its adapter replaces.

@@ -99,7 +99,7 @@ pub(super) fn pieces(message: &[u8]) -> Vec<Piece<'_>> {
                 },
                 _ => State::Outside { start: next.end },
             };
-        } else if text.is_empty() {
+        } else if next.text(message).is_empty() {
             taking.end_header(next.end);
         }
         at = next.end;

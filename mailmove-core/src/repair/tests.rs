@@ -331,3 +331,23 @@ fn unquoted(raw: &[u8]) -> Vec<u8> {
     }
     out
 }
+
+/// What a field says about the division of a message must stay, or its parts are lost.
+#[test]
+fn fields_that_divide_a_message_stay_as_they_are() {
+    for field in [
+        "Content-Type: multipart/mixe\u{a3}d; boundary=x",
+        "Content-Type: multipart/mixed; boundary=\"\u{fc}\"",
+        "Content-Type: multipart/signed; protocol=\"a; name=\"\u{fc}\"\n micalg=b; boundary=\"x\"",
+        "Content-Type: text/plain; name=\"\u{fc}\" lost",
+        "Content-Transfer-Encoding: \u{fc}",
+    ] {
+        let message = format!("{field}\n\n--x\n");
+        assert_eq!(text(message.as_bytes()), message.replace('\n', "\r\n"));
+    }
+    let kept = text(b"Subject: a\n\rContent-Type: text/plain\n\0\nX: b\n\nbody\n");
+    assert_eq!(
+        kept,
+        "Subject: a\r\nContent-Type: text/plain\r\nX: b\r\n\r\nbody\r\n"
+    );
+}

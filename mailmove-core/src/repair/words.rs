@@ -57,6 +57,43 @@ pub(super) fn encode(field: &[u8]) -> Vec<Vec<u8>> {
     write(name, &tokens)
 }
 
+/// Whether a field with bytes above 127 has to stay as it is: where it says how the message is divided
+/// and encoded, or cannot be taken apart without a doubt, it would say something else otherwise.
+pub(super) fn has_to_stay(field: &[u8]) -> bool {
+    let colon = memchr::memchr(b':', field).map_or(0, |at| at + 1);
+    let (name, value) = field.split_at_checked(colon).unwrap_or((b"", field));
+    let name = name.trim_ascii_end().to_ascii_lowercase();
+    let unclear = |(at, part): (usize, &[u8])| !part.is_ascii() && (at == 0 || !is_clear(part));
+    match name.as_slice() {
+        b"content-transfer-encoding:" => true,
+        b"content-type:" => {
+            let value = value.to_ascii_lowercase();
+            let says = |word: &[u8]| memchr::memmem::find(&value, word).is_some();
+            says(b"multipart")
+                || says(b"message")
+                || says(b"boundary")
+                || parameters(&value).enumerate().any(unclear)
+        }
+        b"content-disposition:" => parameters(value).enumerate().any(unclear),
+        _ => false,
+    }
+}
+
+/// A parameter with one value: a token, or all of it in quotes.
+fn is_clear(part: &[u8]) -> bool {
+    let Some(equals) = memchr::memchr(b'=', part) else {
+        return false;
+    };
+    let (name, value) = part.split_at_checked(equals).unwrap_or((part, b""));
+    let value = value.get(1..).unwrap_or_default().trim_ascii();
+    let plain = |text: &[u8]| !text.iter().any(|byte| b"\"\\".contains(byte));
+    let whole = match value.strip_prefix(b"\"") {
+        Some(rest) => rest.strip_suffix(b"\"").is_some_and(plain),
+        None => plain(value) && !value.iter().any(|byte| matches!(byte, b' ' | b'\t' | b'(')),
+    };
+    name.is_ascii() && whole
+}
+
 /// Something on a line that may be preceded by a fold, if it begins with a blank.
 type Token = Vec<u8>;
 

@@ -37,9 +37,12 @@ fn may_be_new(folder: &Folder) -> bool {
 /// Opens the folder to write; what was told of its numbers before counts no more.
 async fn number(session: &mut Session, folder: &mut Folder) -> Result<()> {
     let id = folder.id.clone();
-    session
-        .open_folder(&id, Mode::Write, &Default::default(), |_| {})
-        .await?;
+    for mode in [Mode::Write, Mode::Read] {
+        session
+            .open_folder(&id, mode, &Default::default(), |_| {})
+            .await?;
+    }
+    // While it is open, Courier tells its numbers from memory; what is open to read may be closed.
     session.leave().await?;
     let status = folders::status(session, &id).await?;
     let server = std::sync::Arc::clone(&session.server);

@@ -1,7 +1,9 @@
 //! UTF8=ACCEPT (RFC 6855): enabled wherever it is offered, since a server may refuse or change headers
 //! in UTF-8 until it is. UTF8=ONLY: servers that take nothing before.
 
-use mailmove_core::{Destination as _, Source as _, destination::Depth, report::Status};
+use mailmove_core::{
+    Destination as _, Options, RepairPolicy, Source as _, destination::Depth, report::Status,
+};
 use mailmove_imap_testserver::{Action, Builder, Capability};
 
 use crate::support::*;
@@ -127,15 +129,23 @@ async fn headers_that_need_it_leave_and_arrive_as_they_are() {
 }
 
 #[tokio::test]
-async fn where_it_is_not_offered_nothing_can_be_done() {
+async fn where_it_is_not_offered_headers_arrive_repaired_or_not_at_all() {
     let less = |server| strict(server).without(Capability::Utf8Accept);
     let header = "Subject: gr\u{fc}n\r\n\r\nx\r\n";
     let (from, to) = (Side::new(strict).await, Side::new(less).await);
     from.put(&["INBOX"], header);
     from.put(&["INBOX"], mail("plain"));
-    let report = migrate(&from, &to).await;
+    let mut options = Options::new();
+    options.repair = RepairPolicy::Off;
+    let unrepaired = migration(&from, &to).options(options).build().unwrap();
+    let report = unrepaired.run().await.unwrap();
     assert_eq!((report.total().copied, report.total().failed), (1, 1));
     assert!(report.failures[0].reason.contains("UTF8=ACCEPT"));
+    let report = migrate(&from, &to).await;
+    assert_eq!((report.total().copied, report.total().failed), (1, 0));
+    assert_eq!(report.repaired.len(), 1);
+    let encoded = b"Subject: =?utf-8?Q?gr=C3=BCn?=\r\n\r\nx\r\n".to_vec();
+    assert!(to.bodies(&["INBOX"]).contains(&encoded));
     let (from, to) = (Side::new(less).await, Side::new(strict).await);
     from.put(&["INBOX"], header);
     assert_eq!(migrate(&from, &to).await.total().copied, 1);

@@ -193,7 +193,7 @@ async fn with_schedule(server: SocketAddr, schedule: Schedule) -> (Vec<usize>, u
 #[tokio::test]
 async fn a_seed_gives_the_same_faults_again() {
     let (server, _told) = echo().await;
-    let plan = |seed| Schedule::by_bytes(seed, 40..=200).with_refused(7);
+    let plan = |seed| Schedule::by_bytes(seed, 40..=600).with_refused(7);
     let first = with_schedule(server, plan(3)).await;
     assert_eq!(first, with_schedule(server, plan(3)).await);
     assert_ne!(first, with_schedule(server, plan(4)).await);

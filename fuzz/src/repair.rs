@@ -1,0 +1,78 @@
+//! Any bytes are repaired into a message that needs no repair, and that has no part less.
+
+use mailmove_core::identity::HeaderDigest;
+use mailmove_core::repair::{Repair, repair};
+use mailmove_testkit::corpus::Corpus;
+
+use crate::mime_round_trip::{nesting, parts};
+
+/// The bytes as a message.
+pub fn check(mail: &[u8]) {
+    let Some(repaired) = repair(mail) else {
+        return;
+    };
+    let bytes = &repaired.bytes;
+    assert!(!repaired.repairs.is_empty() && bytes != mail);
+    assert!(!bytes.contains(&0) && bytes.ends_with(b"\r\n"));
+    if let Some(again) = repair(bytes) {
+        panic!(
+            "{} is repaired again: {}",
+            repaired.describe(),
+            again.describe()
+        );
+    }
+    // Three bytes for each of the body, six for each of the header, and what ends lines.
+    assert!(bytes.len() <= mail.len() * 14 + 200, "{}", bytes.len());
+    // Readers of mail take for a field what is none ("Co ntent-Type"); then parts are a matter of
+    // opinion. Bodies only where the nesting was checked first: the parser's stack is not unlimited.
+    let has_fields = !repaired.repairs.contains(&Repair::HeaderLines);
+    // Neither do they agree on what CR within a line is.
+    let lone = |at: &[u8]| at[0] == b'\r' && at[1] != b'\n';
+    let has_fields = has_fields && !mail.windows(2).any(lone);
+    if has_fields && nesting(mail) <= 64 && nesting(bytes) <= 64 {
+        let (before, after) = (parts(mail).len(), parts(bytes).len());
+        assert!(
+            after >= before,
+            "{before} parts became {after}: {}\n=====\n{}",
+            mail.escape_ascii(),
+            bytes.escape_ascii()
+        );
+    }
+    // What only ends lines does not change what the header says, unless it ended none: CR alone
+    // becomes a blank there.
+    let of_lines = [Repair::LineEnds, Repair::LongLines];
+    let lines_alone = repaired.repairs.iter().all(|one| of_lines.contains(one));
+    if lines_alone && mail.ends_with(b"\n") && !mail.windows(2).any(lone) {
+        assert_eq!(HeaderDigest::of(bytes), HeaderDigest::of(mail));
+    }
+}
+
+/// Ugly mail, as it is and with other line ends.
+pub fn seeds() -> Vec<Vec<u8>> {
+    let mut seeds = Vec::new();
+    for message in Corpus::ugly() {
+        if message.body.len() <= 4000 {
+            let plain = message.body.iter().copied().filter(|byte| *byte != b'\r');
+            seeds.push(plain.collect());
+            seeds.push(message.body.to_vec());
+        }
+    }
+    for text in [
+        "From x\nSubject: \u{e4}\nnonsense\n\n\0\r\r\n",
+        "Content-Type: multipart/signed; boundary=x\n\n--x\n\na\rb\n--x--\n",
+        "To: \"\u{e4}\" <a@b>, c;\nContent-Type: text/plain; name=\"\u{fc}\"\n\nx",
+        "Content-Transfer-Encoding: quoted-printable\n\n=00\0=\n",
+    ] {
+        seeds.push(text.as_bytes().to_vec());
+    }
+    seeds.push(
+        [
+            b"Subject: ".as_slice(),
+            &b"long ".repeat(500),
+            b"\n\n",
+            &b"x".repeat(2000),
+        ]
+        .concat(),
+    );
+    seeds
+}

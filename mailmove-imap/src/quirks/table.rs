@@ -188,7 +188,7 @@ pub(super) fn quirks(server: KnownServer) -> Quirks {
         KnownServer::Yahoo => Quirks {
             needs_final_newline: true,
             hint: Some(
-                "IMAP shows no more than 10,000 messages of a folder: the host \
+                "without UIDONLY, IMAP shows no more than 10,000 messages of a folder: the host \
                  export.imap.yahoo.com shows 100,000"
                     .to_owned(),
             ),

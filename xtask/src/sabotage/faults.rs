@@ -93,8 +93,8 @@ pub(super) const ALL: &[Fault] = &[
     Fault {
         name: "takes an unknown outcome for not stored",
         file: "mailmove-core/src/engine/dispatch.rs",
-        from: "unknown.push(work);",
-        to: "refused.push((work, error));",
+        from: "                        note_wait(&mut slow, error);\n                        unknown.push(work);\n",
+        to: "                        refused.push((work, error));\n",
         test: engine("outcomes::doubt_is_settled_before_anything_is_sent_again"),
     },
     Fault {

@@ -254,16 +254,6 @@ fn scene_with(is_seen: impl Fn(usize) -> bool) -> World {
     world
 }
 
-async fn until_done(world: &World) {
-    for _ in 0..20 {
-        let done = world.try_run().await;
-        if done.is_ok_and(|report| report.status() == Status::Complete) {
-            return;
-        }
-    }
-    panic!("not complete after 20 runs");
-}
-
 #[tokio::test]
 async fn a_state_lost_in_the_middle_of_a_run_doubles_nothing() {
     let world = scene();
@@ -277,7 +267,7 @@ async fn a_state_lost_in_the_middle_of_a_run_doubles_nothing() {
             store: MemoryStore::new(),
             ..world
         };
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
         assert!(world.verify().await.is_clean());
     }
@@ -407,10 +397,10 @@ async fn a_folder_renumbered_at_any_moment_doubles_nothing() {
                 &world.destination
             };
             side.arm(Fault::Renumber(n, FolderPath::inbox()));
-            until_done(&world).await;
+            world.until_done().await;
             world.assert_equal();
             // It may have been the very last one.
-            until_done(&world).await;
+            world.until_done().await;
             world.assert_equal();
             assert!(world.verify().await.is_clean(), "{of_source} {n}");
         }

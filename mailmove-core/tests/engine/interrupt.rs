@@ -40,17 +40,6 @@ fn scene() -> World {
     world
 }
 
-/// Runs until a pass is complete; each run is a new "process".
-async fn until_done(world: &World) {
-    for _ in 0..20 {
-        let done = world.try_run().await;
-        if done.is_ok_and(|report| report.status() == Status::Complete) {
-            return;
-        }
-    }
-    panic!("not complete after 20 runs");
-}
-
 async fn commits_of_an_undisturbed_run() -> u64 {
     let world = scene();
     world.run().await;
@@ -66,7 +55,7 @@ async fn killed_at_every_commit() {
         for when in [When::Before, When::After] {
             let world = scene();
             world.store.die_at_commit(n, when);
-            until_done(&world).await;
+            world.until_done().await;
             world.assert_equal();
             points += 1;
         }
@@ -86,7 +75,7 @@ async fn killed_at_every_commit_with_the_batch_landing_late() {
                 AppendFault::Unknown(Landing::At(Duration::from_secs(NOW.unsigned_abs() + late))),
             ));
             world.store.die_at_commit(n, When::Before);
-            until_done(&world).await;
+            world.until_done().await;
             world.destination.land();
             world.assert_equal();
         }
@@ -123,7 +112,7 @@ async fn ended_while_a_batch_is_in_doubt_which_lands_in_the_next_run() {
                 .unwrap();
             let ended = run.run().await;
             open += u32::from(!ended.is_ok_and(|report| report.status() == Status::Complete));
-            until_done(&world).await;
+            world.until_done().await;
             world.destination.land();
             world.assert_equal();
         }
@@ -157,7 +146,7 @@ async fn killed_at_every_commit_of_a_later_pass() {
         for when in [When::Before, When::After] {
             let world = changed().await;
             world.store.die_at_commit(world.store.commits() + n, when);
-            until_done(&world).await;
+            world.until_done().await;
             world.assert_equal();
         }
     }

@@ -223,17 +223,6 @@ async fn whoever_waited_fetches_when_the_other_failed() {
     world.no_violations();
 }
 
-/// Runs until a pass is complete; each run is a new "process".
-async fn until_done(world: &World) {
-    for _ in 0..20 {
-        let done = world.try_run().await;
-        if done.is_ok_and(|report| report.status() == Status::Complete) {
-            return;
-        }
-    }
-    panic!("not complete after 20 runs");
-}
-
 fn with_flags() -> World {
     let world = scene(14);
     let source = world.source.account();
@@ -257,7 +246,7 @@ async fn killed_at_every_commit() {
         for when in [When::Before, When::After] {
             let world = with_flags();
             world.store.die_at_commit(n, when);
-            until_done(&world).await;
+            world.until_done().await;
             world.assert_equal();
             world.no_violations();
         }
@@ -276,7 +265,7 @@ async fn killed_at_every_commit_without_ids() {
     for n in 1..=most {
         let world = scene();
         world.store.die_at_commit(n, When::After);
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
@@ -306,7 +295,7 @@ async fn killed_at_every_commit_with_a_copy_landing_late() {
         let fault = AppendFault::Unknown(Landing::At(late));
         world.destination.arm(Fault::Copy(n % 28, fault));
         world.store.die_at_commit(n, When::Before);
-        until_done(&world).await;
+        world.until_done().await;
         world.destination.land();
         world.assert_equal();
     }

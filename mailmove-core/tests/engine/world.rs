@@ -99,6 +99,17 @@ impl World {
         report
     }
 
+    /// Runs until a pass is complete; each run is a new "process".
+    pub(crate) async fn until_done(&self) {
+        for _ in 0..20 {
+            let done = self.try_run().await;
+            if done.is_ok_and(|report| report.status() == Status::Complete) {
+                return;
+            }
+        }
+        panic!("not complete after 20 runs");
+    }
+
     pub(crate) async fn verify(&self) -> Verification {
         self.migration().verify(Depth::Content).await.unwrap()
     }

@@ -1,5 +1,7 @@
 //! The steps that run cargo.
 
+use std::path::{Path, PathBuf};
+
 use super::{Context, Outcome};
 use crate::process::{self, cargo};
 use crate::servers::{self, Lifetime, Servers};
@@ -205,6 +207,42 @@ pub(super) fn fuzz(context: &mut Context) -> Result<Outcome> {
     )))
 }
 
+/// Cargo takes a package of a registry for unchanged as long as its version is: what it unpacked and
+/// built of ours in an earlier run would be checked instead of what there is now.
+fn forget_packages(target: &Path) -> Result<()> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
+    // Sources of registries without a name, as `cargo package` makes one.
+    let unpacked = home
+        .iter()
+        .flat_map(|home| entries(&home.join("registry/src")));
+    let unpacked = unpacked.filter(|dir| begins(dir, "-")).collect::<Vec<_>>();
+    let built = target.join("debug/.fingerprint");
+    let ours = unpacked
+        .iter()
+        .flat_map(|dir| entries(dir))
+        .chain(entries(&built));
+    for dir in ours.filter(|dir| {
+        PUBLISHED
+            .iter()
+            .any(|name| begins(dir, &format!("{name}-")))
+    }) {
+        std::fs::remove_dir_all(dir)?;
+    }
+    Ok(())
+}
+
+/// What is in a directory; nothing, if it is not there.
+fn entries(dir: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+    let entries = std::fs::read_dir(dir).into_iter().flatten();
+    entries.filter_map(|entry| Some(entry.ok()?.path()))
+}
+
+fn begins(path: &Path, with: &str) -> bool {
+    let name = path.file_name().unwrap_or_default();
+    name.to_string_lossy().starts_with(with)
+}
+
 /// What would be uploaded builds from its own files.
 pub(super) fn package(context: &mut Context) -> Result<Outcome> {
     let mut command = cargo();
@@ -213,18 +251,9 @@ pub(super) fn package(context: &mut Context) -> Result<Outcome> {
     for package in PUBLISHED {
         command.args(["-p", package]);
     }
-    // Built in the same place and with the workspace's profile, which a package does not carry,
-    // most dependencies are there already.
-    command.env("CARGO_TARGET_DIR", workspace::target()?);
-    for setting in [
-        "debug='line-tables-only'",
-        "package.'*'.opt-level=2",
-        "package.'*'.debug=false",
-    ] {
-        command
-            .arg("--config")
-            .arg(format!("profile.dev.{setting}"));
-    }
+    let target = workspace::target()?.join("packages");
+    forget_packages(&target)?;
+    command.env("CARGO_TARGET_DIR", &target);
     context.run("package", &mut command)?;
     Ok(Outcome::Passed(PUBLISHED.join(" ")))
 }

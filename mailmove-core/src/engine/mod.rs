@@ -37,6 +37,7 @@ mod replace;
 mod retry;
 mod settle;
 mod share;
+mod surplus;
 mod survey;
 mod undelivered;
 mod verify;

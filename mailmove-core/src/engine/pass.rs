@@ -14,7 +14,7 @@ use super::{
     reconcile::{self, World},
     replace,
     retry::Backoff,
-    settle, survey, undelivered,
+    settle, surplus, survey, undelivered,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -196,6 +196,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
+        surplus::last_look(engine, lanes).await?;
         return replaced(engine, lanes).await;
     }
     for (lane, problem) in lanes.iter_mut() {
@@ -212,6 +213,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     }
     if engine.mode == Mode::Retry {
         each(engine, lanes, |_| true, Work::Copy).await?;
+        surplus::last_look(engine, lanes).await?;
         return replaced(engine, lanes).await;
     }
     looked_at(engine, lanes).await?;
@@ -231,6 +233,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
     late::look(engine, lanes).await?;
+    surplus::last_look(engine, lanes).await?;
     replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
 }

@@ -2,7 +2,9 @@
 
 use std::collections::VecDeque;
 
-use super::{Engine, deliver::Sender, fetch::HEADER_MOST, lane::Lane, produce::Work};
+use super::{
+    Engine, deliver::Sender, dispatch::put, fetch::HEADER_MOST, lane::Lane, produce::Work,
+};
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Original, Record},
     error::{Error, ErrorKind, Result, Scope},
@@ -138,11 +140,7 @@ impl Sender {
         queue: &mut VecDeque<Vec<Work>>,
     ) -> Result<()> {
         for work in &mended {
-            let same =
-                |item: &&mut ItemRow| item.folder == work.row.folder && item.id == work.row.id;
-            if let Some(item) = intent.items.iter_mut().find(same) {
-                item.clone_from(&work.row);
-            }
+            put(&mut intent.items, &work.row);
         }
         let record = Record::Intent(Box::new(intent.clone()));
         self.engine.ledger.commit(vec![record]).await?;

@@ -55,6 +55,24 @@ pub(super) const ALL: &[Fault] = &[
         test: engine("interrupt::killed_at_every_commit_with_the_batch_landing_late"),
     },
     Fault {
+        name: "does not record that something is sent again",
+        file: "mailmove-core/src/engine/dispatch.rs",
+        from: "self.remember_resent(lane, intent, &again).await?;",
+        to: "",
+        test: engine(
+            "interrupt::killed_at_every_commit_with_a_first_copy_landing_after_the_second",
+        ),
+    },
+    Fault {
+        name: "does not wait for first copies that land after the second",
+        file: "mailmove-core/src/engine/surplus.rs",
+        from: "let wait = until.saturating_sub(engine.now_ms());",
+        to: "let wait = until * 0;",
+        test: engine(
+            "found::doubt::a_copy_that_lands_after_the_folders_end_is_removed_at_the_passs_end",
+        ),
+    },
+    Fault {
         name: "lets two rows claim one message",
         file: "mailmove-core/src/store/sqlite/schema.sql",
         from: "CREATE UNIQUE INDEX item_claim",

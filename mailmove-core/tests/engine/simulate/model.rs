@@ -272,7 +272,7 @@ impl Model {
                 self.user_adds(class, place);
             }
             Change::UserAddsTwin if self.ended && !self.classes.is_empty() => {
-                self.user_adds(some_class, place)
+                self.user_adds(some_class, place);
             }
             Change::UserRemoves if !self.renumbered_since && !self.lost => self.user_removes(a),
             Change::UserRemovesOwn => self.user_removes_own(a),

@@ -286,10 +286,11 @@ mod tests {
     use super::*;
 
     fn said(code: &str) -> SoapError {
-        let mut error = SoapError::default();
-        error.code = code.to_owned();
-        error.text = "in the server's words".to_owned();
-        error
+        SoapError {
+            code: code.to_owned(),
+            text: "in the server's words".to_owned(),
+            ..SoapError::default()
+        }
     }
 
     #[test]

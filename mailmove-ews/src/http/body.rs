@@ -51,14 +51,10 @@ pub(crate) struct RequestBody {
 impl RequestBody {
     pub(crate) fn new(pieces: Vec<Piece>, bandwidth: Bandwidth, progress: Progress) -> Self {
         Self {
-            left: pieces.iter().map(Piece::len).sum(),
+            left: pieces.iter().map(Piece::size).sum(),
             stream: stream(pieces, bandwidth),
             progress,
         }
-    }
-
-    pub(crate) fn len(&self) -> u64 {
-        self.left
     }
 }
 
@@ -147,7 +143,7 @@ mod tests {
                 Piece::Text("</a>".to_owned()),
             ];
             let body = RequestBody::new(pieces, Bandwidth::unlimited(), Progress::new());
-            let told = body.len();
+            let told = body.left;
             let bytes = body.collect().await.unwrap().to_bytes();
             assert_eq!(bytes.len() as u64, told, "{len}");
             assert!(bytes.starts_with(b"<a>") && bytes.ends_with(b"</a>"));

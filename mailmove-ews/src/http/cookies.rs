@@ -29,8 +29,7 @@ impl Jar {
         let ended = lower.split(';').any(|one| {
             let (name, value) = one.trim().split_once('=').unwrap_or((one, ""));
             // An end in the past is written with an old year; no other is looked at.
-            (name == "max-age" && value.trim_start_matches('-') == "0")
-                || (name == "max-age" && value.starts_with('-'))
+            (name == "max-age" && (value == "0" || value.starts_with('-')))
                 || (name == "expires"
                     && ["19", "200"].iter().any(|year| {
                         value

@@ -12,4 +12,4 @@ mod target;
 pub(crate) use body::RequestBody;
 pub(crate) use connection::{Connection, Dial, Failed, Outgoing, Received};
 pub(crate) use cookies::Jar;
-pub use target::Target;
+pub(crate) use target::Target;

@@ -6,22 +6,21 @@ use mailmove_core::error::{Error, ErrorKind, Result};
 
 /// An HTTP address, taken apart.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub struct Target {
+pub(crate) struct Target {
     /// By TLS.
-    pub secure: bool,
+    pub(crate) secure: bool,
     /// Name or address, in lower case, without brackets.
-    pub host: String,
+    pub(crate) host: String,
     /// Port.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Path and query, beginning with a slash.
-    pub path: String,
+    pub(crate) path: String,
 }
 
 impl Target {
     /// An address by its parts.
     #[must_use]
-    pub fn new(secure: bool, host: &str, port: Option<u16>, path: &str) -> Self {
+    pub(crate) fn new(secure: bool, host: &str, port: Option<u16>, path: &str) -> Self {
         let host = host.trim_start_matches('[').trim_end_matches(']');
         let slash = if path.starts_with('/') { "" } else { "/" };
         Self {
@@ -36,7 +35,7 @@ impl Target {
     ///
     /// # Errors
     /// [`ErrorKind::Config`] if it is no such address.
-    pub fn parse(text: &str) -> Result<Self> {
+    pub(crate) fn parse(text: &str) -> Result<Self> {
         let bad = |why: &'static str| {
             Error::new(ErrorKind::Config, why)
                 .with_code("http/address")
@@ -82,29 +81,13 @@ impl Target {
 
     /// The same host with another path.
     #[must_use]
-    pub fn with_path(&self, path: &str) -> Self {
+    pub(crate) fn with_path(&self, path: &str) -> Self {
         Self::new(self.secure, &self.host, Some(self.port), path)
-    }
-
-    /// What a redirect from here leads to.
-    ///
-    /// # Errors
-    /// If it is no address.
-    pub fn join(&self, location: &str) -> Result<Self> {
-        let location = location.trim();
-        if let Some(rest) = location.strip_prefix("//") {
-            let scheme = if self.secure { "https" } else { "http" };
-            return Self::parse(&format!("{scheme}://{rest}"));
-        }
-        if location.starts_with('/') {
-            return Self::parse(&self.with_path(location).to_string());
-        }
-        Self::parse(location)
     }
 
     /// As the `Host` field wants it.
     #[must_use]
-    pub fn authority(&self) -> String {
+    pub(crate) fn authority(&self) -> String {
         let host = match self.host.contains(':') {
             true => format!("[{}]", self.host),
             false => self.host.clone(),
@@ -152,14 +135,5 @@ mod tests {
         ] {
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
-    }
-
-    #[test]
-    fn redirects_are_resolved() {
-        let from = Target::parse("https://h:444/a").unwrap();
-        assert_eq!(from.join("/b").unwrap().to_string(), "https://h:444/b");
-        assert_eq!(from.join("//g/b").unwrap().to_string(), "https://g/b");
-        assert_eq!(from.join("http://g/").unwrap().to_string(), "http://g/");
-        assert!(from.join("javascript:x").is_err());
     }
 }

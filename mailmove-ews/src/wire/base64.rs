@@ -17,18 +17,21 @@ pub(crate) struct Decoder {
 impl Decoder {
     /// Decodes what is complete.
     pub(crate) fn push(&mut self, text: &[u8], mut out: impl FnMut(&[u8])) {
-        for byte in text {
-            match byte {
-                b' ' | b'\t' | b'\r' | b'\n' => continue,
-                b'=' => self.ended = true,
-                _ if self.ended => self.broken = true,
-                b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'+' | b'/' => {
-                    self.pending.push(*byte);
-                    if self.pending.len() >= PIECE {
-                        self.flush(&mut out);
-                    }
+        let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+        for line in text.split(blank) {
+            let end = memchr::memchr(b'=', line);
+            let (mut data, tail) = line.split_at(end.unwrap_or(line.len()));
+            self.broken |= self.ended && !data.is_empty();
+            self.broken |= tail.iter().any(|byte| *byte != b'=');
+            self.ended |= end.is_some();
+            while !data.is_empty() {
+                let room = PIECE.saturating_sub(self.pending.len()).min(data.len());
+                let (now, later) = data.split_at(room);
+                self.pending.extend_from_slice(now);
+                if self.pending.len() >= PIECE {
+                    self.flush(&mut out);
                 }
-                _ => self.broken = true,
+                data = later;
             }
         }
     }

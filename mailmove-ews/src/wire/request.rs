@@ -131,10 +131,10 @@ pub enum Shape {
     Ids,
     /// Size, dates, flags.
     Meta,
-    /// And the content.
-    Content,
-    /// Content, and the header as it came.
-    Header,
+    /// The content alone.
+    Mime,
+    /// Size, dates, flags, the header as it came, and the content.
+    Full,
 }
 
 // Not `message:IsRead`, which a meeting or contact among the mail has not and a request fails for: the
@@ -157,10 +157,10 @@ const META_PROPERTIES: [Property; 6] = [
 
 fn item_shape(out: &mut Writer, shape: Shape) {
     out.raw("<m:ItemShape>").leaf("t:BaseShape", "IdOnly");
-    if matches!(shape, Shape::Content | Shape::Header) {
+    if matches!(shape, Shape::Mime | Shape::Full) {
         out.leaf("t:IncludeMimeContent", "true");
     }
-    if shape != Shape::Ids {
+    if matches!(shape, Shape::Meta | Shape::Full) {
         out.raw("<t:AdditionalProperties>");
         for field in META_FIELDS {
             out.empty("t:FieldURI", "FieldURI", field);
@@ -168,7 +168,7 @@ fn item_shape(out: &mut Writer, shape: Shape) {
         for property in META_PROPERTIES {
             property.write(out);
         }
-        if shape == Shape::Header {
+        if shape == Shape::Full {
             Property::Headers.write(out);
         }
         out.raw("</t:AdditionalProperties>");
@@ -441,43 +441,5 @@ pub fn delete_items(ids: &[&str], version: Version) -> Request {
         out.raw(">");
         item_ids(out, ids);
         out.raw("</m:DeleteItem>");
-    })
-}
-
-/// Items as Exchange's own streams.
-#[must_use]
-pub fn export_items(ids: &[&str]) -> Request {
-    Request::new("ExportItems", |out| {
-        out.raw("<m:ExportItems>");
-        item_ids(out, ids);
-        out.raw("</m:ExportItems>");
-    })
-}
-
-/// Makes items from Exchange's own streams.
-#[must_use]
-pub fn upload_items(folder: &str, streams: &[Content]) -> Request {
-    Request::new("UploadItems", |out| {
-        out.raw("<m:UploadItems><m:Items>");
-        for stream in streams {
-            out.raw("<t:Item CreateAction=\"CreateNew\">");
-            out.empty("t:ParentFolderId", "Id", folder);
-            out.raw("<t:Data>")
-                .content(stream)
-                .raw("</t:Data></t:Item>");
-        }
-        out.raw("</m:Items></m:UploadItems>");
-    })
-}
-
-/// Asks for a folder's id in EWS form; the answer names the mailbox.
-#[must_use]
-pub fn convert_id(id: &str, mailbox: &str) -> Request {
-    Request::new("ConvertId", |out| {
-        out.raw("<m:ConvertId DestinationFormat=\"EwsId\"><m:SourceIds>");
-        out.raw("<t:AlternateId Format=\"EwsId\" Id=\"").text(id);
-        out.raw("\" Mailbox=\"")
-            .text(mailbox)
-            .raw("\"/></m:SourceIds></m:ConvertId>");
     })
 }

@@ -17,6 +17,7 @@ const ELEMENTS_MAX: usize = 1 << 20;
 
 /// An element.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Element {
     /// Its name, without prefix.
     pub name: Box<str>,

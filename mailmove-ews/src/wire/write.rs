@@ -6,6 +6,7 @@ use super::{base64, tree::is_allowed};
 
 /// A piece of a request's body.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub enum Piece {
     /// XML.
     Text(String),
@@ -16,7 +17,7 @@ pub enum Piece {
 impl Piece {
     /// Bytes on the wire.
     #[must_use]
-    pub fn len(&self) -> u64 {
+    pub fn size(&self) -> u64 {
         match self {
             Self::Text(text) => text.len() as u64,
             Self::Content(content) => base64::encoded_len(content.size()),

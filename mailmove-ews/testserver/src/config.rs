@@ -158,6 +158,11 @@ impl Builder {
         Self { store, config }
     }
 
+    #[cfg(test)]
+    pub(crate) fn config(&self) -> &Config {
+        &self.config
+    }
+
     fn add(&mut self, name: &str, password: &str) -> &mut User {
         let address = match name.contains('@') {
             true => name.to_owned(),

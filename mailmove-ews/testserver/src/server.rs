@@ -245,6 +245,8 @@ pub(crate) struct Session {
     /// Not one connection too many.
     pub(crate) allowed: bool,
     pub(crate) login: Login,
+    /// The last token of a login, which goes with the answer.
+    pub(crate) farewell: Option<String>,
 }
 
 /// What is done about a request.
@@ -277,6 +279,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, secure: bool, allowed: bo
         secure,
         allowed,
         login: Login::default(),
+        farewell: None,
     };
     loop {
         let request = tokio::select! {
@@ -305,6 +308,9 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, secure: bool, allowed: bo
             }
             Outcome::Reply(mut response) => {
                 response.close |= close;
+                if let Some(token) = session.farewell.take() {
+                    response = response.header("WWW-Authenticate", token);
+                }
                 tell(&shared, response.status);
                 if connection.send(&response.bytes()).await.is_err() || response.close {
                     return connection.close().await;

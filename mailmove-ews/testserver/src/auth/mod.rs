@@ -11,6 +11,7 @@ use crate::config::{Config, Scheme};
 use crate::http::{Request, Response};
 use crate::server::{Session, Shared};
 
+use ntlm::Expected;
 pub(crate) use ntlm::Login;
 
 /// The user's name of this login: the name itself, `DOMAIN\name`, or the address.
@@ -67,21 +68,20 @@ fn login(
     value: &str,
 ) -> Result<String, Response> {
     let token = STANDARD.decode(value).map_err(|_| challenge(shared))?;
-    let binding = session.secure.then(|| shared.tls.binding.clone()).flatten();
-    let step = session.login.step(
-        &shared.config,
-        &token,
-        scheme == "Negotiate",
-        session.secure,
-        binding.as_deref(),
-    );
-    match step {
+    let expected = Expected {
+        config: &shared.config,
+        secure: session.secure,
+        end_point: shared.tls.binding.as_deref(),
+    };
+    let negotiate = scheme == "Negotiate";
+    match session.login.step(&expected, &token, negotiate) {
         ntlm::Step::Challenge(token) => Err(Response::new(401, "").header(
             "WWW-Authenticate",
             format!("{scheme} {}", STANDARD.encode(token)),
         )),
-        ntlm::Step::Accepted(user) => {
+        ntlm::Step::Accepted(user, last) => {
             welcome(shared, scheme);
+            session.farewell = last.map(|token| format!("{scheme} {}", STANDARD.encode(token)));
             Ok(user)
         }
         ntlm::Step::Refused => Err(challenge(shared)),

@@ -6,8 +6,10 @@
 )]
 
 mod checks;
+mod contracts;
 mod corpora;
 mod fuzz;
+mod oracles;
 mod pairs;
 mod process;
 mod proof;
@@ -39,6 +41,11 @@ Development tasks of mailmove.
   cargo xtask pairs                much mail between all pairs of Dovecot, Cyrus and Courier
       --messages NUMBER            of made-up messages per pair (default 10000)
 
+  cargo xtask contracts DIR        hold the EWS tests' documents against Microsoft's schema, which is in DIR
+  cargo xtask oracles              exchangelib, pyspnego and DavMail against the EWS test server
+      fetch                        only get them
+      --only NAME                  tests whose name holds this
+
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
   cargo xtask interrupts           interrupt a migration at every point of the wire, on the test server,
                                    Dovecot and Cyrus; prints the matrix
@@ -67,6 +74,8 @@ fn main() -> ExitCode {
         ["interrupts", rest @ ..] => proof::interrupts(rest),
         ["kills", rest @ ..] => proof::kills(rest),
         ["soak", rest @ ..] => proof::soak(rest),
+        ["contracts", rest @ ..] => contracts::command(rest),
+        ["oracles", rest @ ..] => oracles::command(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

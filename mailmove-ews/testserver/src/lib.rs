@@ -37,6 +37,7 @@ mod dates;
 mod faults;
 mod find;
 mod folders;
+mod gate;
 mod http;
 mod ids;
 mod items;

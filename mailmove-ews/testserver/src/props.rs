@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mailmove_testkit::mailbox::{Flags, Message};
 
 use crate::config::Config;
@@ -111,12 +113,7 @@ pub(crate) fn value(property: &Element) -> Result<(Key, Value), &'static str> {
         "Long" => value.parse::<i64>().is_ok(),
         "Boolean" => matches!(value.as_str(), "true" | "false" | "1" | "0"),
         "SystemTime" => dates::parse(value).is_some(),
-        "Binary" => {
-            use base64::Engine as _;
-            base64::engine::general_purpose::STANDARD
-                .decode(value)
-                .is_ok()
-        }
+        "Binary" => STANDARD.decode(value).is_ok(),
         _ => true,
     };
     match values.iter().all(fits) {
@@ -301,6 +298,13 @@ impl Known<'_> {
                 _ => 1,
             }),
             0x0E08 => integer(i32::try_from(self.message.body.len()).unwrap_or(i32::MAX)),
+            // IMAP gateways number by it; it never changes and grows within a folder.
+            0x0E23 => integer(i32::try_from(self.message.uid).unwrap_or(i32::MAX)),
+            0x0FF9 | 0x300B => {
+                let content = self.message.email_id.to_string();
+                Some(Value::one("Binary", STANDARD.encode(content)))
+            }
+            0x3007 | 0x3008 => stored().or_else(|| time(self.message.date.unix)),
             0x0037 => Some(Value::one("String", self.mime.subject())),
             0x1035 => Some(Value::one("String", self.mime.header("message-id")?)),
             0x1042 => Some(Value::one("String", self.mime.header("in-reply-to")?)),

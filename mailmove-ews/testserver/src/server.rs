@@ -13,6 +13,7 @@ use crate::auth::{self, Login};
 use crate::config::{Builder, Config};
 use crate::counters::{Counters, Counting};
 use crate::faults::{Action, Faults};
+use crate::gate::Gate;
 use crate::http::{Bad, Connection, Request, Response, Stream};
 use crate::mailbox::Mailboxes;
 use crate::tls::Tls;
@@ -47,6 +48,7 @@ pub(crate) struct Shared {
     pub(crate) mailboxes: Mailboxes,
     pub(crate) counting: Counting,
     pub(crate) faults: Faults,
+    pub(crate) gate: Gate,
     pub(crate) tls: Tls,
     /// Until when no operation should come, by the configured clock.
     pub(crate) back_off: Mutex<Duration>,
@@ -82,6 +84,7 @@ impl Server {
             store,
             counting: Counting::default(),
             faults: Faults::new(),
+            gate: Gate::default(),
             tls,
             back_off: Mutex::default(),
             plain: plain.local_addr()?,
@@ -167,6 +170,13 @@ impl Server {
         &self.shared.faults
     }
 
+    /// Shapes of requests and replies that were never validated. Where there are any, dropping the
+    /// server panics, unless it was built [without the gate](Builder::without_shape_gate).
+    #[must_use]
+    pub fn unlisted_shapes(&self) -> Vec<String> {
+        self.shared.gate.unlisted()
+    }
+
     /// Stops and waits until every connection and every late operation is done.
     /// Not cancel-safe only in that a dropped call doesn't wait.
     pub async fn stop(self) {
@@ -177,8 +187,16 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(clippy::panic, reason = "it is how a test fails")]
     fn drop(&mut self) {
         self.shared.stop.cancel();
+        let unlisted = self.shared.gate.unlisted();
+        if !unlisted.is_empty() && !std::thread::panicking() {
+            panic!(
+                "these shapes were never validated; `cargo xtask contracts DIR` does it:\n{}",
+                unlisted.join("\n")
+            );
+        }
     }
 }
 

@@ -10,7 +10,7 @@ use crate::http::{Request, Response};
 use crate::mailbox::Mailbox;
 use crate::server::{Outcome, Session, Shared, tell};
 use crate::xml::{self, Element, el, text};
-use crate::{mangle, operations, order};
+use crate::{gate, mangle, operations, order};
 
 const ERRORS: &str = "http://schemas.microsoft.com/exchange/services/2006/errors";
 
@@ -110,6 +110,7 @@ pub(crate) async fn post(
         Ok(call) => call,
         Err(why) => return fault(shared, 500, &why),
     };
+    gate::request(shared, &envelope, operation);
     call.fault = action.clone();
     match before(shared, &call, action.as_ref()).await {
         Some(outcome) => outcome,
@@ -200,6 +201,11 @@ async fn before(shared: &Arc<Shared>, call: &Call, action: Option<&Action>) -> O
             "Location",
             "/owa/auth/errorfe.aspx?msg=genericerrorpage.htm",
         ))),
+        Action::Status(400) => {
+            let mut response = Response::new(400, "");
+            response.close = true;
+            Some(Outcome::Reply(response))
+        }
         Action::Status(status) => Some(Outcome::Reply(Response::new(*status, ""))),
         Action::BusyFault(back_off) => {
             shared.begin_back_off(*back_off);
@@ -280,6 +286,7 @@ fn run(shared: &Arc<Shared>, call: &Call, action: Option<Action>) -> Outcome {
     };
     count_codes(shared, &reply);
     let reply = envelope(reply);
+    gate::reply(shared, &reply);
     let response = match action {
         Some(Action::Mangle(how)) => mangle::spoil(shared, reply, how),
         _ => xml_response(shared, 200, &reply),

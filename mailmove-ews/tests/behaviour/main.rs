@@ -8,6 +8,7 @@
 )]
 
 mod access;
+mod discovery;
 mod faults;
 mod limits;
 mod support;

@@ -109,3 +109,51 @@ async fn a_back_off_is_kept_to_the_second() {
         assert_eq!(counters.during_backoff, 0);
     }
 }
+
+/// From a server that makes MIME anew, the fields that it leaves out come back from where it keeps them.
+#[tokio::test]
+async fn the_header_is_fetched_as_it_came() {
+    use futures_util::StreamExt as _;
+    use mailmove_core::{
+        Source as _,
+        identity::HeaderDigest,
+        source::{Fetched, ListRequest},
+    };
+    use mailmove_testkit::mailbox::NewMessage;
+
+    use crate::support::{fetch, ids, inbox, pages};
+
+    let server = start(Builder::rebuilds_mime).await;
+    let mail = "Received: from a by b; Tue, 1 Jul 2003 10:52:37 +0200\r\nDKIM-Signature: v=1; b=xyz\r\n\
+        Message-ID: <1@example.com>\r\nDate: Tue, 1 Jul 2003 10:52:30 +0200\r\nFrom: a@example.com\r\n\
+        To: b@example.com\r\nSubject: one\r\nX-Own: 1\r\n\r\nText.\r\n";
+    let folder = account(&server).folder(&["INBOX"]).unwrap().id;
+    account(&server)
+        .append(folder, vec![NewMessage::new(mail)])
+        .unwrap();
+    let source = EwsSource::new(config(&server), password(), Edges::new());
+    let folder = inbox(&source).await;
+    let listed = pages(&source, ListRequest::new(&folder)).await.unwrap();
+    let Some((_, Fetched::Content(content))) = fetch(&source, ids(&listed)).await.pop() else {
+        panic!("a content")
+    };
+    let text = String::from_utf8_lossy(content.as_bytes().unwrap()).into_owned();
+    for field in [
+        "Received: from a by b;",
+        "DKIM-Signature: v=1; b=xyz",
+        "X-Own: 1",
+        "10:52:30 +0200",
+        "VGV4dC4NCg==",
+    ] {
+        assert!(text.contains(field), "no {field:?} in {text}");
+    }
+    // A listing that tells headers tells this one.
+    let request = ListRequest::new(&folder).with_headers(true);
+    let page = source.list(request).next().await.unwrap().unwrap();
+    let [mailmove_core::source::Change::Item(item)] = page.changes.as_slice() else {
+        panic!("an item")
+    };
+    // The rest of the digest changes with the boundary, which is another at each read.
+    assert!(item.header.unwrap().is_traced());
+    assert!(HeaderDigest::of(content.as_bytes().unwrap()).is_traced());
+}

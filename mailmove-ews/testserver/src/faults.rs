@@ -12,7 +12,7 @@ use tokio::sync::watch;
 #[non_exhaustive]
 pub enum Action {
     /// Answered with this HTTP status, and not run. 401 comes with the usual challenges, 302 leads to
-    /// the generic error page.
+    /// the generic error page, after 400 the connection is closed.
     Status(u16),
     /// Run, but answered with this HTTP status.
     StatusAfter(u16),

@@ -201,6 +201,11 @@ async fn before(shared: &Arc<Shared>, call: &Call, action: Option<&Action>) -> O
             "Location",
             "/owa/auth/errorfe.aspx?msg=genericerrorpage.htm",
         ))),
+        Action::Status(400) => {
+            let mut response = Response::new(400, "");
+            response.close = true;
+            Some(Outcome::Reply(response))
+        }
         Action::Status(status) => Some(Outcome::Reply(Response::new(*status, ""))),
         Action::BusyFault(back_off) => {
             shared.begin_back_off(*back_off);

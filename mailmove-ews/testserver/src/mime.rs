@@ -138,6 +138,13 @@ impl Mime {
         self.children.iter().find_map(|child| child.find_text(kind))
     }
 
+    pub(crate) fn has_attachments(&self) -> bool {
+        match self.children.as_slice() {
+            [] => !self.kind().starts_with("multipart/") && self.is_attachment(),
+            children => children.iter().any(Self::has_attachments),
+        }
+    }
+
     pub(crate) fn attachments(&self) -> Vec<Attachment> {
         let mut found = Vec::new();
         self.collect(&mut found);

@@ -170,7 +170,10 @@ pub(crate) async fn ntlm(
     if token.is_empty() || connection.dead {
         return Err(no_challenge());
     }
-    let binding = connection.certificate.as_deref().map(ntlm::channel_binding);
+    let binding = connection
+        .certificate
+        .as_deref()
+        .and_then(ntlm::channel_binding);
     let (user, password, host) = who;
     let identity = ntlm::identity(user, password, host);
     let answer = wrap.answer(&token, &identity, binding).map_err(|cause| {

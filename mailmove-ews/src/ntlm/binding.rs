@@ -8,25 +8,27 @@ use super::{
 };
 
 /// The binding's hash for a connection on which this certificate (DER) was shown, as NTLM wants it.
+/// `None` where the certificate's signature has no hash of its own: then there is no such binding.
 #[must_use]
-pub fn channel_binding(certificate: &[u8]) -> [u8; 16] {
-    let hash = digest::digest(algorithm(certificate), certificate);
+pub fn channel_binding(certificate: &[u8]) -> Option<[u8; 16]> {
+    let hash = digest::digest(algorithm(certificate)?, certificate);
     let data = [b"tls-server-end-point:", hash.as_ref()].concat();
     let len = u32::try_from(data.len()).unwrap_or_default();
     // gss_channel_bindings_struct: no addresses, then the data with its length.
-    md5(&[&[0; 16], &len.to_le_bytes(), &data])
+    Some(md5(&[&[0; 16], &len.to_le_bytes(), &data]))
 }
 
-/// The hash of the certificate's own signature; SHA-256 in place of MD5 and SHA-1, and where the
-/// signature names none.
-fn algorithm(certificate: &[u8]) -> &'static Algorithm {
+/// The hash of the certificate's own signature; SHA-256 in place of MD5 and SHA-1.
+fn algorithm(certificate: &[u8]) -> Option<&'static Algorithm> {
     let name = signature(certificate);
     let name = name.and_then(|(name, parameters)| match name {
         // RSASSA-PSS: the hash stands in the parameters.
         [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 10] => pss_hash(parameters),
         _ => Some(name),
     });
-    match name {
+    Some(match name {
+        // Ed25519, Ed448.
+        Some([0x2b, 0x65, 0x70 | 0x71]) => return None,
         // sha384WithRSAEncryption, ecdsa-with-SHA384, SHA-384.
         Some(
             [0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 12]
@@ -40,7 +42,7 @@ fn algorithm(certificate: &[u8]) -> &'static Algorithm {
             | [0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3],
         ) => &SHA512,
         _ => &SHA256,
-    }
+    })
 }
 
 /// Name and parameters of the signature's algorithm.
@@ -84,9 +86,9 @@ mod tests {
     #[test]
     fn the_hash_follows_the_certificate() {
         for (key, expected) in [
-            (&PKCS_ECDSA_P256_SHA256, &SHA256),
-            (&PKCS_ECDSA_P384_SHA384, &SHA384),
-            (&PKCS_ED25519, &SHA256),
+            (&PKCS_ECDSA_P256_SHA256, Some(&SHA256)),
+            (&PKCS_ECDSA_P384_SHA384, Some(&SHA384)),
+            (&PKCS_ED25519, None),
         ] {
             let key = KeyPair::generate_for(key).unwrap();
             let params = CertificateParams::new(vec!["mail.example.com".to_owned()]).unwrap();
@@ -101,13 +103,13 @@ mod tests {
             let inner = [&[0x30, 0][..], &algorithm].concat();
             [&[0x30, u8::try_from(inner.len()).unwrap()][..], &inner].concat()
         };
-        assert_eq!(algorithm(&rsa(5, &[5, 0])), &SHA256);
-        assert_eq!(algorithm(&rsa(13, &[5, 0])), &SHA512);
+        assert_eq!(algorithm(&rsa(5, &[5, 0])), Some(&SHA256));
+        assert_eq!(algorithm(&rsa(13, &[5, 0])), Some(&SHA512));
         let hash = [
             0x30, 15, 0xa0, 13, 0x30, 11, 0x06, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2,
         ];
-        assert_eq!(algorithm(&rsa(10, &hash)), &SHA384);
-        assert_eq!(algorithm(b"nonsense"), &SHA256);
+        assert_eq!(algorithm(&rsa(10, &hash)), Some(&SHA384));
+        assert_eq!(algorithm(b"nonsense"), Some(&SHA256));
     }
 
     proptest::proptest! {

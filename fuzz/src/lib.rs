@@ -7,6 +7,8 @@
 
 pub mod checkpoint_records;
 pub mod core_texts;
+pub mod ews_login;
+pub mod ews_reply;
 mod feed;
 pub mod folder_map;
 pub mod header_digest;
@@ -47,6 +49,7 @@ macro_rules! targets {
 }
 
 targets! {
-    checkpoint_records core_texts folder_map header_digest imap_command imap_compressed imap_fetch
-    imap_frames imap_response imap_session imap_texts mime_round_trip modified_utf7 repair state_file
+    checkpoint_records core_texts ews_login ews_reply folder_map header_digest imap_command
+    imap_compressed imap_fetch imap_frames imap_response imap_session imap_texts mime_round_trip
+    modified_utf7 repair state_file
 }

@@ -95,8 +95,9 @@ macro_rules! smoke {
 }
 
 smoke! {
-    checkpoint_records core_texts folder_map header_digest imap_command imap_compressed imap_fetch
-    imap_frames imap_response imap_session imap_texts mime_round_trip modified_utf7 repair state_file
+    checkpoint_records core_texts ews_login ews_reply folder_map header_digest imap_command
+    imap_compressed imap_fetch imap_frames imap_response imap_session imap_texts mime_round_trip
+    modified_utf7 repair state_file
 }
 
 /// Seeds that are refused at once would try nothing.

@@ -1,7 +1,5 @@
 //! A message that was refused is tried once more, repaired.
 
-use std::collections::VecDeque;
-
 use super::{Engine, deliver::Sender, fetch::HEADER_MOST, lane::Lane, produce::Work};
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Original, Record},
@@ -18,6 +16,17 @@ use crate::{
 pub(super) struct Unrepaired {
     pub(super) content: Content,
     pub(super) error: Error,
+}
+
+impl Work {
+    /// It as it came.
+    pub(super) fn unmended(mut self) -> Self {
+        if let Some(before) = self.before.take() {
+            self.row.restore();
+            self.content = before.content;
+        }
+        self
+    }
 }
 
 impl Engine {
@@ -129,15 +138,10 @@ impl Sender {
         }))
     }
 
-    /// Sends repaired messages, each alone. What may appear at the destination from now on are these:
-    /// of the originals it is proven that they were not stored.
-    pub(super) async fn send_mended(
-        &self,
-        intent: &mut Intent,
-        mended: Vec<Work>,
-        queue: &mut VecDeque<Vec<Work>>,
-    ) -> Result<()> {
-        for work in &mended {
+    /// Before repaired messages are sent: what may appear at the destination from now on are these; of
+    /// the originals it is proven that they were not stored.
+    pub(super) async fn intend_mended(&self, intent: &mut Intent, mended: &[Work]) -> Result<()> {
+        for work in mended {
             let same =
                 |item: &&mut ItemRow| item.folder == work.row.folder && item.id == work.row.id;
             if let Some(item) = intent.items.iter_mut().find(same) {
@@ -145,11 +149,7 @@ impl Sender {
             }
         }
         let record = Record::Intent(Box::new(intent.clone()));
-        self.engine.ledger.commit(vec![record]).await?;
-        for work in mended.into_iter().rev() {
-            queue.push_front(vec![work]);
-        }
-        Ok(())
+        self.engine.ledger.commit(vec![record]).await
     }
 
     /// Records a message as failed: as it came, whatever was tried.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mailmove_core::{
     ErrorKind, RepairPolicy,
     checkpoint::ItemState,
+    edge::{MemoryBudget, Spool},
     model::{AlterationKind, Batching, ContentDigest},
     repair::repair,
     report::Status,
@@ -383,4 +384,68 @@ async fn what_cannot_be_fetched_has_a_letter_without_content() {
     world.run().await;
     world.assert_equal();
     assert!(world.letters.all().is_empty());
+}
+
+/// Four messages are in doubt, the first lands late; sent again they are refused, and the disk is full
+/// when the third is repaired.
+async fn disk_full_amid_repairs() -> World {
+    let mut world = scene_of_repairs();
+    let full = tempfile::NamedTempFile::new().unwrap();
+    let spool = Spool::new(full.path(), MemoryBudget::new(8 * 1000));
+    let edges = world.edges.clone();
+    world.edges = edges.clone().with_spool(spool);
+    let late = Landing::At(Duration::from_secs(NOW.unsigned_abs() + 90));
+    world
+        .destination
+        .arm(Fault::Append(0, AppendFault::Ends(late)));
+    for (name, kind) in [
+        ("a\nb", ErrorKind::Refused),
+        ("later", ErrorKind::Unavailable),
+    ] {
+        let poison = Predicate::holding(name);
+        world.destination.arm(Fault::Refuse(poison, kind));
+    }
+    let report = world.try_run().await.unwrap();
+    let told = report.stopped.as_ref();
+    let told = told.or(of(&report, "INBOX").problem.as_ref());
+    assert_eq!(told.unwrap().code, "spool/create", "{report:#?}");
+    world.edges = edges;
+    world.destination.disarm();
+    world
+}
+
+fn scene_of_repairs() -> World {
+    let mut world = World::new();
+    world.destination = world
+        .destination
+        .configure(|can| can.batching = Batching::new(4, 1 << 20, false));
+    let source = world.source.account();
+    for (n, lines) in [(0, 1), (1, 0), (2, 200), (3, 1)] {
+        let body = match lines {
+            0 => "later\r\n".to_owned(),
+            _ => format!("{n}\r\n{}", "a\nb\r\n".repeat(lines)),
+        };
+        add(source, &["INBOX"], odd(&format!("m{n}"), &body));
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_amid_repairs_forgets_nothing_that_was_sent_twice() {
+    let world = disk_full_amid_repairs().await;
+    let rows = world.rows();
+    assert!(world.store.intents(&world.job()).is_empty());
+    assert_eq!(rows.len(), 4);
+    for stored in rows {
+        let row = stored.row;
+        assert!(row.resent && row.state == ItemState::Pending, "{row:?}");
+        // What may land is as it came.
+        assert!(row.original.is_none() && row.altered.is_empty(), "{row:?}");
+    }
+    // What lands after the next run has sent it again is noticed.
+    world.run().await;
+    assert_eq!(world.destination.in_flight(), 1);
+    world.destination.land();
+    let report = world.try_run().await.unwrap();
+    assert_eq!(report.total().doubled, 1, "{report:#?}");
 }

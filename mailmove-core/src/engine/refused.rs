@@ -44,7 +44,10 @@ impl Sender {
                         repaired.before = Some(Box::new(Unrepaired { content, error }));
                         mended.push(repaired);
                     }
-                    Ok(None) => done.push(self.give_up(lane, work, &error).await),
+                    Ok(None) => {
+                        let error = self.too_large_to_mend(&work, error);
+                        done.push(self.give_up(lane, work, &error).await);
+                    }
                     Err(error) => {
                         queue.push_back(vec![work]);
                         ended = Err(error);

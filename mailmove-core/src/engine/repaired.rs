@@ -120,12 +120,34 @@ impl Engine {
 }
 
 impl Sender {
+    /// A message that was refused for itself, as it was.
+    fn is_to_be_mended(&self, work: &Work, error: &Error) -> bool {
+        self.engine.repairs()
+            && error.kind() == ErrorKind::Refused
+            && error.scope() == Scope::Message
+            && work.before.is_none()
+    }
+
+    /// Says so, if a message was refused that might have been repaired if it were smaller.
+    pub(super) fn too_large_to_mend(&self, work: &Work, error: Error) -> Error {
+        if work.content.size() <= repair::LARGEST || !self.is_to_be_mended(work, &error) {
+            return error;
+        }
+        let most = repair::LARGEST >> 20;
+        let ours =
+            format!("Messages of more than {most} MiB are not repaired: save this one by hand.");
+        let remedy = match error.remedy() {
+            Some(own) => format!("{own} {ours}"),
+            None => ours,
+        };
+        error
+            .with_context("not repaired", format!("it has more than {most} MiB"))
+            .with_remedy(remedy)
+    }
+
     /// The repaired form of a message that was refused for itself.
     pub(super) async fn mend(&self, work: &Work, error: &Error) -> Result<Option<Work>> {
-        let worth = error.kind() == ErrorKind::Refused
-            && error.scope() == Scope::Message
-            && work.before.is_none();
-        if !self.engine.repairs() || !worth {
+        if !self.is_to_be_mended(work, error) {
             return Ok(None);
         }
         let why = format!(" (refused as it was: {})", error.code());

@@ -449,3 +449,25 @@ async fn a_disk_that_is_full_amid_repairs_forgets_nothing_that_was_sent_twice() 
     let report = world.try_run().await.unwrap();
     assert_eq!(report.total().doubled, 1, "{report:#?}");
 }
+
+#[tokio::test]
+async fn what_is_too_large_to_be_repaired_says_so() {
+    let world = World::new();
+    strict(world.destination.account());
+    let most = usize::try_from(mailmove_core::repair::LARGEST).unwrap();
+    let source = world.source.account();
+    for size in [100, most] {
+        let body = format!("{}\n", "x\r\n".repeat(size / 3));
+        add(source, &["INBOX"], odd("large", &body));
+    }
+    let report = world.try_run().await.unwrap();
+    let tally = of(&report, "INBOX").tally;
+    assert_eq!((tally.copied, tally.failed), (1, 1), "{report:#?}");
+    let failure = &report.failures[0];
+    assert!(failure.size > most as u64);
+    assert!(failure.reason.contains("not repaired"), "{failure:?}");
+    let remedy = failure.remedy.as_ref().unwrap();
+    assert!(remedy.contains("more than 32 MiB"), "{remedy}");
+    let letters = world.letters.all();
+    assert_eq!(letters[0].0.remedy.as_ref(), Some(remedy));
+}

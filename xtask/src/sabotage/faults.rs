@@ -158,7 +158,7 @@ pub(super) const ALL: &[Fault] = &[
     },
     Fault {
         name: "closes a folder whose sums do not fit",
-        file: "mailmove-core/src/report.rs",
+        file: "mailmove-core/src/report/mod.rs",
         from: "self.open == 0 && self.found == self.accounted()",
         to: "self.open == 0",
         test: core("report::tests::a_folder_closes_when_the_sums_equal_the_servers_count"),

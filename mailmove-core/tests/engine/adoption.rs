@@ -563,10 +563,10 @@ async fn a_folder_renumbered_at_any_moment_doubles_nothing() {
                 &world.destination
             };
             side.arm(Fault::Renumber(n, FolderPath::inbox()));
-            world.until_done().await;
+            world.until_complete().await;
             world.assert_equal();
             // It may have been the very last one.
-            world.until_done().await;
+            world.until_complete().await;
             world.assert_equal();
             assert!(world.verify().await.is_clean(), "{of_source} {n}");
         }

@@ -239,16 +239,6 @@ async fn doubt_about_a_repaired_message_is_settled_by_what_was_sent() {
     }
 }
 
-async fn until_done(world: &World) {
-    for _ in 0..6 {
-        match world.try_run().await {
-            Ok(report) if report.status() == Status::Complete => return,
-            _ => {}
-        }
-    }
-    panic!("never complete");
-}
-
 /// Found by what was sent, not by chance: each row says copied, and knows what is there.
 #[track_caller]
 fn assert_recorded(world: &World, settled: bool) {
@@ -290,7 +280,7 @@ async fn killed_at_every_commit_it_arrives_once() {
                     }
                 }
                 world.store.die_at_commit(n, when);
-                until_done(&world).await;
+                world.until_done().await;
                 world.destination.land();
                 assert_arrived(&world);
                 world.run().await;

@@ -24,6 +24,7 @@ mod kept;
 mod labels;
 mod lane;
 mod late;
+mod letters;
 mod look_back;
 mod mend;
 mod moves;

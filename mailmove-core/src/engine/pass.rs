@@ -10,7 +10,7 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Engine, Mode, annotate, close, daily, health, labels, lane,
     lane::Lane,
-    late, mend, moves, read_number,
+    late, letters, mend, moves, read_number,
     reconcile::{self, World},
     replace,
     retry::Backoff,
@@ -63,6 +63,7 @@ pub(super) async fn carry_out(migration: &MigrationBuilder, mut engine: Engine) 
         Some(mending) => mend::folders(&engine, mending, source, destination.clone()).await?,
         None => reconcile::reconcile(&engine, source, destination.clone()).await?,
     };
+    letters::found(&engine, &destination).await?;
     labels::assign(&mut world.lanes);
     if engine.mode == Mode::Retry {
         undelivered::only_those(&engine, &mut world, &destination).await?;

@@ -463,7 +463,10 @@ async fn one_intent(
         match known {
             Some(known) if known.state.is_final() || known.state == ItemState::Unnamed => continue,
             // It may have gone from the source since.
-            Some(known) => row.gone = known.gone,
+            Some(known) => {
+                row.gone = known.gone;
+                row.dead_letter = row.dead_letter.or(known.dead_letter);
+            }
             None => {
                 let folder = folders.get(&row.folder);
                 row.gone = folder.is_none_or(|folder| folder.state == FolderState::Gone);

@@ -17,6 +17,7 @@ mod found;
 mod interrupt;
 mod labels;
 mod mending;
+mod orphans;
 mod outcomes;
 mod passes;
 mod refusal;

@@ -150,15 +150,7 @@ async fn killed_at_every_commit_a_retry_sends_once() {
         for when in [When::Before, When::After] {
             let world = gone().await;
             world.store.die_at_commit(world.store.commits() + n, when);
-            let mut done = false;
-            for _ in 0..5 {
-                let report = world.migration().retry().await;
-                done = report.is_ok_and(|report| report.status() == Status::Complete);
-                if done {
-                    break;
-                }
-            }
-            assert!(done, "{n} {when:?}");
+            world.until(async || world.migration().retry().await).await;
             world.run().await;
             assert!(world.letters.all().is_empty(), "{n} {when:?}");
             assert_eq!(

@@ -20,7 +20,7 @@ use mailmove_testkit::{
     memory::{AppendFault, Fault, Landing},
 };
 
-use super::{accounts, batches, moved, until_done};
+use super::{accounts, batches, moved};
 use crate::world::{NOW, World, add, mail, of, subjects};
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_confirmed_message_without_an_id_is_not_taken_for_its_twin() {
         if dies {
             world.store.die_at_commit(7, When::After);
         }
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
         assert!(world.verify().await.is_clean());
     }
@@ -91,7 +91,7 @@ async fn what_was_in_doubt_and_moved_before_the_next_run_is_not_copied_twice() {
         world.store.die_at_commit(n, When::Before);
         let _ = world.try_run().await;
         moved(&source, "INBOX", &[1], "Work");
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }

@@ -5,6 +5,7 @@
 
 mod faults;
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -82,6 +83,8 @@ impl Ground {
         for file in files.lines() {
             copy(&root.join(file), &ground.tree.join(file))?;
         }
+        let known = files.lines().map(|file| ground.tree.join(file));
+        forget_others(&ground.tree, &known.collect())?;
         Ok(ground)
     }
 
@@ -146,6 +149,19 @@ fn copy(from: &Path, to: &Path) -> Result<()> {
         std::fs::create_dir_all(parent)?;
     }
     Ok(std::fs::write(to, new)?)
+}
+
+/// Removes what an earlier copy had and the workspace has no more: two files for one module do not build.
+fn forget_others(dir: &Path, known: &HashSet<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_others(&path, known)?;
+        } else if !known.contains(&path) {
+            std::fs::remove_file(path)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

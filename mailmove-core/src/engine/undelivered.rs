@@ -235,17 +235,30 @@ impl Producer {
         }
         let wanted: HashSet<ContentDigest> =
             rows.iter().filter_map(ItemRow::source_digest).collect();
-        let mut elsewhere = HashSet::new();
-        let mut pages = self.engine.ledger.scan(Scan::all().with_gone(false));
+        // Where each of them is, or was delivered to before it went from there too.
+        let (mut live, mut delivered) = (HashSet::new(), HashSet::new());
+        let mut pages = self.engine.ledger.scan(Scan::all());
         while let Some(page) = pages.next().await {
-            let live = page?.into_iter().map(|stored| stored.row);
-            let live = live.filter(|row| row.state != ItemState::Vanished);
-            let digests = live.filter_map(|row| row.source_digest());
-            elsewhere.extend(digests.filter(|digest| wanted.contains(digest)));
+            for row in page?.into_iter().map(|stored| stored.row) {
+                let digest = row.source_digest();
+                let Some(digest) = digest.filter(|digest| wanted.contains(digest)) else {
+                    continue;
+                };
+                if !row.gone && row.state != ItemState::Vanished {
+                    live.insert(digest);
+                } else if matches!(row.state, ItemState::Copied | ItemState::AlreadyThere) {
+                    delivered.insert((digest, row.folder));
+                }
+            }
         }
+        // What was delivered in the letter's own folder was its twin.
+        let elsewhere = |row: &ItemRow, digest| {
+            let mut places = delivered.iter();
+            live.contains(&digest) || places.any(|(of, at)| *of == digest && *at != row.folder)
+        };
         rows.retain(|row| {
             row.source_digest()
-                .is_some_and(|digest| !elsewhere.contains(&digest))
+                .is_some_and(|digest| !elsewhere(row, digest))
         });
         for row in rows {
             self.take_letter(&row).await?;

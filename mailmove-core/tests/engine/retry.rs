@@ -174,3 +174,20 @@ async fn what_moved_at_the_source_is_not_sent_from_its_letter() {
     retry(&world).await;
     world.assert_equal();
 }
+
+#[tokio::test]
+async fn what_was_delivered_where_it_moved_to_is_not_sent_from_its_letter() {
+    let world = scene().await;
+    let source = world.source.account();
+    let work = source.folder(&["Work"]).unwrap().id;
+    let other = source.create(&["Other"]).unwrap();
+    source.move_messages(work, &[2], other).unwrap();
+    world.destination.disarm();
+    world.run().await;
+    source.remove(other, &[1]).unwrap();
+    world.run().await;
+    retry(&world).await;
+    let there = world.destination.account();
+    assert_eq!(subjects(there, "Other"), ["m1"]);
+    assert_eq!(subjects(there, "Work"), ["m0", "m2", "m3", "m4", "new"]);
+}

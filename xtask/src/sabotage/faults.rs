@@ -106,7 +106,7 @@ pub(super) const ALL: &[Fault] = &[
         file: "mailmove-core/src/engine/settle.rs",
         from: "engine.pause(Duration::from_millis(wait_ms)).await?;",
         to: "",
-        test: engine("interrupt::killed_at_every_commit_with_the_batch_landing_late"),
+        test: engine("interrupt::what_lands_late_is_waited_for_where_nothing_can_be_removed"),
     },
     Fault {
         name: "takes an unknown outcome for not stored",

@@ -21,16 +21,12 @@ pub(super) async fn close(
     report: &mut Report,
 ) -> Result<()> {
     let stopped = report.stopped.is_some();
-    // One look at the whole destination: marks and counts to compare with at the next pass.
-    let after: HashMap<FolderId, Folder> = if stopped {
+    let after = if stopped {
         HashMap::new()
     } else {
-        let folders = engine.destination.folders().await.unwrap_or_default();
-        folders
-            .into_iter()
-            .map(|folder| (folder.id.clone(), folder))
-            .collect()
+        look_after(engine, &lanes).await
     };
+    let mut records = Vec::new();
     for (mut lane, error) in lanes {
         let folder = folder_report(engine, &lane, error.as_ref(), stopped).await?;
         engine.emit(Event::FolderFinished {
@@ -39,15 +35,32 @@ pub(super) async fn close(
         });
         if error.is_none() && !stopped && engine.mode == Mode::Pass {
             let after = after.get(&lane.place.id);
-            settle_for_next(engine, &mut lane, &folder, after).await?;
+            records.extend(settle_for_next(engine, &mut lane, &folder, after));
         }
         report.folders.push(folder);
+    }
+    if !records.is_empty() {
+        engine.ledger.commit(records).await?;
     }
     let mut notes = engine.notes();
     report.failures = once_each(std::mem::take(&mut notes.failures));
     report.repaired = std::mem::take(&mut notes.repaired);
     report.not_kept = notes.not_kept.take();
     Ok(())
+}
+
+/// One look at the whole destination: marks and counts to compare with at the next pass. Where nothing
+/// was done, it is as it was.
+async fn look_after(engine: &Engine, lanes: &[(Lane, Option<Error>)]) -> HashMap<FolderId, Folder> {
+    let folders = if lanes.iter().all(|(lane, _)| lane.quiet) {
+        lanes.iter().map(|(lane, _)| lane.place.clone()).collect()
+    } else {
+        engine.destination.folders().await.unwrap_or_default()
+    };
+    let by_id = folders
+        .into_iter()
+        .map(|folder| (folder.id.clone(), folder));
+    by_id.collect()
 }
 
 /// A message may fail twice in a pass, if its folder is listed again: the last word counts.
@@ -143,13 +156,14 @@ async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tall
     Ok(tally)
 }
 
-/// Records what the next pass compares with.
-async fn settle_for_next(
+/// What the next pass compares with, as far as it is new.
+fn settle_for_next(
     engine: &Engine,
     lane: &mut Lane,
     report: &FolderReport,
     after: Option<&Folder>,
-) -> Result<()> {
+) -> Vec<Record> {
+    let before = (lane.row.clone(), lane.target.clone());
     lane.row.state = FolderState::Mapped;
     let done = report.is_closed() && report.tally.failed == 0;
     // A pass that did not look at the source does not know what is new there.
@@ -178,11 +192,12 @@ async fn settle_for_next(
         lane.target.messages = after.messages.max(expected);
         lane.target.mark.clone_from(&after.mark);
     }
-    engine
-        .ledger
-        .commit(vec![
-            Record::Folder(Box::new(lane.row.clone())),
-            Record::Target(Box::new(lane.target.clone())),
-        ])
-        .await
+    let mut records = Vec::new();
+    if lane.row != before.0 {
+        records.push(Record::Folder(Box::new(lane.row.clone())));
+    }
+    if lane.target != before.1 {
+        records.push(Record::Target(Box::new(lane.target.clone())));
+    }
+    records
 }

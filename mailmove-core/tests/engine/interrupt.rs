@@ -117,7 +117,7 @@ async fn killed_at_every_commit_with_a_first_copy_landing_after_the_second() {
             world.assert_equal();
         }
     }
-    assert!(landed > 100, "only {landed} copies landed before the end");
+    assert!(landed > 80, "only {landed} copies landed before the end");
 }
 
 #[tokio::test]

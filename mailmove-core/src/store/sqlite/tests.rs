@@ -53,6 +53,21 @@ async fn only_this_user_can_read_it() {
     assert!(log.is_err(), "{log:?}");
 }
 
+/// What was answered must be on the disk: nothing else says so before the power is lost.
+#[test]
+fn commits_wait_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = file::open_writer(&directory.path().join("job.sqlite3")).unwrap();
+    let journal: String = writer
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    let synchronous: i64 = writer
+        .pragma_query_value(None, "synchronous", |row| row.get(0))
+        .unwrap();
+    // 2 is FULL.
+    assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn where_anybody_may_put_files_there_is_no_ledger() {
@@ -122,6 +137,13 @@ async fn newer_and_foreign_files_are_refused_and_left_alone() {
     );
     raw("PRAGMA user_version = 3; PRAGMA application_id = 77");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
+    // Ours by its mark, but of no format that ever was.
+    for version in [0, -1] {
+        raw(&format!(
+            "PRAGMA application_id = 0x6d766c67; PRAGMA user_version = {version}"
+        ));
+        assert_eq!(refused(directory.path()).await.code(), "store/foreign");
+    }
     fs::remove_file(&file).unwrap();
     raw("CREATE TABLE addresses (x)");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
@@ -294,7 +316,10 @@ async fn directories_that_cannot_be_are_told() {
     }
     fs::create_dir(directory.path().join("job.sqlite3")).unwrap();
     assert_eq!(refused(directory.path()).await.kind(), ErrorKind::Store);
-    for name in ["", "../x", "a/b", ".x", "a\0"] {
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    let store = SqliteStore::new(directory.path());
+    drop(store.open(&JobId::new(longest)).await.unwrap());
+    for name in ["", "../x", "a/b", ".x", "a\0", &too_long] {
         let store = SqliteStore::new(directory.path());
         let error = store.open(&JobId::new(name)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);

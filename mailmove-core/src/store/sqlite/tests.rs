@@ -270,6 +270,28 @@ async fn damage_is_told() {
     assert_eq!(refused(directory.path()).await.code(), "store/corrupt");
 }
 
+#[test]
+fn a_file_is_checked_if_it_is_small_or_was_not_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("job.sqlite3");
+    let make = |path: &Path, bytes| fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    let small = 4 * 1024 * 1024;
+    for (bytes, log, checked) in [
+        (0, None, true),
+        (small, None, true),
+        (small + 1, None, false),
+        (small + 1, Some(0), false),
+        (small + 1, Some(1), true),
+        (small, Some(1), true),
+    ] {
+        make(&file, bytes);
+        if let Some(bytes) = log {
+            make(&directory.path().join("job.sqlite3-wal"), bytes);
+        }
+        assert_eq!(file::wants_check(&file), checked, "{bytes}, {log:?}");
+    }
+}
+
 #[tokio::test]
 async fn values_that_nobody_wrote_are_damage() {
     let directory = tempfile::tempdir().unwrap();

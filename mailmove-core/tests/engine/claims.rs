@@ -3,15 +3,19 @@
 use std::{collections::BTreeSet, sync::Mutex};
 
 use mailmove_core::{
-    Event, Migration, Observer,
+    CheckpointStore as _, Event, Migration, Observer,
+    checkpoint::Record,
     model::AlterationKind,
     report::{Report, Status},
 };
-use mailmove_testkit::mailbox::Account;
+use mailmove_testkit::{
+    mailbox::{Account, InternalDate, NewMessage},
+    memory::{AppendFault, Fault, Landing},
+};
 
 use crate::{
     found::{accounts, batches},
-    world::{World, add, mail, subjects},
+    world::{NOW, World, add, mail, of, subjects},
 };
 
 /// Puts a message at the destination when the first ones were copied: too late to be looked for.
@@ -102,4 +106,23 @@ async fn of_twins_folded_into_a_message_of_nobody_one_claims_it() {
         world.run().await;
         assert_folded(&world, 5);
     }
+}
+
+/// Where bytes are not kept, and a message has nothing that tells it from others, nobody can say
+/// whether it is there twice: that is told.
+#[tokio::test]
+async fn what_was_sent_again_and_cannot_be_told_apart_is_told() {
+    let world = World::new();
+    let (source, _) = accounts(&world);
+    let plain = NewMessage::new("X-Only: y\r\n\r\nbody").with_date(InternalDate::utc(NOW));
+    add(&source, &["INBOX"], plain);
+    let ledger = world.store.open(&world.job()).await.unwrap();
+    let measured = Record::Meta("keeps-bytes".into(), "no".into());
+    ledger.commit(vec![measured]).await.unwrap();
+    drop(ledger);
+    let lost = AppendFault::Unknown(Landing::Lost);
+    world.destination.arm(Fault::Append(0, lost));
+    let report = world.try_run().await.unwrap();
+    assert_eq!(of(&report, "INBOX").tally.perhaps_doubled, 1, "{report:#?}");
+    assert_eq!(report.status(), Status::CompleteWithFailures);
 }

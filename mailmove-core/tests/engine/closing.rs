@@ -120,3 +120,24 @@ async fn mail_that_comes_and_goes_meanwhile_is_no_mismatch() {
         world.run().await;
     }
 }
+
+#[tokio::test]
+async fn a_pass_that_stopped_while_listing_tells_no_mismatch() {
+    let mut world = filled();
+    world.source = world.source.with_page(2);
+    world.run().await;
+    for n in 0..30 {
+        let message = mail(&format!("new{n}"), n);
+        add(world.source.account(), &["INBOX"], message);
+    }
+    let kind = mailmove_core::ErrorKind::Denied;
+    world.source.arm(Fault::ListFails(3, kind));
+    let report = world.try_run().await.unwrap();
+    assert_eq!(report.status(), Status::Stopped);
+    assert_eq!(report.stopped.as_ref().unwrap().kind, kind.as_str());
+    for folder in &report.folders {
+        assert!(folder.problem.is_none(), "{folder:#?}");
+    }
+    world.run().await;
+    world.assert_equal();
+}

@@ -141,3 +141,15 @@ async fn a_pass_that_stopped_while_listing_tells_no_mismatch() {
     world.run().await;
     world.assert_equal();
 }
+
+#[tokio::test]
+async fn what_was_copied_or_there_counts_as_earlier_in_the_next_pass() {
+    let world = filled();
+    add(world.destination.account(), &["INBOX"], mail("m0", 0));
+    let sums = |report: &Report| {
+        let sum = report.total();
+        (sum.copied, sum.already_there, sum.earlier, sum.found)
+    };
+    assert_eq!(sums(&world.run().await), (19, 1, 0, 20));
+    assert_eq!(sums(&world.run().await), (0, 0, 20, 20));
+}

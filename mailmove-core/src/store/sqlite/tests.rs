@@ -389,6 +389,40 @@ async fn a_full_disk_fails_the_commit_and_nothing_else() {
     ledger.commit(records(30..31)).await.unwrap();
 }
 
+/// Failures that leave SQLite's transaction open: in the middle of it, and at its end.
+#[tokio::test]
+async fn a_commit_that_fails_does_not_disturb_the_next_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    let raw = Connection::open(store.file(&job())).unwrap();
+    raw.execute_batch(
+        "CREATE TABLE parent (x PRIMARY KEY);
+         CREATE TABLE child (x REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER middle BEFORE INSERT ON meta WHEN NEW.key = 'middle'
+         BEGIN SELECT RAISE(ABORT, 'no'); END;
+         CREATE TRIGGER finish AFTER INSERT ON meta WHEN NEW.key = 'end'
+         BEGIN INSERT INTO child VALUES (1); END;",
+    )
+    .unwrap();
+    let meta = |key: &str| ledger.commit(vec![Record::Meta(key.into(), "x".into())]);
+    for bad in ["middle", "end"] {
+        let error = meta(bad).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Store, "{bad}");
+        assert_eq!(ledger.meta(bad).await.unwrap(), None);
+        meta(&format!("after {bad}")).await.unwrap();
+    }
+    let (one, two, three) = tokio::join!(meta("one"), meta("middle"), meta("three"));
+    assert!(one.is_ok() && two.is_err() && three.is_ok());
+    for key in ["after middle", "after end", "one", "three"] {
+        assert_eq!(
+            ledger.meta(key).await.unwrap().as_deref(),
+            Some("x"),
+            "{key}"
+        );
+    }
+}
+
 #[tokio::test]
 async fn questions_have_their_index() {
     let directory = tempfile::tempdir().unwrap();

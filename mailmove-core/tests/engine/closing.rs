@@ -12,7 +12,10 @@ use mailmove_testkit::{
     memory::{Fault, Predicate},
 };
 
-use crate::world::{World, add, mail, of};
+use crate::{
+    found::removed,
+    world::{World, add, mail, of},
+};
 
 fn filled() -> World {
     let world = World::new();
@@ -159,4 +162,13 @@ async fn what_was_copied_or_there_counts_as_earlier_in_the_next_pass() {
     assert!(bytes > 1000, "{bytes}");
     assert_eq!(sums(&report), ((19, bytes), 1, 0, 20));
     assert_eq!(sums(&world.run().await), ((0, 0), 0, 20, 20));
+}
+
+#[tokio::test]
+async fn what_left_the_source_is_counted_once() {
+    let world = filled();
+    world.run().await;
+    removed(world.source.account(), "INBOX", &[1, 2]);
+    assert_eq!(world.run().await.total().gone, 2);
+    assert_eq!(world.run().await.total().gone, 0);
 }

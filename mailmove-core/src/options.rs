@@ -28,6 +28,9 @@ pub struct Options {
     /// How long a whole account may fail in a way that passes (no connection, "try later") before the
     /// pass ends; less than so much waiting is no reason to give up.
     pub outage: Duration,
+    /// How long after something was sent a second time the end of a pass waits for a first copy that
+    /// lands after all, to remove the surplus; as the destination's adapter knows if `None`.
+    pub late: Option<Duration>,
     /// Bytes of messages fetched from the source in a day (24 hours from the first one on): as its
     /// adapter knows of the provider if `None`, without limit if 0.
     pub daily_down: Option<u64>,
@@ -56,6 +59,7 @@ impl Options {
             attempts: 5,
             longest_wait: Duration::from_secs(60),
             outage: Duration::from_secs(300),
+            late: None,
             daily_down: None,
             daily_up: None,
             waits_for_next_day: true,
@@ -77,8 +81,8 @@ impl Default for Options {
 pub enum RepairPolicy {
     /// Never: what is refused fails.
     Off,
-    /// A message that was refused for itself alone is tried once more, repaired. What arrives
-    /// otherwise arrives as it left.
+    /// A message that was refused for itself alone is tried once more, repaired, if it has no more
+    /// than [`LARGEST`](crate::repair::LARGEST) bytes. What arrives otherwise arrives as it left.
     #[default]
     AfterRefusal,
 }

@@ -1,5 +1,6 @@
 //! Where things are.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
@@ -29,6 +30,20 @@ pub(crate) fn copy(to: &Path) -> Result<()> {
     let files = process::capture(list.current_dir(&root))?;
     for file in files.lines() {
         copy_file(&root.join(file), &to.join(file))?;
+    }
+    let known = files.lines().map(|file| to.join(file));
+    forget_others(to, &known.collect())
+}
+
+/// Removes what an earlier copy had and the workspace has no more: two files for one module do not build.
+fn forget_others(dir: &Path, known: &HashSet<PathBuf>) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            forget_others(&path, known)?;
+        } else if !known.contains(&path) {
+            std::fs::remove_file(path)?;
+        }
     }
     Ok(())
 }

@@ -98,7 +98,7 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     /// Whether a message that the destination refuses is tried once more, repaired: line ends, NUL, odd
-    /// or 8-bit headers, long lines
+    /// or 8-bit headers, long lines (messages up to 32 MiB)
     #[arg(
         long,
         value_name = "on|off",
@@ -221,6 +221,11 @@ pub(crate) struct JobArgs {
     /// End when the bytes of the day are used up, instead of waiting for the next day
     #[arg(long, help_heading = "Connections")]
     pub(crate) no_wait: bool,
+    /// Where a connection broke and something was sent again: how long the end waits for first copies
+    /// that the server may still store, to remove the surplus [default: 100]
+    #[arg(long, value_name = "SECONDS", help_heading = "Connections",
+          value_parser = clap::value_parser!(u32))]
+    pub(crate) late: Option<u32>,
 }
 
 /// What shall be copied.
@@ -376,6 +381,7 @@ mod tests {
             "--daily-up",
             "0",
             "--no-wait",
+            "--late=20",
             "--flags=off",
             "--full",
         ])
@@ -388,6 +394,7 @@ mod tests {
         assert_eq!(args.job.bandwidth, Some(2_000_000));
         assert_eq!(args.job.daily_down, Some(2_000_000_000));
         assert_eq!((args.job.daily_up, args.job.no_wait), (Some(0), true));
+        assert_eq!(args.job.late, Some(20));
         assert!(args.job.compress && args.select.annotations);
         assert!(args.full && args.output.json);
     }

@@ -4,6 +4,7 @@ use std::{
     future::Future,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use mailmove_core::{
@@ -57,6 +58,7 @@ impl Job {
         options.daily_down = args.daily_down;
         options.daily_up = args.daily_up;
         options.waits_for_next_day = !args.no_wait;
+        options.late = args.late.map(|late| Duration::from_secs(late.into()));
         if repair == Switch::Off {
             options.repair = RepairPolicy::Off;
         }

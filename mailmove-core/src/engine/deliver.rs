@@ -8,11 +8,11 @@ use super::{
     Engine, flags, fold,
     kept::Odd,
     lane::{Lane, joined},
-    look_back,
     produce::Batch,
     retry::Backoff,
     settle::{self, Place},
     share::Desk,
+    surplus,
 };
 use crate::{
     checkpoint::{FolderNo, Intent, ItemRow, ItemState, Record},
@@ -110,7 +110,6 @@ pub(super) async fn send(
         odd: Odd::default(),
         unnamed: 0,
         unnamed_mark: lane.mark()?,
-        resent: false,
         committing: None,
         desk,
     };
@@ -155,8 +154,6 @@ pub(super) struct Sender {
     /// Messages stored since `unnamed_mark` whose ids are not known.
     unnamed: usize,
     unnamed_mark: Mark,
-    /// The ledger knows that something was sent twice.
-    resent: bool,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
     pub(super) desk: Arc<Desk>,
@@ -192,7 +189,7 @@ impl Sender {
             .iter()
             .map(|row| Record::Item(Box::new(row.clone())))
             .collect();
-        self.resent(lane, &done, &mut records);
+        records.extend(surplus::remember_all(&self.engine, &done, &lane.mark()?).await?);
         let gone = batch.gone.into_iter();
         records.extend(gone.map(|id| Record::Gone(lane.row.no, id, true)));
         // What is in doubt keeps its intent.
@@ -219,14 +216,6 @@ impl Sender {
             flags::carry_out(&self.engine, intended).await?;
         }
         self.look_up(lane, &done).await
-    }
-
-    /// Has the ledger remember that something was sent twice.
-    pub(super) fn resent(&mut self, lane: &Lane, done: &[ItemRow], records: &mut Vec<Record>) {
-        if !self.resent && done.iter().any(|row| row.resent) {
-            self.resent = true;
-            records.push(look_back::resent(&self.engine, lane));
-        }
     }
 
     /// Looks up ids that the server did not name before there are too many of them.

@@ -12,9 +12,10 @@ use super::{
     produce::Work,
     refused::note_wait,
     settle::{self, Doubt, Place, Verdict},
+    surplus,
 };
 use crate::{
-    checkpoint::{Intent, ItemRow, ItemState},
+    checkpoint::{Intent, ItemRow, ItemState, Record},
     destination::{self, Outcome, Outgoing},
     error::{Error, ErrorKind, Result},
     model::Mark,
@@ -73,7 +74,7 @@ impl Sender {
                 sent.open = true;
                 let since = self.engine.now_ms();
                 self.slow_down(lane, slow, &mut refused).await?;
-                let doubt = (&*intent, since);
+                let doubt = (&mut *intent, since);
                 let again = self.settle(lane, doubt, unknown, &mut sent.done).await?;
                 sent.open = false;
                 self.send_again(lane, again, &mut queue, &mut sent.done)
@@ -120,7 +121,7 @@ impl Sender {
     async fn settle(
         &mut self,
         lane: &Lane,
-        (intent, since): (&Intent, u64),
+        (intent, since): (&mut Intent, u64),
         unknown: Vec<Work>,
         done: &mut Vec<ItemRow>,
     ) -> Result<Vec<Work>> {
@@ -167,7 +168,36 @@ impl Sender {
             work.doubts += 1;
             again.push(work);
         }
+        self.remember_resent(lane, intent, &again).await?;
         Ok(again)
+    }
+
+    /// Before anything is sent again, the ledger knows of it: whoever goes on after this process looks
+    /// for a first copy, too.
+    async fn remember_resent(
+        &self,
+        lane: &Lane,
+        intent: &mut Intent,
+        again: &[Work],
+    ) -> Result<()> {
+        if again.is_empty() {
+            return Ok(());
+        }
+        for work in again {
+            put(&mut intent.items, &work.row);
+        }
+        let rows = again.iter().map(|work| &work.row);
+        let mut records = surplus::remember_all(&self.engine, rows, &lane.mark()?).await?;
+        records.push(Record::Intent(Box::new(intent.clone())));
+        self.engine.ledger.commit(records).await
+    }
+}
+
+/// Puts a row in the place of the same message's in an intent.
+pub(super) fn put(items: &mut [ItemRow], row: &ItemRow) {
+    let same = |item: &&mut ItemRow| item.folder == row.folder && item.id == row.id;
+    if let Some(item) = items.iter_mut().find(same) {
+        item.clone_from(row);
     }
 }
 

@@ -16,6 +16,7 @@ use super::{
     lane::Lane,
     settle::{self, Doubt, Place, Verdict},
     share::Copying,
+    surplus,
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, TargetNo},
@@ -76,7 +77,7 @@ impl Sender {
             } else {
                 self.backoff.reset();
             }
-            self.put_back(&round.back).await?;
+            self.put_back(lane, &round.back).await?;
             back.extend(round.back);
             open = round.again;
         }
@@ -209,7 +210,7 @@ impl Sender {
         let done = self.distinct(lane, done).await?;
         let records = done.iter().cloned().map(|row| Record::Item(Box::new(row)));
         let mut records: Vec<Record> = records.collect();
-        self.resent(lane, &done, &mut records);
+        records.extend(surplus::remember_all(&self.engine, &done, &lane.mark()?).await?);
         self.engine.ledger.commit(records).await?;
         self.report(lane, &done);
         self.note_odd_dates(&done);
@@ -220,9 +221,11 @@ impl Sender {
     }
 
     /// In the ledger they are pending, so that a cursor may pass them.
-    async fn put_back(&self, rows: &[ItemRow]) -> Result<()> {
+    async fn put_back(&self, lane: &Lane, rows: &[ItemRow]) -> Result<()> {
         let records = rows.iter().cloned().map(|row| Record::Item(Box::new(row)));
-        self.engine.ledger.commit(records.collect()).await
+        let mut records: Vec<Record> = records.collect();
+        records.extend(surplus::remember_all(&self.engine, rows, &lane.mark()?).await?);
+        self.engine.ledger.commit(records).await
     }
 }
 

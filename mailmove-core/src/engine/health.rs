@@ -8,8 +8,9 @@ use super::{
     Engine,
     adopt::{self, Adopter, Match},
     lane::Lane,
-    look_back, mend,
+    mend,
     moves::MOVED,
+    surplus,
     survey::Seen,
 };
 use crate::{
@@ -59,7 +60,7 @@ pub(super) async fn check(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     lane.begun = !counts.is_empty();
     let unchanged = lane.row.token.is_some() && lane.row.token == lane.folder.token;
     let examined = lane.target.examined.is_some();
-    let audited = look_back::last_resent(engine, lane).await?.is_none();
+    let audited = !surplus::is_open(engine, lane).await?;
     // A count that differs is looked into, whatever the token says.
     let live = counts.iter().filter(|count| !count.gone);
     let live: u64 = live.map(|count| count.messages).sum();

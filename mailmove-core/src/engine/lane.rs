@@ -5,11 +5,11 @@ use std::{collections::HashSet, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, adopt, deliver, duplicate, fold, look_back,
+    Engine, adopt, deliver, duplicate, fold,
     produce::{self, Listing},
     retry::Backoff,
     share::Desk,
-    survey,
+    surplus, survey,
 };
 use crate::{
     checkpoint::{FolderNo, FolderRow, Record, TargetRow},
@@ -117,7 +117,7 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
 async fn look_again(engine: &Engine, lane: &Lane) -> Result<()> {
     duplicate::finish_all(engine, lane).await?;
     fold::afterwards(engine, lane).await?;
-    look_back::audit(engine, lane).await
+    surplus::report(engine, lane).await
 }
 
 async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {

@@ -1,21 +1,15 @@
-//! Looks back at what was stored: whether the destination keeps bytes and dates, and whether
-//! anything arrived twice.
+//! Looks back at what was stored: whether the destination keeps bytes and dates.
 
 use std::collections::HashMap;
 
 use futures_util::StreamExt as _;
 
-use super::{
-    Engine,
-    deliver::Sender,
-    lane::Lane,
-    settle::{self, Place},
-};
+use super::{Engine, deliver::Sender, lane::Lane, settle};
 use crate::{
-    checkpoint::{ItemRow, ItemState, Record, Scan},
-    destination::{Depth, Existing, Outcome, Probe},
+    checkpoint::{ItemRow, ItemState, Record},
+    destination::{Depth, Probe},
     error::Result,
-    model::{Alteration, AlterationKind, ContentDigest, MessageId, Timestamp},
+    model::{Alteration, AlterationKind, MessageId, Timestamp},
     observe::Event,
 };
 
@@ -129,118 +123,4 @@ pub(super) async fn as_recorded(
         Some((now.target.as_ref()?.1.clone(), now))
     };
     Ok(rows.into_iter().zip(known).filter_map(still).collect())
-}
-
-/// Where the ledger remembers in which pass something of a folder was last sent twice.
-fn marker(lane: &Lane) -> String {
-    format!("resent/{}", lane.row.no.0)
-}
-
-/// Says that something of this folder was sent twice, in this pass.
-pub(super) fn resent(engine: &Engine, lane: &Lane) -> Record {
-    Record::Meta(marker(lane), engine.pass.to_string())
-}
-
-/// The last pass in which something of this folder was sent twice, if that was not looked into
-/// in a pass after it.
-pub(super) async fn last_resent(engine: &Engine, lane: &Lane) -> Result<Option<u32>> {
-    let text = engine.ledger.meta(&marker(lane)).await?;
-    Ok(text.and_then(|text| text.parse().ok()))
-}
-
-/// At a folder's end, looks for surplus copies of what was sent twice. Those that came in during
-/// this pass are our own, and are removed, as many as there were sent too many; those that came
-/// between two passes may be the user's, and are reported.
-pub(super) async fn audit(engine: &Engine, lane: &Lane) -> Result<()> {
-    let Some(last) = last_resent(engine, lane).await? else {
-        return Ok(());
-    };
-    let (mut now, mut before): (Vec<ItemRow>, Vec<ItemRow>) = Default::default();
-    let scan = Scan::folder(lane.row.no).with_states(&[ItemState::Copied, ItemState::AlreadyThere]);
-    engine
-        .each_page(scan, |page| {
-            let rows = page.into_iter().map(|stored| stored.row);
-            for row in rows.filter(|row| row.resent) {
-                let list = if row.pass == engine.pass {
-                    &mut now
-                } else {
-                    &mut before
-                };
-                list.push(row);
-            }
-            Ok(Vec::new())
-        })
-        .await?;
-    let place = Place::of(lane);
-    let start = lane.mark()?;
-    let (mut doubled, mut alike) = (0, 0);
-    if !now.is_empty() {
-        let looked = settle::unclaimed_equals(engine, &place, Some(&start), &now);
-        let (surplus, others) = looked.await?;
-        alike = others;
-        doubled += remove_surplus(engine, lane, surplus, &now).await?;
-    }
-    if !before.is_empty() {
-        let since = lane.looked.as_ref();
-        let (since, _) = settle::unclaimed_equals(engine, &place, since, &before).await?;
-        doubled += since.len() as u64;
-    }
-    let comparable =
-        |row: &&ItemRow| engine.keeps_bytes() || row.header.is_some_and(|header| !header.is_void());
-    let unproven = now.len() - now.iter().filter(comparable).count();
-    engine.note(lane.row.no, |notes| {
-        // What a server changed as it stored it is not proven ours, and stays.
-        notes.perhaps_doubled = notes.perhaps_doubled.min(alike).max(unproven as u64);
-        notes.doubled += doubled;
-    });
-    // Looked into once more in the next pass, then no more.
-    let again = !now.is_empty() && last == engine.pass;
-    let records = if again {
-        Vec::new()
-    } else {
-        let rows = before.into_iter().chain(now).map(|row| ItemRow {
-            resent: false,
-            ..row
-        });
-        let mut records: Vec<Record> = rows.map(|row| Record::Item(Box::new(row))).collect();
-        records.push(Record::Meta(marker(lane), String::new()));
-        records
-    };
-    engine.ledger.commit(records).await
-}
-
-/// Removes what was sent too often; returns how many copies are left.
-async fn remove_surplus(
-    engine: &Engine,
-    lane: &Lane,
-    surplus: Vec<Existing>,
-    resent: &[ItemRow],
-) -> Result<u64> {
-    let count = surplus.len() as u64;
-    if count == 0 {
-        return Ok(0);
-    }
-    // At most one copy of each was sent too often, and equal bytes prove it.
-    let mut ours: HashMap<ContentDigest, usize> = HashMap::new();
-    for digest in resent.iter().filter_map(|row| row.digest) {
-        *ours.entry(digest).or_default() += 1;
-    }
-    let proven = surplus.into_iter().filter_map(|existing| {
-        let left = ours.get_mut(&existing.digest?)?;
-        *left = left.checked_sub(1)?;
-        Some(existing.id)
-    });
-    let proven: Vec<MessageId> = proven.collect();
-    let mut removed = 0;
-    if let (true, Some(updater)) = (engine.to.removes, engine.destination.updater()) {
-        let mut answers = updater.remove(&lane.place.id, proven);
-        while let Some((_, outcome)) = answers.next().await {
-            removed += u64::from(matches!(outcome, Outcome::Stored(_)));
-        }
-    }
-    engine.emit(Event::Note {
-        folder: Some(lane.folder.path.clone()),
-        text: format!("{count} surplus copies of our own found, {removed} removed"),
-    });
-    Ok(count - removed.min(count))
 }

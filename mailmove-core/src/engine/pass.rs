@@ -10,11 +10,11 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Engine, Mode, annotate, close, daily, health, labels, lane,
     lane::Lane,
-    late, mend, moves, read_number,
+    late, letters, mend, moves, read_number,
     reconcile::{self, World},
     replace,
     retry::Backoff,
-    settle, survey, undelivered,
+    settle, surplus, survey, undelivered,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -63,6 +63,7 @@ pub(super) async fn carry_out(migration: &MigrationBuilder, mut engine: Engine) 
         Some(mending) => mend::folders(&engine, mending, source, destination.clone()).await?,
         None => reconcile::reconcile(&engine, source, destination.clone()).await?,
     };
+    letters::found(&engine, &destination).await?;
     labels::assign(&mut world.lanes);
     if engine.mode == Mode::Retry {
         undelivered::only_those(&engine, &mut world, &destination).await?;
@@ -196,6 +197,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
+        surplus::last_look(engine, lanes).await?;
         return replaced(engine, lanes).await;
     }
     for (lane, problem) in lanes.iter_mut() {
@@ -212,6 +214,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     }
     if engine.mode == Mode::Retry {
         each(engine, lanes, |_| true, Work::Copy).await?;
+        surplus::last_look(engine, lanes).await?;
         return replaced(engine, lanes).await;
     }
     looked_at(engine, lanes).await?;
@@ -231,6 +234,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
     late::look(engine, lanes).await?;
+    surplus::last_look(engine, lanes).await?;
     replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
 }

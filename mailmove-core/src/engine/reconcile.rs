@@ -348,7 +348,7 @@ async fn make(
 
 /// The ledger's row of a destination folder. One that was renumbered gets a new row: claims on the
 /// old one are void, and are carried over one by one.
-fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
+pub(super) fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
     let same = targets
         .iter_mut()
         .filter(|target| target.path == place.path);

@@ -12,7 +12,7 @@ use std::{
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, duplicate, flags, fold, lane::Lane, moves, retry::Backoff};
+use super::{Engine, duplicate, flags, fold, lane::Lane, moves, retry::Backoff, surplus};
 use crate::{
     checkpoint::{
         FolderNo, FolderRow, FolderState, Intent, ItemRow, ItemState, Record, Scan, TargetNo,
@@ -424,6 +424,11 @@ pub(super) async fn left_open(engine: &Arc<Engine>, destination: &[Folder]) -> R
             unnamed(engine, &place, folder.no, None).await?;
         }
     }
+    for folder in folders.values() {
+        if let Some(place) = folder.target.and_then(place) {
+            surplus::landed(engine, &place, folder.no).await?;
+        }
+    }
     for intent in engine.ledger.intents().await? {
         let place = place(intent.target);
         if intent.changes_flags() {
@@ -458,7 +463,10 @@ async fn one_intent(
         match known {
             Some(known) if known.state.is_final() || known.state == ItemState::Unnamed => continue,
             // It may have gone from the source since.
-            Some(known) => row.gone = known.gone,
+            Some(known) => {
+                row.gone = known.gone;
+                row.dead_letter = row.dead_letter.or(known.dead_letter);
+            }
             None => {
                 let folder = folders.get(&row.folder);
                 row.gone = folder.is_none_or(|folder| folder.state == FolderState::Gone);
@@ -487,7 +495,7 @@ async fn one_intent(
                 .collect()
         }
     };
-    let mut records = Vec::with_capacity(settled.len() + 1);
+    let mut rows = Vec::with_capacity(settled.len());
     for (mut row, verdict) in settled {
         if verdict != Verdict::Found {
             // A letter's message stays what it was: nobody else takes it up.
@@ -505,8 +513,11 @@ async fn one_intent(
         {
             engine.arrived_repaired(&folder.path, &row);
         }
-        records.push(Record::Item(Box::new(row)));
+        rows.push(row);
     }
+    let mut records = surplus::remember_all(engine, &rows, &intent.mark).await?;
+    let rows = rows.into_iter().map(|row| Record::Item(Box::new(row)));
+    records.extend(rows);
     match place {
         Some(place) if intent.copied => {
             engine.ledger.commit(records).await?;

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane, produce::Producer, reconcile::World};
+use super::{Engine, lane::Lane, letters::Known, produce::Producer, reconcile::World};
 use crate::{
     checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan, TargetRow},
     dead_letter::DeadLetter,
@@ -44,6 +44,7 @@ impl Engine {
         let mut letter = DeadLetter::new(&self.job, folder, row.folder, row.id.clone());
         letter.source = self.source.endpoint().to_string();
         letter.destination = self.destination.endpoint().to_string();
+        lane.row.identity.clone_into(&mut letter.identity);
         letter.to = lane.place.path.clone();
         letter.message = self.source.describe(&row.id);
         error.code().clone_into(&mut letter.code);
@@ -102,12 +103,13 @@ impl Engine {
         let Some(letters) = &self.dead_letters else {
             return Ok(());
         };
-        for (place, letter) in letters.list(&self.job).await? {
-            let rows = self
-                .ledger
-                .items(letter.folder_no, vec![letter.id.clone()])
-                .await?;
-            let Some(mut row) = rows.into_iter().flatten().next().map(|stored| stored.row) else {
+        let list = letters.list(&self.job).await?;
+        if list.is_empty() {
+            return Ok(());
+        }
+        let ledger = Known::of(self).await?;
+        for (place, letter) in list {
+            let (_, Some(mut row)) = ledger.about(self, &letter).await? else {
                 continue;
             };
             let delivered = matches!(
@@ -143,7 +145,7 @@ pub(super) fn is_lost(row: &ItemRow) -> bool {
 pub(super) fn is_taken_up(row: &ItemRow) -> bool {
     let failed = match row.state {
         ItemState::Failed => true,
-        ItemState::Pending => row.attempts > 0,
+        ItemState::Pending => row.attempts > 0 || row.dead_letter.is_some(),
         _ => false,
     };
     is_lost(row) || failed && !row.gone
@@ -233,17 +235,30 @@ impl Producer {
         }
         let wanted: HashSet<ContentDigest> =
             rows.iter().filter_map(ItemRow::source_digest).collect();
-        let mut elsewhere = HashSet::new();
-        let mut pages = self.engine.ledger.scan(Scan::all().with_gone(false));
+        // Where each of them is, or was delivered to before it went from there too.
+        let (mut live, mut delivered) = (HashSet::new(), HashSet::new());
+        let mut pages = self.engine.ledger.scan(Scan::all());
         while let Some(page) = pages.next().await {
-            let live = page?.into_iter().map(|stored| stored.row);
-            let live = live.filter(|row| row.state != ItemState::Vanished);
-            let digests = live.filter_map(|row| row.source_digest());
-            elsewhere.extend(digests.filter(|digest| wanted.contains(digest)));
+            for row in page?.into_iter().map(|stored| stored.row) {
+                let digest = row.source_digest();
+                let Some(digest) = digest.filter(|digest| wanted.contains(digest)) else {
+                    continue;
+                };
+                if !row.gone && row.state != ItemState::Vanished {
+                    live.insert(digest);
+                } else if matches!(row.state, ItemState::Copied | ItemState::AlreadyThere) {
+                    delivered.insert((digest, row.folder));
+                }
+            }
         }
+        // What was delivered in the letter's own folder was its twin.
+        let elsewhere = |row: &ItemRow, digest| {
+            let mut places = delivered.iter();
+            live.contains(&digest) || places.any(|(of, at)| *of == digest && *at != row.folder)
+        };
         rows.retain(|row| {
             row.source_digest()
-                .is_some_and(|digest| !elsewhere.contains(&digest))
+                .is_some_and(|digest| !elsewhere(row, digest))
         });
         for row in rows {
             self.take_letter(&row).await?;

@@ -92,8 +92,11 @@ pub struct Capabilities {
     pub max_message: Option<u64>,
     /// What its folder names may be.
     pub naming: Naming,
-    /// How long after a lost append its message may still appear. Absence is believed only then.
+    /// How long after a lost append its message usually appears. Absence is believed only then.
     pub settle: Duration,
+    /// How long after a lost append its message may still appear at worst: a pass that sent something
+    /// twice ends no earlier, and removes what landed twice.
+    pub late: Duration,
 }
 
 impl Capabilities {
@@ -124,6 +127,7 @@ impl Capabilities {
             max_message: None,
             naming: Naming::default(),
             settle: Duration::from_secs(10),
+            late: Duration::from_secs(100),
         }
     }
 }

@@ -18,6 +18,7 @@ mod found;
 mod interrupt;
 mod labels;
 mod mending;
+mod orphans;
 mod outcomes;
 mod passes;
 mod refusal;

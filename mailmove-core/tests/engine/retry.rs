@@ -152,15 +152,7 @@ async fn killed_at_every_commit_a_retry_sends_once() {
         for when in [When::Before, When::After] {
             let world = gone().await;
             world.store.die_at_commit(world.store.commits() + n, when);
-            let mut done = false;
-            for _ in 0..5 {
-                let report = world.migration().retry().await;
-                done = report.is_ok_and(|report| report.status() == Status::Complete);
-                if done {
-                    break;
-                }
-            }
-            assert!(done, "{n} {when:?}");
+            world.until(async || world.migration().retry().await).await;
             world.run().await;
             assert!(world.letters.all().is_empty(), "{n} {when:?}");
             assert_eq!(
@@ -213,4 +205,21 @@ async fn after_a_pass_that_was_killed_a_retry_and_a_repair_tell_no_mismatch() {
         most = most.max(report.total().open);
     }
     assert!(most > 0, "nothing was ever left open");
+}
+
+#[tokio::test]
+async fn what_was_delivered_where_it_moved_to_is_not_sent_from_its_letter() {
+    let world = scene().await;
+    let source = world.source.account();
+    let work = source.folder(&["Work"]).unwrap().id;
+    let other = source.create(&["Other"]).unwrap();
+    source.move_messages(work, &[2], other).unwrap();
+    world.destination.disarm();
+    world.run().await;
+    source.remove(other, &[1]).unwrap();
+    world.run().await;
+    retry(&world).await;
+    let there = world.destination.account();
+    assert_eq!(subjects(there, "Other"), ["m1"]);
+    assert_eq!(subjects(there, "Work"), ["m0", "m2", "m3", "m4", "new"]);
 }

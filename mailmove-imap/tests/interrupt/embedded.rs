@@ -6,6 +6,7 @@ use std::{
         Arc,
         atomic::{AtomicUsize, Ordering},
     },
+    time::Duration,
 };
 
 use mailmove_imap_testserver::{Builder, Faults, Server};
@@ -117,6 +118,11 @@ impl Ground for Embedded {
     fn clock(&self) -> Arc<FastClock> {
         let own = || Arc::new(FastClock::new(10));
         self.clock.clone().unwrap_or_else(own)
+    }
+
+    fn late(&self) -> Option<Duration> {
+        // Who goes by another clock has something landing late.
+        self.clock.is_none().then_some(Duration::from_secs(2))
     }
 
     fn snapshot(&self, user: &str, _source: bool) -> Snapshot {

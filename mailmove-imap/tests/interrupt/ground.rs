@@ -1,6 +1,6 @@
 //! Two mailboxes that a migration runs between.
 
-use std::{fmt::Debug, net::SocketAddr, sync::Arc};
+use std::{fmt::Debug, net::SocketAddr, sync::Arc, time::Duration};
 
 use mailmove_testkit::{clock::FastClock, snapshot::Snapshot};
 
@@ -22,6 +22,12 @@ pub(crate) trait Ground: Debug + Send + Sync {
     /// The clock that the migration goes by.
     fn clock(&self) -> Arc<FastClock> {
         Arc::new(FastClock::new(FASTER))
+    }
+
+    /// How long a pass waits for what may land late, if something was sent twice. These servers store
+    /// at once what they store at all.
+    fn late(&self) -> Option<Duration> {
+        Some(Duration::from_secs(2))
     }
 
     /// What a mailbox holds, read behind the adapter's back.

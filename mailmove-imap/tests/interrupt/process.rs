@@ -101,10 +101,6 @@ impl<'a> Attempt<'a> {
         outside.block_on(Self::with(ground, outside, None))
     }
 
-    pub(crate) fn user(&self) -> &str {
-        &self.users.1
-    }
-
     async fn with(ground: &'a dyn Ground, outside: &Handle, point: Option<Point>) -> Self {
         let ((from, source), (to, destination)) = (ground.source(), ground.destination());
         Self {
@@ -154,7 +150,7 @@ impl<'a> Attempt<'a> {
         }
     }
 
-    fn compare(&self, expected: &Snapshot) -> Result<(), String> {
+    pub(crate) fn compare(&self, expected: &Snapshot) -> Result<(), String> {
         let found = self.ground.snapshot(&self.users.1, false);
         let difference = Compare::all().diff(expected, &found);
         difference
@@ -216,6 +212,7 @@ impl<'a> Attempt<'a> {
         let (from, from_login) = side(&self.from, &self.users.0);
         let (to, to_login) = side(&self.to, &self.users.1);
         let mut options = Options::new();
+        options.late = self.ground.late();
         let (old, place) = scene::MERGED;
         options.folders = options
             .folders

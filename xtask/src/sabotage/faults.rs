@@ -55,6 +55,24 @@ pub(super) const ALL: &[Fault] = &[
         test: engine("interrupt::killed_at_every_commit_with_the_batch_landing_late"),
     },
     Fault {
+        name: "does not record that something is sent again",
+        file: "mailmove-core/src/engine/dispatch.rs",
+        from: "self.remember_resent(lane, intent, &again).await?;",
+        to: "",
+        test: engine(
+            "interrupt::killed_at_every_commit_with_a_first_copy_landing_after_the_second",
+        ),
+    },
+    Fault {
+        name: "does not wait for first copies that land after the second",
+        file: "mailmove-core/src/engine/surplus.rs",
+        from: "let wait = until.saturating_sub(engine.now_ms());",
+        to: "let wait = until * 0;",
+        test: engine(
+            "found::doubt::a_copy_that_lands_after_the_folders_end_is_removed_at_the_passs_end",
+        ),
+    },
+    Fault {
         name: "lets two rows claim one message",
         file: "mailmove-core/src/store/sqlite/schema.sql",
         from: "CREATE UNIQUE INDEX item_claim",
@@ -88,7 +106,7 @@ pub(super) const ALL: &[Fault] = &[
         file: "mailmove-core/src/engine/settle.rs",
         from: "engine.pause(Duration::from_millis(wait_ms)).await?;",
         to: "",
-        test: engine("interrupt::killed_at_every_commit_with_the_batch_landing_late"),
+        test: engine("interrupt::what_lands_late_is_waited_for_where_nothing_can_be_removed"),
     },
     Fault {
         name: "takes an unknown outcome for not stored",
@@ -152,13 +170,13 @@ pub(super) const ALL: &[Fault] = &[
     Fault {
         name: "sends a repaired message under the original's intent",
         file: "mailmove-core/src/engine/repaired.rs",
-        from: "self.engine.ledger.commit(vec![record]).await?;",
-        to: "drop(record);",
+        from: "self.engine.ledger.commit(vec![record]).await",
+        to: "{ drop(record); Ok(()) }",
         test: engine("refusal::killed_at_every_commit_it_arrives_once"),
     },
     Fault {
         name: "closes a folder whose sums do not fit",
-        file: "mailmove-core/src/report.rs",
+        file: "mailmove-core/src/report/mod.rs",
         from: "self.open == 0 && self.found == self.accounted()",
         to: "self.open == 0",
         test: core("report::tests::a_folder_closes_when_the_sums_equal_the_servers_count"),

@@ -166,6 +166,8 @@ impl<'a> Run<'a> {
         command
             .args(["migrate", "--json", "--from", &self.from, "--to", &self.to])
             .args(["--connections", "2", "--map", &format!("{old}={place}")])
+            // These servers store at once what they store at all.
+            .args(["--late", "10"])
             .arg("--state")
             .arg(self.state.path())
             .env("MAILMOVE_FROM_PASSWORD", self.ground.password())

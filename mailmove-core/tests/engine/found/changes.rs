@@ -6,7 +6,7 @@ use mailmove_testkit::{
     memory::{AppendFault, Fault, UpdateFault},
 };
 
-use super::{accounts, batches, moved, until_done};
+use super::{accounts, batches, moved};
 use crate::world::{World, add, flag, mail, of, subjects};
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn mail_that_moves_while_a_first_pass_is_broken_off_moves() {
         world.store.die_at_commit(n, When::After);
         let _ = world.try_run().await;
         moved(&source, "INBOX", &[1, 2], "Work");
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
@@ -107,7 +107,7 @@ async fn flags_that_change_while_a_first_pass_is_broken_off_arrive() {
                 flag(&source, "INBOX", uid, FlagOp::Add, &["\\Seen"]);
             }
             world.store.disarm();
-            until_done(&world).await;
+            world.until_done().await;
             world.run().await;
             world.assert_equal();
         }
@@ -201,7 +201,7 @@ async fn what_cannot_be_read_may_have_moved_and_is_not_copied() {
         moved(&source, "INBOX", &[2], "Work");
         world.source.arm(fault.clone());
         let _ = world.try_run().await;
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }

@@ -9,7 +9,7 @@ use std::{
 };
 
 use mailmove_core::{
-    Migration,
+    Migration, Stop,
     model::AlterationKind,
     observe::{Event, Observer},
     report::Status,
@@ -20,7 +20,7 @@ use mailmove_testkit::{
     memory::{AppendFault, Fault, Landing},
 };
 
-use super::{accounts, batches, moved, until_done};
+use super::{accounts, batches, moved};
 use crate::world::{NOW, World, add, mail, of, subjects};
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_confirmed_message_without_an_id_is_not_taken_for_its_twin() {
         if dies {
             world.store.die_at_commit(7, When::After);
         }
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
         assert!(world.verify().await.is_clean());
     }
@@ -91,22 +91,82 @@ async fn what_was_in_doubt_and_moved_before_the_next_run_is_not_copied_twice() {
         world.store.die_at_commit(n, When::Before);
         let _ = world.try_run().await;
         moved(&source, "INBOX", &[1], "Work");
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
 
-#[tokio::test]
-async fn a_copy_that_lands_after_the_folders_end_is_reported_by_the_next_pass() {
+/// Eight messages, one append of which is not answered and lands so many seconds later.
+fn lands_after(seconds: u64) -> (World, Account) {
     let world = batches(World::new(), 4, false);
     let (source, destination) = accounts(&world);
     for n in 0..8 {
         add(&source, &["INBOX"], mail(&format!("m{n}"), n));
     }
-    let late = Landing::At(Duration::from_secs(NOW.unsigned_abs() + 90));
+    let late = Landing::At(Duration::from_secs(NOW.unsigned_abs() + seconds));
     world
         .destination
         .arm(Fault::Append(5, AppendFault::Unknown(late)));
+    (world, destination)
+}
+
+#[tokio::test]
+async fn a_copy_that_lands_after_the_folders_end_is_removed_at_the_passs_end() {
+    for seconds in [12, 40, 90] {
+        let (world, destination) = lands_after(seconds);
+        let report = world.run().await;
+        assert_eq!(report.total().copied, 8);
+        assert_eq!(world.destination.in_flight(), 0);
+        world.assert_equal();
+        assert_eq!(subjects(&destination, "INBOX").len(), 8);
+        assert_eq!(world.run().await.total().copied, 0);
+    }
+}
+
+/// Asks to stop as soon as a pass waits for what may land.
+#[derive(Debug)]
+struct StopWhenWaiting(Stop);
+
+impl Observer for StopWhenWaiting {
+    fn on(&self, event: &Event) {
+        if matches!(event, Event::Note { text, .. } if text.contains("may still land")) {
+            self.0.request();
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_pass_that_was_broken_off_while_it_waited_is_ended_by_one_that_follows_at_once() {
+    for after in [Duration::ZERO, Duration::from_secs(3600)] {
+        let (world, destination) = lands_after(90);
+        let stop = Stop::new();
+        let migration = Migration::builder(world.source.clone(), world.destination.clone())
+            .store(world.store.clone())
+            .edges(world.edges.clone())
+            .observer(StopWhenWaiting(stop.clone()))
+            .stop(stop);
+        let report = migration.build().unwrap().run().await.unwrap();
+        assert_eq!(report.status(), Status::Cancelled, "{report:#?}");
+        assert_eq!(world.destination.in_flight(), 1);
+        world.edges.clock.sleep(after).await;
+        world.destination.land();
+        assert_eq!(subjects(&destination, "INBOX").len(), 9);
+        let report = world.try_run().await.unwrap();
+        let (doubled, there) = if after.is_zero() { (0, 8) } else { (1, 9) };
+        assert_eq!(report.total().doubled, doubled, "{report:#?}");
+        assert_eq!(
+            subjects(&destination, "INBOX").len(),
+            there,
+            "it may be the user's"
+        );
+        // Told once.
+        world.run().await;
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_lands_after_all_is_reported_by_the_next_pass() {
+    let (world, destination) = lands_after(3600);
     world.run().await;
     assert_eq!(world.destination.in_flight(), 1);
     world.destination.land();
@@ -143,7 +203,7 @@ impl Observer for Watcher {
                     );
                 }
             }
-            Event::Note { text, .. } if text.contains("surplus") => {
+            Event::Note { text, .. } if text.contains("copies of our own") => {
                 let word = text.split(' ').rev().nth(1).unwrap();
                 self.removed
                     .fetch_add(word.parse().unwrap(), Ordering::Relaxed);

@@ -6,7 +6,7 @@ use mailmove_testkit::{
     memory::{AppendFault, Fault, UpdateFault},
 };
 
-use super::{accounts, batches, moved, removed, until_done};
+use super::{accounts, batches, moved, removed};
 use crate::world::{World, add, mail, of, subjects};
 
 #[tokio::test]
@@ -25,7 +25,7 @@ async fn flags_of_what_was_there_arrive_wherever_a_run_ends() {
             .destination
             .arm(Fault::Update(n % 4, UpdateFault::Unknown { done: false }));
         let _ = world.try_run().await;
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
@@ -158,7 +158,7 @@ async fn a_renumbered_destination_is_matched_again_wherever_the_run_ends() {
         for when in [When::Before, When::After] {
             let world = changed().await;
             world.store.die_at_commit(world.store.commits() + n, when);
-            until_done(&world).await;
+            world.until_done().await;
             let account = world.destination.account();
             assert_eq!(
                 (subjects(account, "INBOX"), subjects(account, "Work")),
@@ -188,7 +188,7 @@ async fn what_has_a_place_is_not_filled_by_moving_its_twin() {
             let id = source.folder(&[folder]).unwrap().id;
             source.bump_uidvalidity(id).unwrap();
         }
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }

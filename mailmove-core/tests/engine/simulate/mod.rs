@@ -52,6 +52,7 @@ impl Observer for Watcher {
 struct Simulation {
     world: World,
     model: Model,
+    removes: bool,
     trace: bool,
 }
 
@@ -88,6 +89,7 @@ impl Simulation {
         Self {
             model: Model::new(setup.clone(), source, destination),
             world,
+            removes: setup.removes,
             trace,
         }
     }
@@ -98,7 +100,11 @@ impl Simulation {
         let landing = |land| match land {
             Land::Stored => Landing::Stored,
             Land::Lost => Landing::Lost,
-            Land::In(s) => Landing::At(world.edges.clock.now() + Duration::from_secs(s)),
+            Land::In(s) => {
+                // Where nothing can be removed, what comes later stays, and is told.
+                let s = if self.removes { s } else { s.min(9) };
+                Landing::At(world.edges.clock.now() + Duration::from_secs(s))
+            }
         };
         match trouble {
             Trouble::Kill(n, when) => {

@@ -173,7 +173,10 @@ fn trouble(rng: &mut Rng) -> Trouble {
     ];
     let when = rng.pick(&[When::Before, When::After]);
     let land = {
-        let seconds = 1 + rng.below(9);
+        let seconds = match rng.chance(70) {
+            true => 1 + rng.below(9),
+            false => 10 + rng.below(81),
+        };
         rng.pick(&[Land::Stored, Land::Lost, Land::In(seconds)])
     };
     let done = rng.chance(50);

@@ -8,6 +8,7 @@
 mod checks;
 mod corpora;
 mod fuzz;
+mod mutants;
 mod pairs;
 mod process;
 mod proof;
@@ -49,6 +50,10 @@ Development tasks of mailmove.
       --messages NUMBER            default 10000
       --seed NUMBER                replays the faults of a run
 
+  cargo xtask mutants [FILE…]      change ledger and identity, one expression at a time: a test must
+                                   notice each; takes hours. FILE: part of a name
+      -- ARGUMENT…                 for cargo-mutants, such as --list or --re PATTERN
+
   cargo xtask fuzz [TARGET…]       each fuzz target under libFuzzer; needs a nightly compiler
       --runs NUMBER                executions of each (default 10000000), or
       --minutes NUMBER             this long (default 15), whichever comes first
@@ -62,6 +67,7 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),
+        ["mutants", rest @ ..] => mutants::command(rest),
         ["pairs", rest @ ..] => pairs::command(rest),
         ["sabotage", rest @ ..] => sabotage::command(rest),
         ["interrupts", rest @ ..] => proof::interrupts(rest),

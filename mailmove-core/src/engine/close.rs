@@ -94,7 +94,10 @@ async fn folder_report(
     if report.problem.is_some() || stopped {
         // What was not reached is open, not lost.
         tally.open = tally.found.saturating_sub(tally.accounted());
-    } else if lane.row.listed && tally.found != tally.accounted() + tally.open {
+    } else if engine.looks_at_the_source()
+        && lane.row.listed
+        && tally.found != tally.accounted() + tally.open
+    {
         let error = Error::new(
             ErrorKind::Mismatch,
             "the sums differ from what the server counts",
@@ -167,7 +170,7 @@ fn settle_for_next(
     lane.row.state = FolderState::Mapped;
     let done = report.is_closed() && report.tally.failed == 0;
     // A pass that did not look at the source does not know what is new there.
-    if engine.mending.is_none() {
+    if engine.looks_at_the_source() {
         lane.row.token = lane.folder.token.clone().filter(|_| done);
     }
     if let Some(after) = after.filter(|after| after.identity == lane.place.identity) {

@@ -10,6 +10,7 @@
 
 mod adoption;
 mod annotations;
+mod claims;
 mod closing;
 mod daily;
 mod explain;

@@ -1,6 +1,8 @@
 //! What failed is taken up again, and nothing else.
 
-use mailmove_core::{ErrorKind, RepairPolicy, Report, report::Status, store::When};
+use mailmove_core::{
+    ErrorKind, Mend, RepairPolicy, Report, destination::Depth, report::Status, store::When,
+};
 use mailmove_testkit::memory::{Fault, Predicate};
 
 use crate::{
@@ -173,6 +175,36 @@ async fn what_moved_at_the_source_is_not_sent_from_its_letter() {
     world.run().await;
     retry(&world).await;
     world.assert_equal();
+}
+
+/// Whoever lists nothing cannot say that the sums do not hold.
+#[tokio::test]
+async fn after_a_pass_that_was_killed_a_retry_and_a_repair_tell_no_mismatch() {
+    let mut most = 0;
+    for (n, repair) in (1..16).flat_map(|n| [(n, false), (n, true)]) {
+        let world = scene().await;
+        for new in 0..3 {
+            let message = mail(&format!("new{new}"), 0);
+            add(world.source.account(), &["Work"], message);
+        }
+        let commits = world.store.commits();
+        world.store.die_at_commit(commits + n, When::After);
+        let _ = world.try_run().await;
+        world.store.disarm();
+        let report = if repair {
+            let what = Mend::new(Depth::Content);
+            world.migration().mend(what).await.unwrap()
+        } else {
+            retry(&world).await
+        };
+        assert_ne!(
+            report.status(),
+            Status::Mismatch,
+            "{n}, {repair}: {report:#?}"
+        );
+        most = most.max(report.total().open);
+    }
+    assert!(most > 0, "nothing was ever left open");
 }
 
 #[tokio::test]

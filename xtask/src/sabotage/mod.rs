@@ -5,9 +5,8 @@
 
 mod faults;
 
-use std::collections::HashSet;
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use faults::{ALL, Fault};
 
@@ -76,15 +75,7 @@ impl Ground {
             tree: dir.join("tree"),
             target: dir.join("target"),
         };
-        let root = workspace::root()?;
-        let mut list = Command::new("git");
-        list.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-        let files = process::capture(list.current_dir(&root))?;
-        for file in files.lines() {
-            copy(&root.join(file), &ground.tree.join(file))?;
-        }
-        let known = files.lines().map(|file| ground.tree.join(file));
-        forget_others(&ground.tree, &known.collect())?;
+        workspace::copy(&ground.tree)?;
         Ok(ground)
     }
 
@@ -133,35 +124,6 @@ fn planted(fault: &Fault, text: &str) -> Result<String> {
         )
         .into()),
     }
-}
-
-/// Copies what differs, so that cargo builds no more than it must.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    // What was deleted and not yet committed is listed too.
-    let Ok(new) = std::fs::read(from) else {
-        let _ = std::fs::remove_file(to);
-        return Ok(());
-    };
-    if std::fs::read(to).is_ok_and(|old| old == new) {
-        return Ok(());
-    }
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    Ok(std::fs::write(to, new)?)
-}
-
-/// Removes what an earlier copy had and the workspace has no more: two files for one module do not build.
-fn forget_others(dir: &Path, known: &HashSet<PathBuf>) -> Result<()> {
-    for entry in std::fs::read_dir(dir)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            forget_others(&path, known)?;
-        } else if !known.contains(&path) {
-            std::fs::remove_file(path)?;
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -6,12 +6,49 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::Result;
-use crate::options::Options;
-use crate::raw::{Connection, Folder, Message, literal_size};
+use super::Result;
+use super::raw::{Connection, Folder, Message, literal_size};
 
 /// A batch ends earlier than asked if it holds this many bytes, so that memory stays in bounds.
 const BATCH_BYTES: usize = 16 << 20;
+
+/// A mailbox on a port without TLS.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "used in this workspace alone")]
+pub struct Side<'a> {
+    /// Name or address.
+    pub host: &'a str,
+    /// Port without TLS.
+    pub port: u16,
+    /// Whose mailbox.
+    pub user: &'a str,
+    /// In the clear.
+    pub password: &'a str,
+}
+
+impl Side<'_> {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(self.host, self.port, self.user, self.password)
+    }
+}
+
+/// What is replayed, and how.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "used in this workspace alone")]
+pub struct Replay<'a> {
+    /// Where it is.
+    pub from: Side<'a>,
+    /// Where it goes.
+    pub to: Side<'a>,
+    /// To each side.
+    pub connections: usize,
+    /// Messages in one APPEND.
+    pub batch: usize,
+}
 
 struct Batch {
     folder: Vec<u8>,
@@ -19,7 +56,10 @@ struct Batch {
 }
 
 /// Reads everything once; returns the bytes of all bodies.
-pub(crate) fn read_all(source: &mut Connection, folders: &[Folder]) -> Result<u64> {
+///
+/// # Errors
+/// As [`Connection`]'s.
+pub fn read_all(source: &mut Connection, folders: &[Folder]) -> Result<u64> {
     let mut bytes = 0;
     for folder in folders {
         fetch(source, &folder.name, |message| {
@@ -32,8 +72,11 @@ pub(crate) fn read_all(source: &mut Connection, folders: &[Folder]) -> Result<u6
 
 /// Copies everything to an empty mailbox; returns the seconds from the first FETCH to the last
 /// APPEND's OK. Connections and folders are made before the clock starts.
-pub(crate) fn run(options: &Options, folders: &[Folder], user: &str) -> Result<f64> {
-    let mut first = options.to.connect(user)?;
+///
+/// # Errors
+/// If either server refuses something, or lacks LITERAL+.
+pub fn run(replay: &Replay<'_>, folders: &[Folder]) -> Result<f64> {
+    let mut first = replay.to.connect()?;
     for folder in folders {
         // Some exist from the start; what really fails shows at the first APPEND.
         let _ = first.command(&[b"CREATE ", &*folder.name].concat());
@@ -44,9 +87,9 @@ pub(crate) fn run(options: &Options, folders: &[Folder], user: &str) -> Result<f
     order.sort_by_key(|folder| std::cmp::Reverse(folder.messages));
     let queue = Mutex::new(VecDeque::from(order));
     let mut pairs = Vec::new();
-    for _ in 0..options.connections {
-        let source = options.from.connect(&options.from.user)?;
-        let destination = options.to.connect(user)?;
+    for _ in 0..replay.connections {
+        let source = replay.from.connect()?;
+        let destination = replay.to.connect()?;
         if !destination.offers("LITERAL+") {
             return Err("the replay needs a destination with LITERAL+".into());
         }
@@ -60,7 +103,7 @@ pub(crate) fn run(options: &Options, folders: &[Folder], user: &str) -> Result<f
             let (queue, ready) = (&queue, &ready);
             threads.push(scope.spawn(move || {
                 ready.wait();
-                read(&mut source, queue, options.batch, &sender)
+                read(&mut source, queue, replay.batch, &sender)
             }));
             threads.push(scope.spawn(move || {
                 ready.wait();
@@ -162,7 +205,7 @@ fn write(destination: &mut Connection, receiver: &Receiver<Batch>) -> Result<()>
 }
 
 /// Streams one folder.
-fn fetch(
+pub(super) fn fetch(
     source: &mut Connection,
     folder: &[u8],
     mut each: impl FnMut(Message) -> Result<()>,

@@ -90,10 +90,10 @@ impl DelayProxy {
         self.address.port()
     }
 
-    /// What passed so far.
+    /// What passed so far, or since it was asked last.
     #[must_use]
     pub fn passed(&self) -> Passed {
-        self.shared.state().passed
+        std::mem::take(&mut self.shared.state().passed)
     }
 }
 

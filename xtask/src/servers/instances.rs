@@ -78,6 +78,20 @@ const DOVECOTS: [Spec; 8] = [
     },
 ];
 
+/// What is measured between: the mail format that is fastest to write, everything offered.
+const PAIR: [Spec; 2] = [
+    Spec {
+        name: "from",
+        format: "mdbox",
+        ..PLAIN
+    },
+    Spec {
+        name: "to",
+        format: "mdbox",
+        ..PLAIN
+    },
+];
+
 /// Serves nothing but an expired certificate.
 const EXPIRED: Spec = Spec {
     name: "expired",
@@ -110,6 +124,30 @@ impl Servers {
         quota: &str,
         lifetime: Lifetime,
     ) -> Result<Self> {
+        Self::start_those(tools, run, quota, lifetime, |starter| starter.all(tools))
+    }
+
+    /// Starts two equal Dovecots, `from` and `to`, to measure between; they end with this process.
+    pub(crate) fn start_pair(tools: &Tools, run: &Path) -> Result<Self> {
+        Self::start_those(tools, run, super::QUOTA, Lifetime::Guarded, |starter| {
+            let mut told = Vec::new();
+            for spec in &PAIR {
+                let place = starter.place(spec.name, &starter.certificates.good, |place| {
+                    tools.dovecot.start(spec, place)
+                })?;
+                told.push(starter.tell(tools.dovecot.describe(spec, &place), &place, 0));
+            }
+            Ok(told)
+        })
+    }
+
+    fn start_those(
+        tools: &Tools,
+        run: &Path,
+        quota: &str,
+        lifetime: Lifetime,
+        those: impl FnOnce(&Starter<'_>) -> Result<Vec<Value>>,
+    ) -> Result<Self> {
         stop_all(run)?;
         let account = Account::of_servers()?;
         let certificates = tls::certificates(&tools.dir.join("tls"), &account)?;
@@ -130,7 +168,7 @@ impl Servers {
             certificates: &certificates,
             quota,
         };
-        let all = json!({ "instances": starter.all(tools)?, "absent": tools.absent() });
+        let all = json!({ "instances": those(&starter)?, "absent": tools.absent() });
         std::fs::write(description(run), serde_json::to_string_pretty(&all)?)?;
         Ok(servers)
     }

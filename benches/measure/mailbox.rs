@@ -87,7 +87,7 @@ impl Content {
         let mut all = BTreeMap::new();
         for folder in connection.folders()? {
             let mut messages = Vec::new();
-            replay::fetch(connection, &folder.name, |message| {
+            replay::fetch(connection, &folder.name, replay::ALL, |message| {
                 let mut hasher = DefaultHasher::new();
                 message.body.hash(&mut hasher);
                 let flags = message.flags.split(|byte| *byte == b' ');

@@ -149,6 +149,13 @@ pub fn own_peak() -> u64 {
     peak(Path::new("/proc/self")).unwrap_or_default()
 }
 
+/// The processor time of this process so far, in seconds; zero where the system does not tell.
+#[must_use]
+pub fn own_cpu() -> f64 {
+    let times = times(Path::new("/proc/self"));
+    times.map_or(0.0, |times| times.user + times.system)
+}
+
 struct Times {
     ended: bool,
     user: f64,

@@ -73,6 +73,7 @@ fn pair(options: &Options, folders: &[Folder], number: u32) -> Result<Round> {
             to: options.to.side(&user),
             connections: options.connections,
             batch: options.batch,
+            spread: false,
         };
         let seconds = replay::run(&replay, folders)?;
         check_arrived(options, folders, &user, "the replay")?;

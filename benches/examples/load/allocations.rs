@@ -3,7 +3,7 @@
 use std::alloc::System;
 use std::time::Instant;
 
-use mailmove_benches::measure::Result;
+use mailmove_benches::measure::{Result, usage};
 use mailmove_core::store::{MemoryStore, SqliteStore};
 use mailmove_core::{CheckpointStore, Destination, Edges, Migration, Source};
 use mailmove_testkit::mailbox::Store;
@@ -61,9 +61,10 @@ where
     };
     for pass in ["first pass", "nothing new"] {
         let region = Region::new(counting());
-        let start = Instant::now();
+        let (start, cpu) = (Instant::now(), usage::own_cpu());
         let report = migration.run().await?;
         let seconds = start.elapsed().as_secs_f64();
+        let cpu = usage::own_cpu() - cpu;
         let change = region.change();
         let first = pass == "first pass";
         if report.total().copied != if first { messages as u64 } else { 0 } {
@@ -71,10 +72,11 @@ where
         }
         let each = |count: usize| count as f64 / messages as f64;
         println!(
-            "  {what}, {pass}: {:.2} allocations, {:.2} grown, {:.0} bytes; {:.0} messages a second",
+            "  {what}, {pass}: {:.2} allocations, {:.2} grown, {:.0} bytes, {:.1} µs of processors; {:.0} a second",
             each(change.allocations),
             each(change.reallocations),
             each(change.bytes_allocated),
+            cpu * 1e6 / messages as f64,
             messages as f64 / seconds,
         );
     }

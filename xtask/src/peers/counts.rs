@@ -50,7 +50,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
     let options = options(args)?;
     let tools = servers::fetch()?;
     let program = program(options.program.as_ref(), true)?;
-    let pair = Pair::start(&tools, "counts")?;
+    let pair = Pair::start(&tools, "counts", false)?;
     let mut programs = Programs::new(&tools, program, options.connections);
     let source = Source::fill(&pair, options.messages, options.folders)?;
     on_the_wire(&pair, &programs, &source)?;

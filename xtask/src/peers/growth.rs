@@ -18,6 +18,8 @@ struct Options {
     folders: usize,
     /// Bytes of each message.
     bytes: usize,
+    /// Of a mailbox with a single message; 0 for none.
+    large: usize,
     connections: usize,
     program: Option<PathBuf>,
 }
@@ -27,6 +29,7 @@ fn options(args: &[&str]) -> Result<Options> {
         sizes: vec![1000, 10_000, 100_000, 1_000_000],
         folders: 1000,
         bytes: 1024,
+        large: 150_000_000,
         connections: 4,
         program: None,
     };
@@ -38,6 +41,7 @@ fn options(args: &[&str]) -> Result<Options> {
                 options.sizes = sizes.collect::<std::result::Result<_, _>>()?;
             }
             "--folders" => options.folders = value.parse()?,
+            "--large" => options.large = value.parse()?,
             "--bytes" => options.bytes = value.parse()?,
             "--connections" => options.connections = value.parse()?,
             "--program" => options.program = Some(std::path::absolute(value)?),
@@ -61,14 +65,18 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
     let options = options(args)?;
     let tools = servers::fetch()?;
     let program = program(options.program.as_ref(), true)?;
-    let pair = Pair::start(&tools, "growth")?;
+    let pair = Pair::start(&tools, "growth", false)?;
     let programs = Programs::new(&tools, program, options.connections);
     println!("{}\n\n{}", machine(&tools), HEAD.trim_end());
     let mut table = String::from(HEAD);
     let one = options.sizes.iter().map(|&size| Mailbox::new(size, 1));
     let many = (options.folders > 0).then(|| Mailbox::new(10 * options.folders, options.folders));
-    for mailbox in one.chain(many) {
-        let row = row(&pair, &programs, mailbox.of_size(options.bytes))?;
+    let small = one
+        .chain(many)
+        .map(|mailbox| mailbox.of_size(options.bytes));
+    let large = (options.large > 0).then(|| Mailbox::new(1, 1).of_size(options.large));
+    for mailbox in small.chain(large) {
+        let row = row(&pair, &programs, mailbox)?;
         print!("{row}");
         table += &row;
     }

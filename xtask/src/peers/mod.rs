@@ -99,9 +99,11 @@ fn measure(options: &Options) -> Result<Vec<Sample>> {
         return Err("doveadm's settings are known here for Dovecot 2.3 alone; see --tools".into());
     }
     let program = program(options.program.as_ref(), !options.smoke)?;
-    let pair = Pair::start(&tools, "peers")?;
+    let pair = Pair::start(&tools, "peers", options.poor)?;
     let mut programs = Programs::new(&tools, program, options.connections);
     programs.imapsync = options.imapsync.clone();
+    programs.spread = options.spread;
+    programs.more = options.more.clone();
     println!("{}", machine(&tools));
     let mut sources: BTreeMap<usize, Source> = BTreeMap::new();
     let mut samples = Vec::new();

@@ -25,6 +25,12 @@ pub(super) struct Options {
     pub(super) program: Option<PathBuf>,
     /// An unoptimised build will do: nothing is learnt but whether it works.
     pub(super) smoke: bool,
+    /// The destination offers neither LITERAL+ nor MULTIAPPEND.
+    pub(super) poor: bool,
+    /// Whether the replay may put one folder on several connections.
+    pub(super) spread: bool,
+    /// More words for `mailmove migrate`.
+    pub(super) more: Vec<String>,
     /// The result goes to the documents.
     pub(super) publish: bool,
 }
@@ -43,6 +49,9 @@ impl Options {
             imapsync: None,
             program: None,
             smoke: false,
+            poor: false,
+            spread: false,
+            more: Vec::new(),
             publish: false,
         };
         let mut args = args.iter();
@@ -50,6 +59,9 @@ impl Options {
             match *name {
                 "--smoke" => options.be_small(),
                 "--publish" => options.publish = true,
+                "--poor" => options.poor = true,
+                "--spread" => options.spread = true,
+                "--" => options.more = args.by_ref().map(|word| (*word).to_owned()).collect(),
                 _ => {
                     let value = args.next().ok_or_else(|| unknown(name))?;
                     options.set(name, value)?;
@@ -58,6 +70,9 @@ impl Options {
         }
         if options.imapsync.is_none() {
             options.tools.retain(|tool| *tool != Tool::Imapsync);
+        }
+        if options.poor {
+            options.tools.retain(|tool| *tool != Tool::Floor);
         }
         if options.rounds == 0 || options.tools.is_empty() || options.delays.is_empty() {
             return Err("nothing would be measured".into());

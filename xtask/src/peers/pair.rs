@@ -73,10 +73,11 @@ pub(super) struct Pair {
 }
 
 impl Pair {
-    /// Starts them; `name` keeps several apart.
-    pub(super) fn start(tools: &Tools, name: &str) -> Result<Self> {
+    /// Starts them; `name` keeps several apart. A poor destination offers neither LITERAL+ nor
+    /// MULTIAPPEND.
+    pub(super) fn start(tools: &Tools, name: &str, poor: bool) -> Result<Self> {
         let run = tools.dir.join(name);
-        let running = Servers::start_pair(tools, &run)?;
+        let running = Servers::start_pair(tools, &run, poor)?;
         let told: Value = serde_json::from_slice(&std::fs::read(servers::description(&run))?)?;
         let server = |at: usize| Server::of(&told["instances"][at]).ok_or("no servers were told");
         let work = run.join("work");

@@ -59,6 +59,10 @@ pub(super) struct Programs {
     pub(super) mbsync: PathBuf,
     pub(super) imapsync: Option<PathBuf>,
     pub(super) connections: usize,
+    /// Whether the replay may put one folder on several connections.
+    pub(super) spread: bool,
+    /// More words for `mailmove migrate`.
+    pub(super) more: Vec<String>,
     /// What runs the program, e.g. a tracer with its arguments; nothing, usually.
     pub(super) under: Vec<OsString>,
 }
@@ -70,6 +74,8 @@ impl Programs {
             mbsync: tools.dir.join("bin/mbsync"),
             imapsync: None,
             connections,
+            spread: false,
+            more: Vec::new(),
             under: Vec::new(),
         }
     }
@@ -100,6 +106,7 @@ impl Programs {
             to: route.to.side(route.copy),
             connections: self.connections,
             batch: 100,
+            spread: self.spread,
         };
         let seconds = super::plain(replay::run(&replay, folders))?;
         Ok(Usage {
@@ -128,6 +135,7 @@ impl Programs {
             .arg("--state")
             .arg(state.join("state"))
             .args(["--connections", &self.connections.to_string()])
+            .args(&self.more)
             .env("MAILMOVE_FROM_PASSWORD", &route.from.password)
             .env("MAILMOVE_TO_PASSWORD", &route.to.password);
         if route.tls {

@@ -53,6 +53,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
     let pair = Pair::start(&tools, "counts", false)?;
     let mut programs = Programs::new(&tools, program, options.connections);
     let source = Source::fill(&pair, options.messages, options.folders)?;
+    println!("{}", source.line());
     on_the_wire(&pair, &programs, &source)?;
     match servers::client("strace") {
         Ok(strace) => system_calls(&pair, &mut programs, &source, &strace)?,
@@ -64,6 +65,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
     match servers::client("valgrind") {
         Ok(valgrind) => {
             let few = Source::fill(&pair, options.instructions, options.folders)?;
+            println!("{}", few.line());
             instructions(&pair, &mut programs, &few, &valgrind)?;
         }
         Err(error) => println!("instructions not counted: {error}"),

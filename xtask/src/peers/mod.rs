@@ -48,7 +48,8 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
 
 /// The smallest form, as a step of `cargo xtask test`; what it says of the copies.
 pub(crate) fn smoke() -> Result<String> {
-    let options = Options::parse(&["--smoke"])?;
+    let mut options = Options::parse(&["--smoke"])?;
+    options.quiet = true;
     let samples = measure(&options)?;
     // Both are made of whatever was measured.
     let (table, plot) = (table::markdown(&samples, &options), plot::svg(&samples));
@@ -104,13 +105,15 @@ fn measure(options: &Options) -> Result<Vec<Sample>> {
     programs.imapsync = options.imapsync.clone();
     programs.spread = options.spread;
     programs.more = options.more.clone();
-    println!("{}", machine(&tools));
+    options.tell(&machine(&tools));
     let mut sources: BTreeMap<usize, Source> = BTreeMap::new();
     let mut samples = Vec::new();
     for &delay in &options.delays {
         let messages = options.messages_at(delay);
         if let std::collections::btree_map::Entry::Vacant(entry) = sources.entry(messages) {
-            entry.insert(Source::fill(&pair, messages, options.folders)?);
+            let source = Source::fill(&pair, messages, options.folders)?;
+            options.tell(&source.line());
+            entry.insert(source);
         }
         let Some(source) = sources.get(&messages) else {
             continue;
@@ -154,17 +157,20 @@ impl Source {
         // Whoever comes first would otherwise pay for the disk.
         let content = plain(Content::read(&mut connection))?;
         let folders = plain(connection.folders())?;
-        println!(
-            "{} messages, {:.1} MB, {} folders",
-            content.messages(),
-            content.bytes() as f64 / 1e6,
-            folders.len()
-        );
         Ok(Self {
             user,
             folders,
             content,
         })
+    }
+
+    fn line(&self) -> String {
+        format!(
+            "{} messages, {:.1} MB, {} folders",
+            self.content.messages(),
+            self.content.bytes() as f64 / 1e6,
+            self.folders.len()
+        )
     }
 }
 
@@ -192,7 +198,7 @@ fn one_round(
     tools.retain(|tool| !(place.tls && *tool == Tool::Floor));
     for tool in tools {
         for sample in passes(pair, programs, source, place, tool)? {
-            println!("{}", sample.line());
+            options.tell(&sample.line());
             samples.push(sample);
         }
     }

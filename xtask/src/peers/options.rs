@@ -25,6 +25,8 @@ pub(super) struct Options {
     pub(super) program: Option<PathBuf>,
     /// An unoptimised build will do: nothing is learnt but whether it works.
     pub(super) smoke: bool,
+    /// Nothing is told while it is measured.
+    pub(super) quiet: bool,
     /// The destination offers neither LITERAL+ nor MULTIAPPEND.
     pub(super) poor: bool,
     /// Whether the replay may put one folder on several connections.
@@ -49,6 +51,7 @@ impl Options {
             imapsync: None,
             program: None,
             smoke: false,
+            quiet: false,
             poor: false,
             spread: false,
             more: Vec::new(),
@@ -123,6 +126,13 @@ impl Options {
             _ => return Err(unknown(name)),
         }
         Ok(())
+    }
+
+    /// Shows a line as it is measured.
+    pub(super) fn tell(&self, line: &str) {
+        if !self.quiet {
+            println!("{line}");
+        }
     }
 
     /// Messages of the mailbox that is moved at this delay.

@@ -10,6 +10,7 @@ mod corpora;
 mod fuzz;
 mod mutants;
 mod pairs;
+mod peers;
 mod process;
 mod proof;
 mod sabotage;
@@ -39,6 +40,11 @@ Development tasks of mailmove.
   cargo xtask corpora              fetch ugly real mail from registries, below target/
   cargo xtask pairs                much mail between all pairs of Dovecot, Cyrus and Courier
       --messages NUMBER            of made-up messages per pair (default 10000)
+
+  cargo xtask peers                mailmove beside mbsync, doveadm backup, imapsync and raw sockets: time, memory,
+                                   what changed; see benches/README.md for its options
+  cargo xtask growth               time, memory and state from 1,000 to 1,000,000 messages and with 1,000 folders
+  cargo xtask counts               round trips, bytes, system calls and instructions of one migration
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
   cargo xtask interrupts           interrupt a migration at every point of the wire, on the test server,
@@ -73,6 +79,9 @@ fn main() -> ExitCode {
         ["interrupts", rest @ ..] => proof::interrupts(rest),
         ["kills", rest @ ..] => proof::kills(rest),
         ["soak", rest @ ..] => proof::soak(rest),
+        ["peers", rest @ ..] => peers::command(rest),
+        ["growth", rest @ ..] => peers::growth(rest),
+        ["counts", rest @ ..] => peers::counts(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

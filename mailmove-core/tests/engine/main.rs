@@ -17,6 +17,7 @@ mod explain;
 mod found;
 mod interrupt;
 mod labels;
+mod many;
 mod mending;
 mod orphans;
 mod outcomes;

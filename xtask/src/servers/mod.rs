@@ -132,16 +132,21 @@ pub(crate) fn fetch() -> Result<Tools> {
 
 /// Debian's npm, unpacked, for a machine that has none.
 pub(crate) fn npm() -> Result<PathBuf> {
+    client("npm")
+}
+
+/// A program of the Debian package of the same name: the machine's own, or unpacked.
+pub(crate) fn client(name: &str) -> Result<PathBuf> {
     let dir = place::servers_dir()?;
     let lock = File::create(dir.join("lock"))?;
     lock.lock()?;
     let bin = dir.join("bin");
     std::fs::create_dir_all(&bin)?;
-    debian::client(&dir, &bin, "npm", "npm")?;
-    Ok(bin.join("npm"))
+    debian::client(&dir, &bin, name, name)?;
+    Ok(bin.join(name))
 }
 
 /// The file that tells tests what runs.
-fn description(run: &Path) -> PathBuf {
+pub(crate) fn description(run: &Path) -> PathBuf {
     run.join("servers.json")
 }

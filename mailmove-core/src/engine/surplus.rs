@@ -150,6 +150,7 @@ pub(super) async fn report(engine: &Engine, lane: &Lane) -> Result<()> {
     if !others.is_empty() {
         let since = resent.mark.as_ref().filter(|_| !resent.ended && !goes_on);
         let since = since.or(lane.looked.as_ref());
+        let since = since.filter(|mark| is_of_now(lane, mark));
         let place = Place::of(lane);
         let (copies, _) = settle::unclaimed_equals(engine, &place, since, &others).await?;
         engine.note(lane.row.no, |notes| notes.doubled += copies.len() as u64);
@@ -163,6 +164,12 @@ pub(super) async fn report(engine: &Engine, lane: &Lane) -> Result<()> {
         records.push(forget(lane));
     }
     engine.ledger.commit(records).await
+}
+
+/// The folder was not numbered anew since.
+fn is_of_now(lane: &Lane, mark: &Mark) -> bool {
+    let now = lane.place.mark.as_ref();
+    now.is_some_and(|now| now.epoch == mark.epoch)
 }
 
 fn forget(lane: &Lane) -> Record {
@@ -250,15 +257,25 @@ struct Left {
     alike: u64,
 }
 
-/// Removes surplus copies of `rows`.
+/// Removes surplus copies of `rows` that came in since they were sent.
 async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow]) -> Result<Left> {
-    let start = lane.mark()?;
-    let earlier = resent.mark.as_ref();
-    let since = earlier.filter(|mark| mark.epoch == start.epoch);
-    let since = since.unwrap_or(&start);
+    if rows.is_empty() {
+        return Ok(Left {
+            doubled: 0,
+            alike: 0,
+        });
+    }
     let place = Place::of(lane);
-    let look = || settle::unclaimed_equals(engine, &place, Some(since), rows);
+    let since = resent.mark.as_ref().filter(|mark| is_of_now(lane, mark));
+    let look = || settle::unclaimed_equals(engine, &place, since, rows);
     let (surplus, alike) = look().await?;
+    if since.is_none() {
+        // It was numbered anew: nothing tells when something came in, and whose it is.
+        return Ok(Left {
+            doubled: surplus.len() as u64,
+            alike,
+        });
+    }
     if surplus.is_empty() {
         return Ok(Left { doubled: 0, alike });
     }

@@ -79,9 +79,6 @@ pub(super) struct Model {
     clean: bool,
     /// The last pass came to its end: whatever comes in from now on is not of its sending.
     ended: bool,
-    /// Since then messages went from their places: a copy that is under way to one of them, and lands in a
-    /// folder that is numbered anew, stays there and is told.
-    went: bool,
     /// The state was lost, and no pass completed since.
     pub(super) lost: bool,
     /// Messages may stay in their old place as well, since they cannot be moved.
@@ -117,7 +114,6 @@ impl Model {
             groups: 0,
             clean: false,
             ended: true,
-            went: false,
             lost: false,
             removed_since: false,
             renumbered_since: false,
@@ -245,8 +241,8 @@ impl Model {
                 self.add(class, folder, a / 5);
             }
             Change::Flag => self.flag(a, b),
-            Change::Move if !self.lost && self.may_go() => self.relocate(a, b),
-            Change::Delete if !self.lost && self.may_go() => self.delete(a),
+            Change::Move if !self.lost => self.relocate(a, b),
+            Change::Delete if !self.lost => self.delete(a),
             Change::Renumber if folder != LISTS || !self.renamed_since => {
                 let info = self.source.folder(&[&self.names[folder]]).unwrap();
                 self.source.bump_uidvalidity(info.id).unwrap();
@@ -258,7 +254,7 @@ impl Model {
                     self.renamed_since = true;
                 }
             }
-            Change::Recreate if !self.lost && self.names[LISTS] == "Lists" && self.may_go() => {
+            Change::Recreate if !self.lost && self.names[LISTS] == "Lists" => {
                 self.source.delete(&["Lists"]).unwrap();
                 self.source.create(&["Lists"]).unwrap();
                 for message in &mut self.messages {
@@ -277,7 +273,8 @@ impl Model {
             Change::UserRemoves if !self.renumbered_since && !self.lost => self.user_removes(a),
             Change::UserRemovesOwn => self.user_removes_own(a),
             Change::UserFlags => self.user_flags(a),
-            Change::RenumberThere if !self.removed_since && (self.ended || !self.went) => {
+            // What lands in a folder that is numbered anew meanwhile stays there, and is told.
+            Change::RenumberThere if !self.removed_since && self.ended => {
                 self.renumbered_since = true;
                 let info = self.destination.folder(&[PLACES[place]]).unwrap();
                 self.destination.bump_uidvalidity(info.id).unwrap();
@@ -420,17 +417,9 @@ impl Model {
         }
     }
 
-    /// Whether a message may go from its place now.
-    fn may_go(&mut self) -> bool {
-        let may = self.ended || !self.renumbered_since;
-        self.went |= may;
-        may
-    }
-
     /// A pass has ended.
     pub(super) fn passed(&mut self, complete: bool) {
         self.ended = complete;
-        self.went &= !complete;
         for at in 0..self.messages.len() {
             let may_stay = self.may_stay;
             let message = &mut self.messages[at];

@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
-    destination::{Existing, Outcome},
+    destination::{Depth, Existing, Outcome, Probe},
     error::{Error, ErrorKind, Result, Scope},
     model::{ContentDigest, Mark, MessageId},
     observe::{Direction, Event},
@@ -81,6 +81,12 @@ impl Resent {
     fn until(&self, engine: &Engine) -> u64 {
         let late = engine.options.late.unwrap_or(engine.to.late);
         self.at + u64::try_from(late.as_millis()).unwrap_or(u64::MAX / 2)
+    }
+
+    /// The mark, if the folder has the same numbers still.
+    fn mark_of(&self, lane: &Lane) -> Result<Option<&Mark>> {
+        let now = lane.mark()?;
+        Ok(self.mark.as_ref().filter(|mark| mark.epoch == now.epoch))
     }
 
     /// What came in since the mark came while this pass was at work, or one that it followed at once.
@@ -148,7 +154,8 @@ pub(super) async fn report(engine: &Engine, lane: &Lane) -> Result<()> {
     let goes_on = resent.goes_on(engine);
     let Rows { others, open, .. } = rows(engine, lane, goes_on.then_some(resent.from)).await?;
     if !others.is_empty() {
-        let since = resent.mark.as_ref().filter(|_| !resent.ended && !goes_on);
+        let since = resent.mark_of(lane)?;
+        let since = since.filter(|_| !resent.ended && !goes_on);
         let since = since.or(lane.looked.as_ref());
         let place = Place::of(lane);
         let (copies, _) = settle::unclaimed_equals(engine, &place, since, &others).await?;
@@ -252,23 +259,20 @@ struct Left {
 
 /// Removes surplus copies of `rows`.
 async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow]) -> Result<Left> {
-    let start = lane.mark()?;
-    let earlier = resent.mark.as_ref();
-    let since = earlier.filter(|mark| mark.epoch == start.epoch);
-    let since = since.unwrap_or(&start);
+    // Without such a mark, since the folder was numbered anew, nobody can tell any more what came in
+    // since: all of it is told, and stays.
+    let since = resent.mark_of(lane)?;
     let place = Place::of(lane);
-    let look = || settle::unclaimed_equals(engine, &place, Some(since), rows);
+    let look = || settle::unclaimed_equals(engine, &place, since, rows);
     let (surplus, alike) = look().await?;
-    if surplus.is_empty() {
-        return Ok(Left { doubled: 0, alike });
+    if surplus.is_empty() || since.is_none() {
+        let doubled = surplus.len() as u64;
+        return Ok(Left { doubled, alike });
     }
     let count = surplus.len();
-    remove_all(
-        engine,
-        lane,
-        proven(engine.to.keeps_received, surplus, rows),
-    )
-    .await?;
+    let others = with_another(engine, &place, rows).await?;
+    let surplus = proven(engine.to.keeps_received, surplus, &others);
+    remove_all(engine, lane, surplus).await?;
     let (left, alike) = look().await?;
     engine.emit(Event::Note {
         folder: Some(lane.folder.path.clone()),
@@ -281,6 +285,29 @@ async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow])
         doubled: left.len() as u64,
         alike,
     })
+}
+
+/// Those whose other copy is there: the one that they claim. Where somebody removed that one, the
+/// surplus copy is the message. What moved took its copy along.
+async fn with_another(engine: &Engine, place: &Place, rows: &[ItemRow]) -> Result<Vec<ItemRow>> {
+    let here = |row: &ItemRow| {
+        let target = row.target.as_ref().filter(|(no, _)| *no == place.no);
+        target.map(|(_, id)| id.clone())
+    };
+    let claimed: Vec<MessageId> = rows.iter().filter_map(here).collect();
+    let mut there = HashSet::new();
+    for ids in claimed.chunks(500) {
+        let probe = Probe::new(place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            there.extend(page?.into_iter().map(|existing| existing.id));
+        }
+    }
+    let has = |row: &&ItemRow| match here(row) {
+        Some(id) => there.contains(&id),
+        None => row.gone && row.target.is_none() && !row.merged(),
+    };
+    Ok(rows.iter().filter(has).cloned().collect())
 }
 
 /// Removes these messages, as far as the destination does that. To remove one twice is no harm: ids

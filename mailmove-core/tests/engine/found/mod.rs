@@ -2,6 +2,7 @@
 
 mod changes;
 mod doubt;
+mod surplus;
 mod there;
 
 use mailmove_core::model::Batching;

@@ -1,0 +1,126 @@
+//! What was sent twice, and how it ends.
+
+use std::{sync::Mutex, time::Duration};
+
+use mailmove_core::{
+    Migration, Stop,
+    observe::{Event, Observer},
+    report::Status,
+};
+use mailmove_testkit::{
+    mailbox::Account,
+    memory::{AppendFault, Fault, Landing},
+};
+
+use super::{accounts, batches};
+use crate::world::{NOW, World, add, mail, subjects};
+
+fn lands_at(seconds: u64) -> Landing {
+    Landing::At(Duration::from_secs(NOW.unsigned_abs() + seconds))
+}
+
+/// Asks to stop at an event whose text holds this.
+#[derive(Debug)]
+struct StopAt(&'static str, Stop);
+
+impl Observer for StopAt {
+    fn on(&self, event: &Event) {
+        if format!("{event:?}").contains(self.0) {
+            self.1.request();
+        }
+    }
+}
+
+/// A pass that is stopped at such an event.
+async fn stopped_at(world: &World, text: &'static str) {
+    let stop = Stop::new();
+    let migration = Migration::builder(world.source.clone(), world.destination.clone())
+        .store(world.store.clone())
+        .options(world.options.clone())
+        .edges(world.edges.clone())
+        .observer(StopAt(text, stop.clone()))
+        .stop(stop);
+    let report = migration.build().unwrap().run().await.unwrap();
+    assert_eq!(report.status(), Status::Cancelled, "{report:#?}");
+}
+
+/// Does something once, when an event comes whose text holds this.
+struct Once<F>(&'static str, Mutex<Option<F>>);
+
+impl<F> std::fmt::Debug for Once<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.0)
+    }
+}
+
+impl<F: FnOnce() + Send + 'static> Observer for Once<F> {
+    fn on(&self, event: &Event) {
+        if format!("{event:?}").contains(self.0)
+            && let Some(act) = self.1.lock().unwrap().take()
+        {
+            act();
+        }
+    }
+}
+
+fn count(account: &Account, folder: &str, subject: &str) -> usize {
+    let there = subjects(account, folder);
+    there.iter().filter(|one| *one == subject).count()
+}
+
+#[tokio::test]
+async fn a_surplus_copy_is_not_removed_if_the_other_one_is_gone() {
+    let world = batches(World::new(), 4, false);
+    let (source, destination) = accounts(&world);
+    for n in 0..3 {
+        add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+    }
+    world
+        .destination
+        .arm(Fault::Append(1, AppendFault::Unknown(lands_at(90))));
+    let there = destination.clone();
+    let mailbox = world.destination.clone();
+    // The user sees it twice, and removes one of them.
+    let act = move || {
+        mailbox.land();
+        let inbox = there.folder(&["INBOX"]).unwrap().id;
+        let of_m1 = |uid: &u32| {
+            let body = &there.fetch(inbox, &[*uid]).unwrap()[0].body;
+            body.windows(11).any(|text| text == b"Subject: m1")
+        };
+        let uids = there.uids(inbox).unwrap();
+        let uids: Vec<u32> = uids.into_iter().filter(of_m1).collect();
+        assert_eq!(uids.len(), 2);
+        there.remove(inbox, &uids[..1]).unwrap();
+    };
+    let migration = Migration::builder(world.source.clone(), world.destination.clone())
+        .store(world.store.clone())
+        .edges(world.edges.clone())
+        .observer(Once("may still land", Mutex::new(Some(act))));
+    migration.build().unwrap().run().await.unwrap();
+    assert_eq!(count(&destination, "INBOX", "m1"), 1);
+    world.run().await;
+    world.assert_equal();
+    assert!(world.verify().await.is_clean());
+}
+
+#[tokio::test]
+async fn a_late_copy_is_told_although_the_destination_was_numbered_anew() {
+    let world = batches(World::new(), 4, false);
+    let (source, destination) = accounts(&world);
+    for n in 0..3 {
+        add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+    }
+    world
+        .destination
+        .arm(Fault::Append(1, AppendFault::Unknown(lands_at(60))));
+    stopped_at(&world, "may still land").await;
+    world.destination.land();
+    let inbox = destination.folder(&["INBOX"]).unwrap().id;
+    destination.bump_uidvalidity(inbox).unwrap();
+    let mut told = 0;
+    for _ in 0..2 {
+        told += world.try_run().await.unwrap().total().doubled;
+    }
+    assert_eq!(count(&destination, "INBOX", "m1") as u64, 1 + told);
+}

@@ -195,14 +195,17 @@ async fn rows(engine: &Engine, lane: &Lane, from: Option<u32>) -> Result<Rows> {
         ItemState::Copied,
         ItemState::AlreadyThere,
         ItemState::Pending,
+        // Given up, or to be sent from its letter: what was sent of it may land all the same.
+        ItemState::Failed,
     ];
     engine
         .each_page(Scan::folder(lane.row.no).with_states(&states), |page| {
             let rows = page.into_iter().map(|stored| stored.row);
             for row in rows.filter(|row| row.resent) {
-                if row.state == ItemState::Pending && row.gone {
+                let open = !row.state.is_final();
+                if open && row.gone {
                     out.gone.push(row);
-                } else if row.state == ItemState::Pending {
+                } else if open {
                     out.open = true;
                 } else if from.is_some_and(|from| row.pass >= from) {
                     out.ours.push(row);

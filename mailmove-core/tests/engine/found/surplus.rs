@@ -105,6 +105,28 @@ async fn a_surplus_copy_is_not_removed_if_the_other_one_is_gone() {
 }
 
 #[tokio::test]
+async fn late_copies_of_what_failed_are_told() {
+    let world = batches(World::new(), 1, false);
+    let (source, destination) = accounts(&world);
+    add(&source, &["INBOX"], mail("m", 1));
+    for _ in 0..5 {
+        world
+            .destination
+            .arm(Fault::Append(0, AppendFault::Unknown(lands_at(140))));
+    }
+    let report = world.try_run().await.unwrap();
+    assert_eq!(report.total().failed, 1, "{report:#?}");
+    world.destination.land();
+    let copies = count(&destination, "INBOX", "m") as u64;
+    assert!(copies > 1, "{copies}");
+    let first = report.total().doubled;
+    let report = world.try_run().await.unwrap();
+    assert_eq!(report.total().copied, 0);
+    let copies = copies.max(count(&destination, "INBOX", "m") as u64);
+    assert_eq!(first + report.total().doubled, copies - 1, "{report:#?}");
+}
+
+#[tokio::test]
 async fn a_late_copy_is_told_although_the_destination_was_numbered_anew() {
     let world = batches(World::new(), 4, false);
     let (source, destination) = accounts(&world);

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Engine, FolderNotes, Mode, lane::Lane};
 use crate::{
-    checkpoint::{FolderState, ItemState, Record},
+    checkpoint::{FolderNo, FolderRow, FolderState, ItemState, Record},
     error::{Error, ErrorKind, Result, Scope},
     model::{Folder, FolderId},
     observe::Event,
@@ -31,6 +31,7 @@ pub(super) async fn close(
             .map(|folder| (folder.id.clone(), folder))
             .collect()
     };
+    let seen: HashSet<FolderNo> = lanes.iter().map(|(lane, _)| lane.row.no).collect();
     for (mut lane, error) in lanes {
         let folder = folder_report(engine, &lane, error.as_ref(), stopped).await?;
         engine.emit(Event::FolderFinished {
@@ -43,11 +44,39 @@ pub(super) async fn close(
         }
         report.folders.push(folder);
     }
+    report.folders.extend(left(engine, &seen).await?);
     let mut notes = engine.notes();
     report.failures = once_each(std::mem::take(&mut notes.failures));
     report.repaired = std::mem::take(&mut notes.repaired);
     report.not_kept = notes.not_kept.take();
     Ok(())
+}
+
+/// Folders that the source has no more, of which there is something to tell: copies of what was sent
+/// twice are at the destination.
+async fn left(engine: &Engine, lanes: &HashSet<FolderNo>) -> Result<Vec<FolderReport>> {
+    let told: HashMap<FolderNo, FolderNotes> = {
+        let notes = engine.notes();
+        let folders = notes.folders.iter();
+        let left = folders
+            .filter(|(no, of)| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
+        left.map(|(no, of)| (*no, of.clone())).collect()
+    };
+    if told.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = engine.ledger.targets().await?;
+    let folders = engine.ledger.folders().await?.into_iter();
+    let line = |row: FolderRow| {
+        let notes = told.get(&row.no)?;
+        let target = targets.iter().find(|target| Some(target.no) == row.target);
+        let mut report = FolderReport::new(row.path);
+        report.destination = target.map(|target| target.path.clone());
+        report.tally.doubled = notes.doubled;
+        report.tally.perhaps_doubled = notes.perhaps_doubled;
+        Some(report)
+    };
+    Ok(folders.filter_map(line).collect())
 }
 
 /// A message may fail twice in a pass, if its folder is listed again: the last word counts.

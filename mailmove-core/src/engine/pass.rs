@@ -197,7 +197,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
-        surplus::last_look(engine, lanes).await?;
+        surplus::last_look(engine, lanes, destination).await?;
         return replaced(engine, lanes).await;
     }
     for (lane, problem) in lanes.iter_mut() {
@@ -214,7 +214,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     }
     if engine.mode == Mode::Retry {
         each(engine, lanes, |_| true, Work::Copy).await?;
-        surplus::last_look(engine, lanes).await?;
+        surplus::last_look(engine, lanes, destination).await?;
         return replaced(engine, lanes).await;
     }
     looked_at(engine, lanes).await?;
@@ -234,7 +234,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
     late::look(engine, lanes).await?;
-    surplus::last_look(engine, lanes).await?;
+    surplus::last_look(engine, lanes, destination).await?;
     replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
 }

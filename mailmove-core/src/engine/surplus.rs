@@ -21,7 +21,7 @@ use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Existing, Outcome, Probe},
     error::{Error, ErrorKind, Result, Scope},
-    model::{ContentDigest, Mark, MessageId},
+    model::{ContentDigest, Folder, Mark, MessageId},
     observe::{Direction, Event},
 };
 
@@ -376,17 +376,23 @@ fn proven(dated: bool, surplus: Vec<Existing>, resent: &[ItemRow]) -> Vec<Messag
 
 /// At a pass's end: waits until nothing lands any more of what was sent twice, and looks for the
 /// last time. Cancel safe: what is not done yet, a pass that follows at once does.
-pub(super) async fn last_look(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
-    let (mut open, mut until) = (Vec::new(), 0);
-    for (at, (lane, _)) in lanes.iter().enumerate() {
-        if let Some(resent) = remembered(engine, lane.row.no).await?
-            && resent.goes_on(engine)
-        {
-            until = until.max(resent.until(engine));
-            open.push((at, resent));
-        }
+pub(super) async fn last_look(
+    engine: &Arc<Engine>,
+    lanes: &mut Ended,
+    destination: &[Folder],
+) -> Result<()> {
+    let mut without = without_lane(engine, lanes, destination).await?;
+    for (lane, _) in &without {
+        of_folder(report(engine, lane).await)?;
     }
-    if open.is_empty() {
+    let (mut open, mut until) = (Vec::new(), 0);
+    for (lane, _) in lanes.iter().chain(&without) {
+        let resent = remembered(engine, lane.row.no).await?;
+        let resent = resent.filter(|resent| resent.goes_on(engine));
+        until = until.max(resent.as_ref().map_or(0, |resent| resent.until(engine)));
+        open.push(resent);
+    }
+    if open.iter().all(Option::is_none) {
         return Ok(());
     }
     let wait = until.saturating_sub(engine.now_ms());
@@ -401,13 +407,10 @@ pub(super) async fn last_look(engine: &Arc<Engine>, lanes: &mut Ended) -> Result
         engine.pause(Duration::from_millis(wait)).await?;
     }
     let doubtful = doubtful(engine, lanes).await?;
-    for (at, resent) in open {
-        let Some((lane, problem)) = lanes.get_mut(at) else {
+    for ((lane, problem), resent) in lanes.iter_mut().chain(&mut without).zip(open) {
+        let Some(resent) = resent.filter(|_| !doubtful.contains(&lane.target.no)) else {
             continue;
         };
-        if doubtful.contains(&lane.target.no) {
-            continue;
-        }
         let mut backoff = Backoff::on(engine, Direction::Up);
         let ended = loop {
             match end(engine, lane, &resent).await {
@@ -422,6 +425,26 @@ pub(super) async fn last_look(engine: &Arc<Engine>, lanes: &mut Ended) -> Result
         }
     }
     Ok(())
+}
+
+/// Folders of which something was sent twice, and which have no lane: the source has them no more, at
+/// least not under these numbers.
+async fn without_lane(engine: &Engine, lanes: &Ended, destination: &[Folder]) -> Result<Ended> {
+    let mut out = Vec::new();
+    let mut targets = None;
+    for row in engine.ledger.folders().await? {
+        let has_lane = lanes.iter().any(|(lane, _)| lane.row.no == row.no);
+        if has_lane || remembered(engine, row.no).await?.is_none() {
+            continue;
+        }
+        let targets = match &mut targets {
+            Some(targets) => targets,
+            None => targets.insert(engine.ledger.targets().await?),
+        };
+        let lane = Lane::left(row, targets, destination).filter(|lane| lane.place.mark.is_some());
+        out.extend(lane.map(|lane| (lane, None)));
+    }
+    Ok(out)
 }
 
 /// Folders at the destination that hold what is ours and not claimed yet.

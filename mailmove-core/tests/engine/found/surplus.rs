@@ -3,16 +3,16 @@
 use std::{sync::Mutex, time::Duration};
 
 use mailmove_core::{
-    Migration, Stop,
+    ErrorKind, Migration, Stop,
     observe::{Event, Observer},
     report::Status,
 };
 use mailmove_testkit::{
     mailbox::Account,
-    memory::{AppendFault, Fault, Landing},
+    memory::{AppendFault, Fault, Landing, Predicate},
 };
 
-use super::{accounts, batches};
+use super::{accounts, batches, moved};
 use crate::world::{NOW, World, add, mail, subjects};
 
 fn lands_at(seconds: u64) -> Landing {
@@ -127,6 +127,41 @@ async fn late_copies_of_what_failed_are_told() {
 }
 
 #[tokio::test]
+async fn a_late_copy_is_found_although_the_source_folder_was_numbered_anew() {
+    for sent_again in [true, false] {
+        let world = batches(World::new(), 4, false);
+        let (source, destination) = accounts(&world);
+        for n in 0..3 {
+            add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+        }
+        world
+            .destination
+            .arm(Fault::Append(1, AppendFault::Unknown(lands_at(60))));
+        if sent_again {
+            stopped_at(&world, "may still land").await;
+        } else {
+            // It is believed to be absent, and cannot be sent again.
+            let poison = Predicate::holding("Subject: m1");
+            world
+                .destination
+                .arm(Fault::Refuse(poison, ErrorKind::Auth));
+            world.try_run().await.unwrap();
+            world.destination.disarm();
+        }
+        let inbox = source.folder(&["INBOX"]).unwrap().id;
+        source.bump_uidvalidity(inbox).unwrap();
+        let report = world.try_run().await.unwrap();
+        world.destination.land();
+        let copies = count(&destination, "INBOX", "m1") as u64;
+        assert_eq!(
+            copies - report.total().doubled,
+            1,
+            "{sent_again}: {report:#?}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_late_copy_is_told_although_the_destination_was_numbered_anew() {
     let world = batches(World::new(), 4, false);
     let (source, destination) = accounts(&world);
@@ -145,4 +180,27 @@ async fn a_late_copy_is_told_although_the_destination_was_numbered_anew() {
         told += world.try_run().await.unwrap().total().doubled;
     }
     assert_eq!(count(&destination, "INBOX", "m1") as u64, 1 + told);
+}
+
+#[tokio::test]
+async fn a_copy_of_a_folder_that_went_is_told() {
+    let world = batches(World::new(), 4, false);
+    let (source, destination) = accounts(&world);
+    add(&source, &["Work"], mail("m", 1));
+    add(&source, &["INBOX"], mail("other", 2));
+    for append in [0, 1] {
+        let late = AppendFault::Unknown(lands_at(60));
+        world.destination.arm(Fault::Append(append, late));
+    }
+    stopped_at(&world, "may still land").await;
+    world.destination.disarm();
+    moved(&source, "Work", &[1], "New");
+    source.delete(&["Work"]).unwrap();
+    let mut told = 0;
+    for _ in 0..2 {
+        told += world.try_run().await.unwrap().total().doubled;
+    }
+    world.destination.land();
+    let copies = ["INBOX", "Work", "New"].map(|folder| count(&destination, folder, "m") as u64);
+    assert_eq!(copies.iter().sum::<u64>(), 1 + told, "{copies:?}");
 }

@@ -10,11 +10,11 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Engine, Mode, annotate, close, daily, health, labels, lane,
     lane::Lane,
-    late, letters, mend, moves, read_number,
+    late, left_open, letters, mend, moves, read_number,
     reconcile::{self, World},
     replace,
     retry::Backoff,
-    settle, surplus, survey, undelivered,
+    surplus, survey, undelivered,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -192,7 +192,7 @@ async fn work(
 }
 
 async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder]) -> Result<()> {
-    settle::left_open(engine, destination).await?;
+    left_open::close(engine, destination).await?;
     if let Some(mending) = &engine.mending {
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;

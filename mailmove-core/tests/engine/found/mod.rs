@@ -4,6 +4,7 @@ mod changes;
 mod doubt;
 mod surplus;
 mod there;
+mod variants;
 
 use mailmove_core::model::Batching;
 use mailmove_testkit::mailbox::Account;

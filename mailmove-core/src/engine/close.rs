@@ -194,8 +194,13 @@ async fn settle_for_next(
             },
             _ => None,
         };
-        let ours = report.tally.copied + report.tally.moved;
-        if grown == Some(ours) && lane.target.examined == lane.place.mark {
+        // What an earlier pass had stored came in before, and tells nothing of what did since.
+        let settled = {
+            let notes = engine.notes();
+            notes.folders.get(&lane.row.no).map_or(0, |of| of.settled)
+        };
+        let ours = Some(report.tally.copied + report.tally.moved).filter(|_| settled == 0);
+        if grown.is_some() && grown == ours && lane.target.examined == lane.place.mark {
             lane.target.examined.clone_from(&after.mark);
         }
         // What left since the beginning of this pass is noticed at the next one.

@@ -118,7 +118,9 @@ async fn one_intent(
     };
     let mut rows = Vec::with_capacity(settled.len());
     for (mut row, verdict) in settled {
-        if verdict != Verdict::Found {
+        if verdict == Verdict::Found {
+            engine.note(row.folder, |notes| notes.settled += 1);
+        } else {
             // A letter's message stays what it was: nobody else takes it up.
             row.state = if row.gone && row.dead_letter.is_some() {
                 ItemState::Failed
@@ -126,7 +128,8 @@ async fn one_intent(
                 ItemState::Pending
             };
             row.resent = true;
-        } else if intent.copied {
+        }
+        if verdict == Verdict::Found && intent.copied {
             row = duplicate::as_there(row, &intent.items);
         }
         if let Some(folder) = folders.get(&row.folder)

@@ -137,6 +137,8 @@ struct FolderNotes {
     rescued: u64,
     perhaps_doubled: u64,
     doubled: u64,
+    /// An earlier pass had stored them, as this one found out.
+    settled: u64,
     altered: BTreeMap<AlterationKind, u64>,
     annotations: Option<AnnotationReport>,
 }

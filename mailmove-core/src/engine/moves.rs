@@ -561,6 +561,9 @@ pub(super) async fn resume(
             pairs.extend(old.into_iter().flatten().map(|old| (old.row, new.clone())));
         }
         if !pairs.is_empty() {
+            for (_, new) in &pairs {
+                engine.note(new.folder, |notes| notes.settled += 1);
+            }
             settle_moves(engine, &place, from, &intent, pairs, engine.begun).await?;
         }
     }

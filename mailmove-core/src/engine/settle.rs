@@ -494,5 +494,8 @@ pub(super) async fn unnamed(
             records.push(Record::Item(Box::new(row)));
         }
     }
+    if mark.is_none() {
+        engine.note(folder, |notes| notes.settled += records.len() as u64);
+    }
     engine.ledger.commit(records).await
 }

@@ -248,7 +248,8 @@ pub(super) async fn landed(engine: &Engine, place: &Place, folder: FolderNo) -> 
     let found = settled
         .into_iter()
         .filter(|(_, verdict)| *verdict == Verdict::Found);
-    let records = found.map(|(row, _)| Record::Item(Box::new(row))).collect();
+    let records: Vec<Record> = found.map(|(row, _)| Record::Item(Box::new(row))).collect();
+    engine.note(folder, |notes| notes.settled += records.len() as u64);
     engine.ledger.commit(records).await
 }
 

@@ -4,7 +4,7 @@
 //! A message that was folded is there, but has no id of its own: its row claims nothing, and says
 //! `merged by server`. That takes proof: an equal message in the folder.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 
@@ -15,7 +15,7 @@ use super::{
     survey::Seen,
 };
 use crate::{
-    checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan},
+    checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Probe},
     error::{Error, ErrorKind, Result, Scope},
     model::{Alteration, AlterationKind, ContentDigest, MessageId},
@@ -91,6 +91,52 @@ pub(super) async fn in_sight(
     }
     told(engine, folder, count);
     Ok(())
+}
+
+/// What is to move away from a folder may be what others there were folded into: one of them takes it
+/// over, and what moved is copied. Gives back what can move.
+pub(super) async fn left_to_twins(
+    engine: &Engine,
+    from: TargetNo,
+    pairs: Vec<(ItemRow, ItemRow)>,
+) -> Result<Vec<(ItemRow, ItemRow)>> {
+    let wanted: HashSet<ContentDigest> = pairs.iter().filter_map(|(old, _)| old.digest).collect();
+    let folders = engine.ledger.folders().await?.into_iter();
+    let folders = folders.filter(|folder| folder.target == Some(from));
+    let folders: HashSet<FolderNo> = folders.map(|folder| folder.no).collect();
+    let mut twins: HashMap<ContentDigest, Vec<ItemRow>> = HashMap::new();
+    let folded = Scan::all().with_states(&[ItemState::AlreadyThere]);
+    engine
+        .each_page(folded.with_gone(false), |page| {
+            let rows = page.into_iter().map(|stored| stored.row);
+            let rows = rows.filter(|row| row.merged() && row.target.is_none());
+            for row in rows.filter(|row| folders.contains(&row.folder)) {
+                if let Some(digest) = row.digest.filter(|digest| wanted.contains(digest)) {
+                    twins.entry(digest).or_default().push(row);
+                }
+            }
+            Ok(Vec::new())
+        })
+        .await?;
+    let (mut left, mut records) = (Vec::with_capacity(pairs.len()), Vec::new());
+    for (mut old, new) in pairs {
+        let twin = old.digest.and_then(|digest| twins.get_mut(&digest)?.pop());
+        let Some(mut twin) = twin else {
+            left.push((old, new));
+            continue;
+        };
+        let there = old.accepted.as_ref().unwrap_or(&old.flags);
+        twin.accepted = (*there != twin.flags).then(|| there.clone());
+        twin.target = old.target.take();
+        let is_fold = |note: &Alteration| note.kind == AlterationKind::MergedByServer;
+        twin.altered.retain(|note| !is_fold(note));
+        // The claim is given up before it is taken.
+        records.extend([old, twin].map(|row| Record::Item(Box::new(row))));
+    }
+    if !records.is_empty() {
+        engine.ledger.commit(records).await?;
+    }
+    Ok(left)
 }
 
 fn claim(row: &ItemRow) -> Option<MessageId> {

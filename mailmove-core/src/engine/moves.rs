@@ -12,6 +12,7 @@ use super::{
     Engine,
     adopt::{self, Adopter, Match},
     flags::{self, FlagWork},
+    fold,
     health::LOST,
     lane::Lane,
     retry::Backoff,
@@ -171,6 +172,7 @@ async fn matched(
         finish(engine, &place, here).await?;
     }
     for (from, pairs) in elsewhere {
+        let pairs = fold::left_to_twins(engine, from, pairs).await?;
         relocate(engine, lane, from, pairs).await?;
     }
     Ok(())
@@ -318,6 +320,9 @@ async fn relocate(
     from: TargetNo,
     mut pairs: Pairs,
 ) -> Result<()> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
     let targets = engine.ledger.targets().await?;
     let from = targets.into_iter().find(|target| target.no == from);
     let Some(from) = from.filter(|_| engine.to.moves && engine.destination.updater().is_some())

@@ -2,6 +2,7 @@
 
 mod changes;
 mod doubt;
+mod folded;
 mod surplus;
 mod there;
 mod variants;

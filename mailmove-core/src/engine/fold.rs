@@ -21,7 +21,8 @@ use crate::{
     model::{Alteration, AlterationKind, ContentDigest, MessageId},
 };
 
-fn merged(mut row: ItemRow) -> ItemRow {
+/// The row of a message that was folded into an equal one.
+pub(super) fn merged(mut row: ItemRow) -> ItemRow {
     row.state = ItemState::AlreadyThere;
     row.target = None;
     row.code = None;
@@ -158,7 +159,8 @@ pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
     if !engine.to.merges {
         return Ok(());
     }
-    let missing = missing(engine, lane).await?;
+    let mut missing = missing(engine, lane).await?;
+    missing.extend(twins_missing(engine, lane).await?);
     if missing.is_empty() {
         return Ok(());
     }
@@ -205,8 +207,8 @@ async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
     let scan = Scan::folder(lane.row.no).with_states(&[ItemState::Copied]);
     engine
         .each_page(scan, |page| {
-            let ours = |row: &ItemRow| row.pass == engine.pass && row.target.is_some();
-            let page = page.into_iter().filter(|stored| ours(&stored.row));
+            let page = page.into_iter();
+            let page = page.filter(|stored| is_new(engine, &stored.row));
             stored.extend(page.map(|stored| (stored.number, stored.row)));
             Ok(Vec::new())
         })
@@ -229,6 +231,67 @@ async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
     }
     stored.retain(|(number, _)| !seen.contains(*number));
     Ok(stored.into_iter().map(|(_, row)| row).collect())
+}
+
+/// Of those that have an equal in the same place, and were not stored in this pass, those that are not in
+/// the folder any more: what moves may be folded, too.
+async fn twins_missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
+    let mut equals: HashMap<ContentDigest, u32> = HashMap::new();
+    engine
+        .each_page(Scan::target(lane.target.no), |page| {
+            for digest in page.iter().filter_map(|stored| stored.row.digest) {
+                *equals.entry(digest).or_default() += 1;
+            }
+            Ok(Vec::new())
+        })
+        .await?;
+    equals.retain(|_, count| *count > 1);
+    if equals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut twins = Vec::new();
+    engine
+        .each_page(Scan::target(lane.target.no), |page| {
+            let rows = page.into_iter().map(|stored| stored.row);
+            let rows = rows.filter(|row| row.folder == lane.row.no && !is_new(engine, row));
+            twins.extend(rows.filter(|row| row.digest.is_some_and(|of| equals.contains_key(&of))));
+            Ok(Vec::new())
+        })
+        .await?;
+    let ids: Vec<MessageId> = twins.iter().filter_map(claim).collect();
+    let mut there = HashSet::new();
+    for ids in ids.chunks(500) {
+        let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            there.extend(page?.into_iter().map(|existing| existing.id));
+        }
+    }
+    twins.retain(|row| claim(row).is_some_and(|id| !there.contains(&id)));
+    Ok(twins)
+}
+
+fn is_new(engine: &Engine, row: &ItemRow) -> bool {
+    row.state == ItemState::Copied && row.pass == engine.pass && row.target.is_some()
+}
+
+/// The contents that are in a destination folder that folds, by the rows that claim what was seen there.
+pub(super) async fn contents_seen(
+    engine: &Engine,
+    target: TargetNo,
+    seen: &Seen,
+) -> Result<HashSet<ContentDigest>> {
+    let mut out = HashSet::new();
+    if engine.to.merges {
+        engine
+            .each_page(Scan::target(target), |page| {
+                let there = page.iter().filter(|stored| seen.contains(stored.number));
+                out.extend(there.filter_map(|stored| stored.row.digest));
+                Ok(Vec::new())
+            })
+            .await?;
+    }
+    Ok(out)
 }
 
 async fn see(engine: &Engine, lane: &Lane, probe: Probe, seen: &mut Seen) -> Result<()> {

@@ -263,28 +263,29 @@ struct Left {
 
 /// Removes surplus copies of `rows`.
 async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow]) -> Result<Left> {
-    // Without such a mark, since the folder was numbered anew, nobody can tell any more what came in
-    // since: all of it is told, and stays.
-    let since = resent.mark_of(lane)?;
+    let start = lane.mark()?;
+    let mark = resent.mark_of(lane)?;
     let place = Place::of(lane);
-    let look = || settle::unclaimed_equals(engine, &place, since, rows);
-    let (surplus, alike) = look().await?;
-    if surplus.is_empty() || since.is_none() {
-        let doubled = surplus.len() as u64;
-        return Ok(Left { doubled, alike });
+    let look = |since| settle::unclaimed_equals(engine, &place, since, rows);
+    // Of what came in before the folder was numbered anew nobody can tell any more when: it stays.
+    let (surplus, alike) = look(Some(mark.unwrap_or(&start))).await?;
+    if surplus.is_empty() && mark.is_some() {
+        return Ok(Left { doubled: 0, alike });
     }
     let count = surplus.len();
     let others = with_another(engine, &place, rows).await?;
     let surplus = proven(engine.to.keeps_received, surplus, &others);
     remove_all(engine, lane, surplus).await?;
-    let (left, alike) = look().await?;
-    engine.emit(Event::Note {
-        folder: Some(lane.folder.path.clone()),
-        text: format!(
-            "{count} surplus copies of our own found, {} removed",
-            count.saturating_sub(left.len())
-        ),
-    });
+    let (left, alike) = look(mark).await?;
+    if count > 0 {
+        engine.emit(Event::Note {
+            folder: Some(lane.folder.path.clone()),
+            text: format!(
+                "{count} surplus copies of our own found, {} removed",
+                count.saturating_sub(left.len())
+            ),
+        });
+    }
     Ok(Left {
         doubled: left.len() as u64,
         alike,

@@ -162,24 +162,36 @@ async fn a_late_copy_is_found_although_the_source_folder_was_numbered_anew() {
 }
 
 #[tokio::test]
-async fn a_late_copy_is_told_although_the_destination_was_numbered_anew() {
-    let world = batches(World::new(), 4, false);
-    let (source, destination) = accounts(&world);
-    for n in 0..3 {
-        add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+async fn a_late_copy_is_removed_or_told_although_the_destination_was_numbered_anew() {
+    for landed in [true, false] {
+        let world = batches(World::new(), 4, false);
+        let (source, destination) = accounts(&world);
+        for n in 0..3 {
+            add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+        }
+        let late = AppendFault::Unknown(lands_at(3600));
+        world.destination.arm(Fault::Append(1, late));
+        stopped_at(&world, "may still land").await;
+        if landed {
+            world.destination.land();
+        }
+        let inbox = destination.folder(&["INBOX"]).unwrap().id;
+        destination.bump_uidvalidity(inbox).unwrap();
+        let mailbox = world.destination.clone();
+        let land = move || {
+            mailbox.land();
+        };
+        let migration = Migration::builder(world.source.clone(), world.destination.clone())
+            .store(world.store.clone())
+            .edges(world.edges.clone())
+            .observer(Once("FolderStarted", Mutex::new(Some(land))));
+        let report = migration.build().unwrap().run().await.unwrap();
+        let again = world.try_run().await.unwrap();
+        let told = report.total().doubled + again.total().doubled;
+        assert_eq!(world.destination.in_flight(), 0);
+        assert_eq!(told, u64::from(landed));
+        assert_eq!(count(&destination, "INBOX", "m1") as u64, 1 + told);
     }
-    world
-        .destination
-        .arm(Fault::Append(1, AppendFault::Unknown(lands_at(60))));
-    stopped_at(&world, "may still land").await;
-    world.destination.land();
-    let inbox = destination.folder(&["INBOX"]).unwrap().id;
-    destination.bump_uidvalidity(inbox).unwrap();
-    let mut told = 0;
-    for _ in 0..2 {
-        told += world.try_run().await.unwrap().total().doubled;
-    }
-    assert_eq!(count(&destination, "INBOX", "m1") as u64, 1 + told);
 }
 
 #[tokio::test]

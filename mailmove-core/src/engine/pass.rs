@@ -213,6 +213,8 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         };
     }
     if engine.mode == Mode::Retry {
+        // What could not be read may have moved, and have a copy already.
+        moved(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
         surplus::last_look(engine, lanes, destination).await?;
         return replaced(engine, lanes).await;
@@ -225,18 +227,24 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     if moves::any_gone(engine).await? {
         // New folders may hold what is gone elsewhere: nothing is copied before that is known.
         each(engine, lanes, |lane| !lane.row.listed, Work::Survey).await?;
-        let mut theres = HashMap::new();
-        for (lane, problem) in lanes.iter_mut() {
-            if lane.surveyed && problem.is_none() {
-                *problem = of_folder(moves::run(engine, lane, &mut theres).await)?;
-            }
-        }
+        moved(engine, lanes).await?;
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
     late::look(engine, lanes).await?;
     surplus::last_look(engine, lanes, destination).await?;
     replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
+}
+
+/// Moves at the destination what moved at the source.
+async fn moved(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
+    let mut theres = HashMap::new();
+    for (lane, problem) in lanes.iter_mut() {
+        if lane.surveyed && problem.is_none() {
+            *problem = of_folder(moves::run(engine, lane, &mut theres).await)?;
+        }
+    }
+    Ok(())
 }
 
 /// All that is missing is known and to be sent again, unless a folder could not be looked at.

@@ -191,17 +191,23 @@ async fn what_cannot_be_read_may_have_moved_and_is_not_copied() {
         Fault::FetchRefused(0, ErrorKind::Refused),
         Fault::FetchEnds(0),
     ] {
-        let mut world = World::new();
-        world.source = world.source.with_inline(None);
-        let (source, _) = accounts(&world);
-        for n in 0..4 {
-            add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+        for retries in [false, true] {
+            let mut world = World::new();
+            world.source = world.source.with_inline(None);
+            let (source, _) = accounts(&world);
+            for n in 0..4 {
+                add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+            }
+            world.run().await;
+            moved(&source, "INBOX", &[2], "Work");
+            world.source.arm(fault.clone());
+            let _ = world.try_run().await;
+            if retries {
+                world.migration().retry().await.unwrap();
+                world.assert_equal();
+            }
+            world.until_done().await;
+            world.assert_equal();
         }
-        world.run().await;
-        moved(&source, "INBOX", &[2], "Work");
-        world.source.arm(fault.clone());
-        let _ = world.try_run().await;
-        world.until_done().await;
-        world.assert_equal();
     }
 }

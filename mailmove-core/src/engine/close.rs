@@ -7,7 +7,7 @@ use std::{
 
 use super::{Engine, FolderNotes, Mode, lane::Lane};
 use crate::{
-    checkpoint::{FolderState, ItemState, Record},
+    checkpoint::{FolderNo, FolderRow, FolderState, ItemState, Record},
     error::{Error, ErrorKind, Result, Scope},
     model::{Folder, FolderId},
     observe::Event,
@@ -27,6 +27,7 @@ pub(super) async fn close(
         look_after(engine, &lanes).await
     };
     let mut records = Vec::new();
+    let seen: HashSet<FolderNo> = lanes.iter().map(|(lane, _)| lane.row.no).collect();
     for (mut lane, error) in lanes {
         let folder = folder_report(engine, &lane, error.as_ref(), stopped).await?;
         engine.emit(Event::FolderFinished {
@@ -42,6 +43,7 @@ pub(super) async fn close(
     if !records.is_empty() {
         engine.ledger.commit(records).await?;
     }
+    report.folders.extend(left(engine, &seen).await?);
     let mut notes = engine.notes();
     report.failures = once_each(std::mem::take(&mut notes.failures));
     report.repaired = std::mem::take(&mut notes.repaired);
@@ -61,6 +63,33 @@ async fn look_after(engine: &Engine, lanes: &[(Lane, Option<Error>)]) -> HashMap
         .into_iter()
         .map(|folder| (folder.id.clone(), folder));
     by_id.collect()
+}
+
+/// Folders that the source has no more, of which there is something to tell: copies of what was sent
+/// twice are at the destination.
+async fn left(engine: &Engine, lanes: &HashSet<FolderNo>) -> Result<Vec<FolderReport>> {
+    let told: HashMap<FolderNo, FolderNotes> = {
+        let notes = engine.notes();
+        let folders = notes.folders.iter();
+        let left = folders
+            .filter(|(no, of)| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
+        left.map(|(no, of)| (*no, of.clone())).collect()
+    };
+    if told.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = engine.ledger.targets().await?;
+    let folders = engine.ledger.folders().await?.into_iter();
+    let line = |row: FolderRow| {
+        let notes = told.get(&row.no)?;
+        let target = targets.iter().find(|target| Some(target.no) == row.target);
+        let mut report = FolderReport::new(row.path);
+        report.destination = target.map(|target| target.path.clone());
+        report.tally.doubled = notes.doubled;
+        report.tally.perhaps_doubled = notes.perhaps_doubled;
+        Some(report)
+    };
+    Ok(folders.filter_map(line).collect())
 }
 
 /// A message may fail twice in a pass, if its folder is listed again: the last word counts.
@@ -182,8 +211,13 @@ fn settle_for_next(
             },
             _ => None,
         };
-        let ours = report.tally.copied + report.tally.moved;
-        if grown == Some(ours) && lane.target.examined == lane.place.mark {
+        // What an earlier pass had stored came in before, and tells nothing of what did since.
+        let settled = {
+            let notes = engine.notes();
+            notes.folders.get(&lane.row.no).map_or(0, |of| of.settled)
+        };
+        let ours = Some(report.tally.copied + report.tally.moved).filter(|_| settled == 0);
+        if grown.is_some() && grown == ours && lane.target.examined == lane.place.mark {
             lane.target.examined.clone_from(&after.mark);
         }
         // What left since the beginning of this pass is noticed at the next one.

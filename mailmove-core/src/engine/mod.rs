@@ -2,7 +2,7 @@
 //!
 //! A pass goes through the files of this folder in this order: [`reconcile`] (folders), [`survey`]
 //! (what changed since the last pass), [`moves`], [`lane`] with [`produce`] and [`deliver`] (what is
-//! copied), [`settle`] (what is in doubt), [`close`] (sums). What is decided from an outcome is in
+//! copied), [`settle`] and [`left_open`] (what is in doubt), [`close`] (sums). What is decided from an outcome is in
 //! [`decide`] and [`retry`], free of I/O. A pass that mends ([`mend`]) has neither survey nor moves.
 
 mod adopt;
@@ -24,6 +24,7 @@ mod kept;
 mod labels;
 mod lane;
 mod late;
+mod left_open;
 mod letters;
 mod look_back;
 mod mend;
@@ -136,6 +137,8 @@ struct FolderNotes {
     rescued: u64,
     perhaps_doubled: u64,
     doubled: u64,
+    /// An earlier pass had stored them, as this one found out.
+    settled: u64,
     altered: BTreeMap<AlterationKind, u64>,
     annotations: Option<AnnotationReport>,
 }

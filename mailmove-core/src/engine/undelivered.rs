@@ -6,7 +6,7 @@ use futures_util::StreamExt as _;
 
 use super::{Engine, lane::Lane, letters::Known, produce::Producer, reconcile::World};
 use crate::{
-    checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan, TargetRow},
+    checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan},
     dead_letter::DeadLetter,
     error::{Error, ErrorKind, Result},
     model::{Content, ContentDigest, Folder},
@@ -166,29 +166,17 @@ pub(super) async fn only_those(
         }
     }
     let targets = engine.ledger.targets().await?;
-    for mut row in engine.ledger.folders().await? {
+    for row in engine.ledger.folders().await? {
         if row.state != FolderState::Gone || !any_row(engine, row.no, is_lost).await? {
             continue;
         }
-        let path = targets.iter().find(|target| Some(target.no) == row.target);
-        let place = path.and_then(|path| destination.iter().find(|now| now.path == path.path));
-        let same = |place: &&Folder| {
-            let named = |target: &&TargetRow| {
-                target.path == place.path && target.identity == place.identity.as_str()
-            };
-            targets.iter().rev().find(named)
-        };
-        let (Some(place), Some(target)) = (place, place.as_ref().and_then(same)) else {
+        let Some(mut lane) = Lane::left(row.clone(), &targets, destination) else {
             engine.emit(Event::Note {
-                folder: Some(row.path.clone()),
+                folder: Some(row.path),
                 text: "dead letters of this folder stay: it has no place at the destination".into(),
             });
             continue;
         };
-        let mut folder = Folder::new(row.id.clone(), row.path.clone(), &row.identity);
-        folder.messages = Some(0);
-        row.exists = Some(0);
-        let mut lane = Lane::new(row, folder, target.clone(), place.clone());
         lane.surveyed = true;
         lanes.push(lane);
     }

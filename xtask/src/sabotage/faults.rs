@@ -97,7 +97,7 @@ pub(super) const ALL: &[Fault] = &[
     Fault {
         name: "does not settle what an earlier run left open",
         file: "mailmove-core/src/engine/pass.rs",
-        from: "    settle::left_open(engine, destination).await?;\n",
+        from: "    left_open::close(engine, destination).await?;\n",
         to: "    let _ = destination;\n",
         test: engine("interrupt::ended_while_a_batch_is_in_doubt_which_lands_in_the_next_run"),
     },

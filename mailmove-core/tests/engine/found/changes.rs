@@ -1,6 +1,6 @@
 //! What changes at the source between two passes, or while one is broken off.
 
-use mailmove_core::{ErrorKind, store::When};
+use mailmove_core::{ErrorKind, model::AlterationKind, store::When};
 use mailmove_testkit::{
     mailbox::FlagOp,
     memory::{AppendFault, Fault, UpdateFault},
@@ -191,17 +191,53 @@ async fn what_cannot_be_read_may_have_moved_and_is_not_copied() {
         Fault::FetchRefused(0, ErrorKind::Refused),
         Fault::FetchEnds(0),
     ] {
-        let mut world = World::new();
-        world.source = world.source.with_inline(None);
-        let (source, _) = accounts(&world);
-        for n in 0..4 {
+        for retries in [false, true] {
+            let mut world = World::new();
+            world.source = world.source.with_inline(None);
+            let (source, _) = accounts(&world);
+            for n in 0..4 {
+                add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+            }
+            world.run().await;
+            moved(&source, "INBOX", &[2], "Work");
+            world.source.arm(fault.clone());
+            let _ = world.try_run().await;
+            if retries {
+                world.migration().retry().await.unwrap();
+                world.assert_equal();
+            }
+            world.until_done().await;
+            world.assert_equal();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stays_in_its_old_place_when_it_moves_is_told() {
+    // By the server, or by what is found when there was no answer.
+    for answered in [true, false] {
+        let world = World::new();
+        let (source, destination) = accounts(&world);
+        for n in 0..3 {
             add(&source, &["INBOX"], mail(&format!("m{n}"), n));
         }
         world.run().await;
         moved(&source, "INBOX", &[2], "Work");
-        world.source.arm(fault.clone());
-        let _ = world.try_run().await;
-        world.until_done().await;
-        world.assert_equal();
+        world.destination.arm(Fault::MovesCopy);
+        if !answered {
+            let lost = UpdateFault::Unknown { done: true };
+            world.destination.arm(Fault::Update(0, lost));
+        }
+        let report = world.run().await;
+        let line = of(&report, "Work");
+        let kept = line.altered.get(&AlterationKind::OldPlaceKept);
+        assert_eq!((line.tally.moved, kept), (1, Some(&1)), "{answered}");
+        world.destination.disarm();
+        for _ in 0..2 {
+            assert_eq!(subjects(&destination, "INBOX"), ["m0", "m1", "m2"]);
+            assert_eq!(subjects(&destination, "Work"), ["m1"]);
+            world.run().await;
+            assert!(world.verify().await.is_clean());
+        }
     }
 }

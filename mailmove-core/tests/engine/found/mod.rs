@@ -2,7 +2,10 @@
 
 mod changes;
 mod doubt;
+mod folded;
+mod surplus;
 mod there;
+mod variants;
 
 use mailmove_core::model::Batching;
 use mailmove_testkit::mailbox::Account;

@@ -1,0 +1,89 @@
+//! Destinations that fold identical messages, and what happens to them later.
+
+use mailmove_core::store::When;
+
+use super::{accounts, batches, moved};
+use crate::world::{World, add, mail, subjects};
+
+#[tokio::test]
+async fn what_was_folded_stays_when_its_twin_moves() {
+    for at in [1, 2] {
+        let mut world = batches(World::new(), 2, false);
+        world.destination = world.destination.with_late_merging();
+        let (source, destination) = accounts(&world);
+        for subject in ["twin", "twin", "other"] {
+            add(&source, &["INBOX"], mail(subject, 1));
+        }
+        world.run().await;
+        moved(&source, "INBOX", &[at], "Work");
+        world.run().await;
+        assert_eq!(subjects(&destination, "INBOX"), ["other", "twin"], "{at}");
+        assert_eq!(subjects(&destination, "Work"), ["twin"], "{at}");
+        assert!(world.verify().await.is_clean());
+        // And when the other one follows it.
+        moved(&source, "INBOX", &[3 - at], "Work");
+        world.run().await;
+        assert_eq!(subjects(&destination, "Work"), ["twin"], "{at}");
+    }
+}
+
+/// Twins in two folders, of a destination that folds.
+fn twins(folders: &[&str]) -> World {
+    let mut world = batches(World::new(), 2, false);
+    world.destination = world.destination.with_late_merging();
+    let (source, _) = accounts(&world);
+    for folder in folders {
+        add(&source, &[folder], mail("twin", 1));
+    }
+    add(&source, &["INBOX"], mail("other", 1));
+    world
+}
+
+#[tokio::test]
+async fn what_moves_to_its_equal_is_folded_into_it() {
+    let world = twins(&["INBOX", "Work"]);
+    let (source, destination) = accounts(&world);
+    world.run().await;
+    moved(&source, "INBOX", &[1], "Work");
+    for _ in 0..2 {
+        let report = world.run().await;
+        assert_eq!(subjects(&destination, "Work"), ["twin"]);
+        assert!(world.verify().await.is_clean());
+        assert_eq!(report.total().removed_there, 0);
+    }
+    moved(&source, "Work", &[1], "INBOX");
+    world.run().await;
+    assert_eq!(subjects(&destination, "Work"), ["twin"]);
+    assert_eq!(subjects(&destination, "INBOX"), ["other", "twin"]);
+}
+
+#[tokio::test]
+async fn what_was_folded_after_a_pass_was_killed_was_removed_by_nobody() {
+    let undisturbed = twins(&["INBOX", "INBOX"]);
+    undisturbed.run().await;
+    for n in 1..=undisturbed.store.commits() {
+        for then in ["nothing", "one moves", "new numbers"] {
+            let world = twins(&["INBOX", "INBOX"]);
+            let (source, destination) = accounts(&world);
+            world.store.die_at_commit(n, When::Before);
+            let _ = world.try_run().await;
+            world.store.disarm();
+            let mut expected = vec!["other", "twin"];
+            match then {
+                "one moves" => moved(&source, "INBOX", &[1], "Work"),
+                "new numbers" => {
+                    for folder in destination.folders() {
+                        destination.bump_uidvalidity(folder.id).unwrap();
+                    }
+                }
+                _ => {}
+            }
+            let report = world.run().await;
+            assert_eq!(report.total().removed_there, 0, "{n}, {then}");
+            let there = subjects(&destination, "INBOX");
+            assert_eq!(there, expected, "{n}, {then}");
+            expected.retain(|subject| then == "one moves" && *subject == "twin");
+            assert_eq!(subjects(&destination, "Work"), expected, "{n}, {then}");
+        }
+    }
+}

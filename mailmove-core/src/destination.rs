@@ -389,6 +389,10 @@ pub struct Existing {
     /// [`BodyHasher`](crate::identity::BodyHasher): another tool may have put it there with another
     /// header. Without it such a message is taken for a different one.
     pub body: Option<ContentDigest>,
+    /// The digest of the content that this was made from, if an append noted it at the message, from
+    /// [`Depth::Meta`] on. Where a destination makes messages anew, nothing else tells for sure that
+    /// one is ours.
+    pub given: Option<ContentDigest>,
 }
 
 impl Existing {
@@ -403,6 +407,7 @@ impl Existing {
             header: None,
             digest: None,
             body: None,
+            given: None,
         }
     }
 }

@@ -6,9 +6,11 @@
 )]
 
 mod checks;
+mod contracts;
 mod corpora;
 mod fuzz;
 mod mutants;
+mod oracles;
 mod pairs;
 mod peers;
 mod process;
@@ -45,6 +47,10 @@ Development tasks of mailmove.
                                    what changed; see benches/README.md for its options
   cargo xtask growth               time, memory and state from 1,000 to 1,000,000 messages and with 1,000 folders
   cargo xtask counts               round trips, bytes, system calls and instructions of one migration
+  cargo xtask contracts DIR        hold the EWS tests' documents against Microsoft's schema, which is in DIR
+  cargo xtask oracles              exchangelib, pyspnego and DavMail against the EWS test server
+      fetch                        only get them
+      --only NAME                  tests whose name holds this
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
   cargo xtask interrupts           interrupt a migration at every point of the wire, on the test server,
@@ -82,6 +88,8 @@ fn main() -> ExitCode {
         ["peers", rest @ ..] => peers::command(rest),
         ["growth", rest @ ..] => peers::growth(rest),
         ["counts", rest @ ..] => peers::counts(rest),
+        ["contracts", rest @ ..] => contracts::command(rest),
+        ["oracles", rest @ ..] => oracles::command(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),
         ["help" | "--help" | "-h"] | [] => {
             print!("{HELP}");

@@ -257,9 +257,10 @@ impl Host {
             port: server.tls_address().port(),
             authorize_as: None,
             style: Style::default(),
+            ews: None,
         };
         let tls = TlsSettings::new().with_extra_ca_pem(server.ca_pem());
-        let mailbox = Mailbox::new(url, tls, None);
+        let mailbox = Mailbox::new(url, tls, None)?;
         Ok(Self {
             name,
             server,

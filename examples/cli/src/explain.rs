@@ -28,7 +28,7 @@ pub(crate) async fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     let names = names(args)?;
     let mailbox = |side: Side, text: &str| -> Result<Mailbox> {
         let url = MailboxUrl::parse(side.option(), text)?;
-        Ok(Mailbox::new(url, TlsSettings::new(), None))
+        Mailbox::new(url, TlsSettings::new(), None)
     };
     let from = mailbox(Side::Source, &args.from)?;
     let to = mailbox(Side::Destination, &args.to)?;

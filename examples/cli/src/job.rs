@@ -78,8 +78,8 @@ impl Job {
         interrupt::watch(stop.clone(), progress.clone(), INTERRUPTED);
         let edges = edges(&state, args.bandwidth);
         let store = SqliteStore::new(&state);
-        let source = Arc::new(from.source(from_key, &edges));
-        let destination = Arc::new(to.destination(to_key, &edges));
+        let source = from.source(from_key, &edges);
+        let destination = to.destination(to_key, &edges);
         let migration = Migration::builder(Arc::clone(&source), Arc::clone(&destination))
             .store(store.clone())
             .dead_letters(dead_letters(&state, &edges))
@@ -172,7 +172,7 @@ fn mailbox(args: &JobArgs, side: Side) -> Result<Mailbox> {
         args.pin.as_deref(),
         own_pin.as_deref(),
     )?;
-    Ok(Mailbox::new(url, tls, args.connections).compressed(args.compress))
+    Ok(Mailbox::new(url, tls, args.connections)?.compressed(args.compress))
 }
 
 fn token_command(args: &JobArgs, side: Side, mailbox: &Mailbox) -> Result<Option<TokenCommand>> {

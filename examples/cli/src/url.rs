@@ -1,4 +1,5 @@
-//! Mailbox URLs: `imaps://user@host[:port]`, `imap://user@host[:port][?tls=off]`.
+//! Mailbox URLs: `imaps://user@host[:port]`, `imap://user@host[:port][?tls=off]`,
+//! `ews://user@host[:port][/owa][?name=host]`.
 //!
 //! Written by hand instead of with a URL crate: people write users as `ann@example.com@host`, and
 //! no message about a URL may repeat it, since it may hold a password.
@@ -32,6 +33,29 @@ pub(crate) enum Style {
     ProxyAuth,
 }
 
+/// How a login at Exchange goes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum EwsLogin {
+    /// As the server offers.
+    #[default]
+    Offered,
+    Basic,
+    Ntlm,
+    Negotiate,
+}
+
+/// What only a mailbox at Exchange has.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ews {
+    /// Without the slash at its beginning.
+    pub(crate) path: String,
+    /// The name that the certificate must have, where the host is an address.
+    pub(crate) name: Option<String>,
+    pub(crate) login: EwsLogin,
+    /// The archive mailbox.
+    pub(crate) archive: bool,
+}
+
 /// A mailbox on a server. Holds no password.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct MailboxUrl {
@@ -43,10 +67,12 @@ pub(crate) struct MailboxUrl {
     /// Whose mailbox to open, if not the user's own.
     pub(crate) authorize_as: Option<String>,
     pub(crate) style: Style,
+    /// It is reached by EWS.
+    pub(crate) ews: Option<Ews>,
 }
 
-const SHAPE: &str =
-    "Write imaps://user@host, or imap://user@host for STARTTLS; a port may follow as :993.";
+const SHAPE: &str = "Write imaps://user@host, imap://user@host for STARTTLS, or ews://user@host for \
+                     Exchange; a port may follow as :993.";
 
 impl MailboxUrl {
     /// Reads what the user gave for `option` (`--from`, `--to`).
@@ -76,12 +102,18 @@ impl MailboxUrl {
             )
             .with_code("config/password-in-url"));
         }
-        let implicit = match scheme.to_ascii_lowercase().as_str() {
-            "imaps" => true,
-            "imap" => false,
+        let (implicit, is_ews) = match scheme.to_ascii_lowercase().as_str() {
+            "imaps" => (true, false),
+            "imap" => (false, false),
+            "ews" => (true, true),
             other => return Err(bad(format!("unknown scheme {:?}", short(other)), SHAPE)),
         };
-        if !path.is_empty() || authority.contains('#') || path.contains('#') {
+        let path = if is_ews {
+            path.split('#').next().unwrap_or_default()
+        } else {
+            path
+        };
+        if (!path.is_empty() && !is_ews) || authority.contains('#') || path.contains('#') {
             return Err(bad(
                 "the URL has something after the host".to_owned(),
                 "End it after host and port. Folders are chosen with --folder.",
@@ -98,18 +130,33 @@ impl MailboxUrl {
         let (host, port) = split_host(host)
             .ok_or_else(|| bad("the host or port in the URL cannot be read".to_owned(),
                 "Write a host name in ASCII (xn--… for others), an IPv4 address, or an IPv6 address in brackets; then perhaps :port."))?;
+        let read = if is_ews {
+            read_ews_query(query, path)
+        } else {
+            read_query(query, implicit)
+        };
+        let remedy = match is_ews {
+            true => {
+                "Options are ?as=MAILBOX, ?name=HOST for the certificate's name, ?auth=ntlm, \
+                 ?auth=negotiate or ?auth=basic, ?archive=on, and ?tls=off."
+            }
+            false => {
+                "Options are ?tls=off (imap:// only), ?as=USER, and with it &style=authzid, \
+                 &style=master, &style=exchange or &style=proxyauth."
+            }
+        };
         let Query {
             protection,
             authorize_as,
             style,
-        } = read_query(query, implicit).map_err(|what| {
-            bad(
-                what,
-                "Options are ?tls=off (imap:// only), ?as=USER, and with it &style=authzid, \
-                 &style=master, &style=exchange or &style=proxyauth.",
-            )
-        })?;
-        let port = port.unwrap_or(if implicit { 993 } else { 143 });
+            ews,
+        } = read.map_err(|what| bad(what, remedy))?;
+        let port = port.unwrap_or(match (is_ews, implicit, protection) {
+            (true, _, Protection::Off) => 80,
+            (true, ..) => 443,
+            (false, true, _) => 993,
+            (false, false, _) => 143,
+        });
         Ok(Self {
             protection,
             user,
@@ -117,11 +164,16 @@ impl MailboxUrl {
             port,
             authorize_as,
             style: style.unwrap_or_default(),
+            ews,
         })
     }
 
     /// Why the URL itself may be the reason that connecting failed.
     pub(crate) fn suspicion(&self) -> Option<&'static str> {
+        if self.ews.is_some() {
+            return matches!(self.port, 143 | 993 | 110 | 995 | 25 | 465 | 587)
+                .then_some("That port is for mail programs: EWS uses 443.");
+        }
         match (self.protection, self.port) {
             (Protection::Tls, 143) => Some(
                 "Port 143 usually starts without TLS: try imap:// (STARTTLS), or imaps:// with port 993.",
@@ -141,9 +193,10 @@ impl MailboxUrl {
 
 impl fmt::Display for MailboxUrl {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let scheme = match self.protection {
-            Protection::Tls => "imaps",
-            Protection::StartTls | Protection::Off => "imap",
+        let scheme = match (self.protection, &self.ews) {
+            (_, Some(_)) => "ews",
+            (Protection::Tls, None) => "imaps",
+            (Protection::StartTls | Protection::Off, None) => "imap",
         };
         write!(f, "{scheme}://{}@", self.user)?;
         if self.host.contains(':') {
@@ -207,6 +260,43 @@ struct Query {
     protection: Protection,
     authorize_as: Option<String>,
     style: Option<Style>,
+    ews: Option<Ews>,
+}
+
+fn read_ews_query(query: &str, path: &str) -> Result<Query, String> {
+    let mut ews = Ews {
+        path: path.to_owned(),
+        ..Ews::default()
+    };
+    let (mut protection, mut authorize_as) = (Protection::Tls, None);
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        match (name, value) {
+            ("tls", "off") => protection = Protection::Off,
+            ("as" | "authzid", value) => {
+                let name = decode(value).filter(|name| is_name(name));
+                authorize_as = Some(name.ok_or("as= needs the address of a mailbox")?);
+            }
+            ("name", value) => {
+                let (name, port) = split_host(value).ok_or("name= needs a host name")?;
+                if port.is_some() {
+                    return Err("name= takes no port".to_owned());
+                }
+                ews.name = Some(name);
+            }
+            ("auth", "ntlm") => ews.login = EwsLogin::Ntlm,
+            ("auth", "negotiate") => ews.login = EwsLogin::Negotiate,
+            ("auth", "basic") => ews.login = EwsLogin::Basic,
+            ("archive", "on") => ews.archive = true,
+            (other, _) => return Err(format!("cannot read option {:?} in the URL", short(other))),
+        }
+    }
+    Ok(Query {
+        protection,
+        authorize_as,
+        style: None,
+        ews: Some(ews),
+    })
 }
 
 fn read_query(query: &str, implicit: bool) -> Result<Query, String> {
@@ -242,6 +332,7 @@ fn read_query(query: &str, implicit: bool) -> Result<Query, String> {
         protection,
         authorize_as,
         style,
+        ews: None,
     })
 }
 
@@ -322,6 +413,45 @@ mod tests {
             ),
         ] {
             assert_eq!(parse(text).unwrap().to_string(), shown, "{text}");
+        }
+    }
+
+    #[test]
+    fn exchange_is_reached_by_the_address_of_outlook_on_the_web() {
+        for (text, shown, path) in [
+            (
+                "ews://ann@mail.example.com",
+                "ews://ann@mail.example.com:443",
+                "",
+            ),
+            (
+                "ews://EXAMPLE\\ann@h/owa/#path=/mail",
+                "ews://EXAMPLE\\ann@h:443",
+                "owa/",
+            ),
+            ("ews://a@127.0.0.1:81?tls=off", "ews://a@127.0.0.1:81", ""),
+            (
+                "ews://admin@h?as=ann%40example.com",
+                "ews://admin@h:443 (as ann@example.com)",
+                "",
+            ),
+        ] {
+            let url = parse(text).unwrap();
+            assert_eq!(url.to_string(), shown);
+            assert_eq!(url.ews.unwrap().path, path);
+        }
+        let odd =
+            parse("ews://a@192.0.2.7/owa?name=Mail.example.com&auth=ntlm&archive=on").unwrap();
+        let ews = odd.ews.unwrap();
+        assert_eq!(ews.name.as_deref(), Some("mail.example.com"));
+        assert_eq!((ews.login, ews.archive), (EwsLogin::Ntlm, true));
+        for bad in [
+            "ews://a:pw@h",
+            "ews://a@h?auth=md5",
+            "ews://a@h?style=master",
+            "ews://a@h?name=h:1",
+        ] {
+            assert!(parse(bad).is_err(), "{bad}");
         }
     }
 

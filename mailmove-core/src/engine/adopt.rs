@@ -375,7 +375,9 @@ impl Adopter {
             && (!fresh || repeated || candidates.len() > 1)
         {
             candidates = settle::contents(engine, &Place::of(lane), &ids).await?;
-            let equal = |there: &Existing| there.digest == row.digest;
+            let equal = |there: &Existing| {
+                row.digest.is_some() && [there.digest, there.given].contains(&row.digest)
+            };
             // A server may have stored other bytes than it was given; then the header has to do.
             if candidates.iter().any(equal) || !header.is_traced() {
                 candidates.retain(equal);
@@ -409,7 +411,7 @@ async fn contents(
 }
 
 fn equal_content(read: &[Existing], row: &ItemRow, content: ContentDigest) -> Option<Existing> {
-    let same = |existing: &&Existing| existing.digest == Some(content);
+    let same = |existing: &&Existing| [existing.digest, existing.given].contains(&Some(content));
     nearest(read.iter().filter(same).cloned().collect(), row)
 }
 

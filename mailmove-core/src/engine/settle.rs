@@ -298,8 +298,12 @@ async fn others_contents(
 /// Equal bytes. Where the destination rebuilds messages, an equal header that says something; where
 /// that is not measured yet, one that names a transmission.
 pub(super) fn is_equal(engine: &Engine, row: &ItemRow, existing: &Existing) -> bool {
-    if row.digest.is_some() && row.digest == existing.digest {
+    if row.digest.is_some() && (row.digest == existing.digest || row.digest == existing.given) {
         return true;
+    }
+    // It says itself that it was made from another.
+    if row.digest.is_some() && existing.given.is_some() {
+        return false;
     }
     let Some(header) = row.header.filter(|header| Some(*header) == existing.header) else {
         return false;
@@ -315,8 +319,14 @@ pub(super) fn is_equal(engine: &Engine, row: &ItemRow, existing: &Existing) -> b
 /// Other bytes under an equal header: perhaps the row's message, changed as it was stored (Dovecot
 /// makes CR CR LF to CR LF, Cyrus writes X for 8-bit octets in headers).
 fn is_alike(row: &ItemRow, existing: &Existing) -> bool {
-    row.header
-        .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
+    let is_others = row.digest.is_some()
+        && existing
+            .given
+            .is_some_and(|given| Some(given) != row.digest);
+    !is_others
+        && row
+            .header
+            .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
 }
 
 /// An equal header, in a message that came in since the row's was sent, leaves no doubt if the server

@@ -361,7 +361,9 @@ fn proven(dated: bool, surplus: Vec<Existing>, resent: &[ItemRow]) -> Vec<Messag
     let mut out = Vec::new();
     for as_sent in [true, false] {
         left.retain(|there| {
-            let rows = there.digest.and_then(|digest| rows.get_mut(&digest));
+            // Where messages are made anew, they say what they were made from.
+            let digest = there.given.or(there.digest);
+            let rows = digest.and_then(|digest| rows.get_mut(&digest));
             let Some(rows) = rows else { return false };
             let fits = |row: &&ItemRow| {
                 let date = !dated || row.received.is_none() || row.received == there.received;

@@ -14,6 +14,7 @@ mod instances;
 mod place;
 mod tls;
 
+pub(crate) use debian::write_script;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -137,13 +138,26 @@ pub(crate) fn npm() -> Result<PathBuf> {
 
 /// A program of the Debian package of the same name: the machine's own, or unpacked.
 pub(crate) fn client(name: &str) -> Result<PathBuf> {
+    program(name, name)
+}
+
+/// A program out of this package of Debian's, unpacked, for a machine that has none.
+pub(crate) fn program(program: &str, package: &str) -> Result<PathBuf> {
     let dir = place::servers_dir()?;
     let lock = File::create(dir.join("lock"))?;
     lock.lock()?;
     let bin = dir.join("bin");
     std::fs::create_dir_all(&bin)?;
-    debian::client(&dir, &bin, name, name)?;
-    Ok(bin.join(name))
+    debian::client(&dir, &bin, program, package)?;
+    Ok(bin.join(program))
+}
+
+/// The directory into which packages of Debian's were unpacked, with what they need.
+pub(crate) fn unpack(name: &str, packages: &[&str]) -> Result<PathBuf> {
+    let dir = place::servers_dir()?;
+    let lock = File::create(dir.join("lock"))?;
+    lock.lock()?;
+    Ok(debian::unpack(&dir, name, packages)?.root)
 }
 
 /// The file that tells tests what runs.

@@ -8,6 +8,7 @@
 )]
 
 mod errors;
+mod exchange;
 mod input;
 #[cfg(unix)]
 mod interrupt;

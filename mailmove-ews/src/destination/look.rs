@@ -1,0 +1,196 @@
+//! Looking at what is there.
+
+use std::collections::HashMap;
+
+use mailmove_core::{
+    destination::{Depth, Existing, Probe},
+    error::{ErrorKind, Result, Scope},
+    identity::HeaderDigest,
+    model::MessageId,
+};
+
+use super::{Inner, is_other_epoch, stale};
+use crate::{
+    error::{self, Doing},
+    folders,
+    generate::Out,
+    items::{self, Meta},
+    sink::{Digest, Digested},
+    source,
+    sync::{self, Changed},
+    wire::{self, Property, Shape},
+};
+
+type Pages = Out<Result<Vec<Existing>>>;
+
+/// Messages that are read at once.
+const READ_AT_ONCE: usize = 20;
+/// Messages whose flags are asked for at once.
+const META_AT_ONCE: usize = 100;
+
+pub(super) async fn run(inner: &Inner, probe: Probe, out: &Pages) -> Result<()> {
+    match &probe.ids {
+        Some(ids) => by_ids(inner, ids, probe.depth, out).await,
+        None => enumerate(inner, &probe, out).await,
+    }
+}
+
+async fn by_ids(inner: &Inner, ids: &[MessageId], depth: Depth, out: &Pages) -> Result<()> {
+    for ids in ids.chunks(META_AT_ONCE) {
+        let metas = source::metas(&inner.pool, ids).await?;
+        let page = deepen(inner, metas, depth).await?;
+        out.send(Ok(page)).await;
+    }
+    Ok(())
+}
+
+async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
+    let folder = &probe.folder;
+    let mut state = None;
+    if let Some(mark) = &probe.since {
+        if is_other_epoch(mark, folder) {
+            return Err(stale());
+        }
+        // A mark without a state would be one of no time at all.
+        state = Some(mark.token.as_ref().ok_or_else(stale)?.as_str().to_owned());
+    }
+    // An empty answer is no proof that the folder is there.
+    folders::count(&inner.pool, folder).await?;
+    let shape = if probe.depth == Depth::Ids {
+        Shape::Ids
+    } else {
+        Shape::Meta
+    };
+    loop {
+        let page = sync::page(&inner.pool, folder, state.as_deref(), sync::PAGE_MAX, shape).await?;
+        let created = page.changes.into_iter().filter_map(|change| match change {
+            Changed::Created(meta) => Some(*meta),
+            _ => None,
+        });
+        let mut metas: Vec<Meta> = created.collect();
+        // The newest come first; a page is told with the oldest first.
+        metas.reverse();
+        let found = deepen(inner, metas, probe.depth).await?;
+        if page.is_last {
+            inner.note_state(folder, Some(&page.state));
+        }
+        if !found.is_empty() {
+            out.send(Ok(found)).await;
+        }
+        if page.is_last {
+            return Ok(());
+        }
+        state = Some(page.state);
+    }
+}
+
+fn existing(meta: &Meta, depth: Depth) -> Existing {
+    let mut out = Existing::new(meta.id.clone());
+    if depth >= Depth::Meta {
+        out.size = meta.size;
+        out.flags = meta.flags.clone();
+        out.received = meta.received;
+        out.given = meta.stamp.map(|stamp| stamp.content);
+    }
+    if depth >= Depth::Header {
+        out.header = meta.stamp.map(|stamp| stamp.header);
+    }
+    out
+}
+
+/// Looks as closely as is asked. What vanished meanwhile is left out.
+async fn deepen(inner: &Inner, metas: Vec<Meta>, depth: Depth) -> Result<Vec<Existing>> {
+    let needed = |meta: &Meta| match depth {
+        Depth::Ids | Depth::Meta => false,
+        // What we stored says itself what it was.
+        Depth::Header => meta.stamp.is_none(),
+        _ => true,
+    };
+    let ids: Vec<MessageId> = metas
+        .iter()
+        .filter(|meta| needed(meta))
+        .map(|meta| meta.id.clone())
+        .collect();
+    let mut read = HashMap::new();
+    for ids in ids.chunks(READ_AT_ONCE) {
+        read_into(inner, ids, &mut read).await?;
+    }
+    let mut out = Vec::with_capacity(metas.len());
+    for meta in metas {
+        let mut found = existing(&meta, depth);
+        if needed(&meta) {
+            let Some(Read { digested, header }) = read.remove(&meta.id) else {
+                continue;
+            };
+            found.header = found
+                .header
+                .or(header)
+                .or(digested.map(|digested| digested.header));
+            if let Some(digested) = digested
+                && depth >= Depth::Content
+            {
+                found.size = Some(digested.size);
+                found.digest = Some(digested.content);
+                found.body = digested.body;
+            }
+        }
+        out.push(found);
+    }
+    Ok(out)
+}
+
+struct Read {
+    digested: Option<Digested>,
+    /// Of the header as it came, where the server keeps it.
+    header: Option<HeaderDigest>,
+}
+
+async fn read_into(
+    inner: &Inner,
+    ids: &[MessageId],
+    out: &mut HashMap<MessageId, Read>,
+) -> Result<()> {
+    let doing = Doing::message("GetItem");
+    let texts: Vec<&str> = ids.iter().map(MessageId::as_str).collect();
+    let request = wire::get_items(&texts, Shape::Full);
+    let answer = inner.pool.send(&request, Digest::default, None).await;
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        // Too much at once: one by one.
+        Err(failed) if failed.error.kind() == ErrorKind::Timeout && ids.len() > 1 => {
+            let (one, other) = ids.split_at(ids.len() / 2);
+            Box::pin(read_into(inner, one, out)).await?;
+            return Box::pin(read_into(inner, other, out)).await;
+        }
+        Err(failed) => return Err(failed.error),
+    };
+    let messages = std::mem::take(&mut answer.messages);
+    for (at, id) in ids.iter().enumerate() {
+        let message = messages.get(at).ok_or_else(error::missing)?;
+        let item = match items::this_item(doing, message, id) {
+            Ok(item) => item,
+            Err(error) if source::is_gone(&error) => continue,
+            // It is there, though nobody can read it.
+            Err(error) if error.scope() == Scope::Message && error.kind() == ErrorKind::Refused => {
+                let read = Read {
+                    digested: None,
+                    header: None,
+                };
+                out.insert(id.clone(), read);
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        let digested = source::digested(item, |element| answer.take(element));
+        if digested.as_ref().is_some_and(|digested| !digested.whole) {
+            return Err(source::broken());
+        }
+        let header = Property::Headers.of(item).filter(|text| text.contains(':'));
+        let read = Read {
+            digested,
+            header: header.map(|text| HeaderDigest::of(text.as_bytes())),
+        };
+        out.insert(id.clone(), read);
+    }
+    Ok(())
+}

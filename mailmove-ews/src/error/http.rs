@@ -1,0 +1,182 @@
+//! What HTTP says in place of a SOAP reply.
+
+use std::time::Duration;
+
+use hyper::StatusCode;
+use mailmove_core::error::{Error, ErrorKind, Retry};
+
+use super::{not_ews, printable};
+
+/// A reply without SOAP in it.
+#[derive(Clone, Debug)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    /// Where a redirect leads.
+    pub(crate) location: Option<String>,
+    pub(crate) retry_after: Option<Duration>,
+    /// The beginning of the body.
+    pub(crate) text: String,
+    /// Bytes of the request.
+    pub(crate) sent: u64,
+    /// This account was let in before.
+    pub(crate) known: bool,
+}
+
+/// A request that long may be longer than the server takes.
+const LARGE: u64 = 1 << 20;
+
+/// The meaning of a refusal, and whether it leaves open that the request was carried out.
+pub(crate) fn refused(refusal: &Refusal) -> (Error, bool) {
+    let (error, executed) = by_status(refusal);
+    let error = error.with_context("status", refusal.status.as_u16().to_string());
+    (error, executed)
+}
+
+fn by_status(refusal: &Refusal) -> (Error, bool) {
+    let unavailable = |code: &'static str| {
+        Error::new(ErrorKind::Unavailable, "the server has a problem")
+            .with_code(code)
+            .with_retry(refusal.retry_after.map_or(Retry::Backoff, Retry::After))
+    };
+    let location = refusal
+        .location
+        .as_deref()
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    match refusal.status.as_u16() {
+        // Known to come under load, and when a server is taken out of a farm.
+        401 if refusal.known => (unavailable("http/unauthorized-now"), false),
+        401 => (login_refused(), false),
+        403 => (forbidden(refusal), false),
+        404 | 413 if refusal.sent > LARGE => (too_large(), false),
+        400 if refusal.sent > LARGE => (too_large(), false),
+        // Some servers stumble over the request after a large one, and say so on closing.
+        400 => (unavailable("http/bad-request"), false),
+        404 | 405 | 410 => (not_ews(), false),
+        301 | 302 | 303 | 307 | 308 if location.contains("genericerrorpage") => {
+            (unavailable("http/error-page"), true)
+        }
+        301 | 302 | 303 | 307 | 308
+            if location.contains("/owa/auth") || location.contains("logon") =>
+        {
+            (forms_login(), false)
+        }
+        301 | 302 | 303 | 307 | 308 => (redirected(refusal), false),
+        408 | 429 => (unavailable("http/busy"), false),
+        440 => (unavailable("http/session-ended"), false),
+        500 | 502..=504 => (unavailable("http/unavailable"), true),
+        200..=299 => (not_ews(), true),
+        _ => {
+            let text = printable(&refusal.text);
+            (
+                unavailable("http/status").with_context("answer", text),
+                true,
+            )
+        }
+    }
+}
+
+pub(crate) fn login_refused() -> Error {
+    Error::new(ErrorKind::Auth, "the server refused the credentials")
+        .with_code("ews/login")
+        .with_remedy(
+            "Check user name and password by logging in to Outlook on the web; try DOMAIN\\user or \
+             user@domain. Behind a device that opens TLS, channel binding fails: connect without it.",
+        )
+}
+
+fn forbidden(refusal: &Refusal) -> Error {
+    let text = refusal.text.to_ascii_lowercase();
+    if text.contains("ews")
+        || text.contains("allow")
+        || text.contains("application")
+        || text.contains("policy")
+    {
+        return Error::new(
+            ErrorKind::Denied,
+            "EWS is disabled for this mailbox or organization",
+        )
+        .with_code("ews/disabled")
+        .with_remedy(
+            "Microsoft 365 has EWS switched off since October 2026: use Graph. Elsewhere ask the \
+                 administrator to allow EWS for the mailbox and for this program.",
+        );
+    }
+    Error::new(ErrorKind::Denied, "the server forbids it")
+        .with_code("http/forbidden")
+        .with_remedy("Ask the administrator whether EWS is allowed for this mailbox and from here.")
+}
+
+fn too_large() -> Error {
+    Error::new(
+        ErrorKind::TooLarge,
+        "the request is larger than the server takes",
+    )
+    .with_code("ews/request-too-large")
+    .with_remedy("Ask the administrator to raise maxAllowedContentLength of the EWS directory.")
+}
+
+fn forms_login() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "the server wants a login by a web page",
+    )
+    .with_code("ews/forms-login")
+    .with_remedy(
+        "A gateway in front of Exchange asks for its own login: ask the administrator for an \
+             address of EWS without it.",
+    )
+}
+
+fn redirected(refusal: &Refusal) -> Error {
+    let location = refusal.location.as_deref().unwrap_or_default();
+    Error::new(ErrorKind::Config, "EWS is at another address")
+        .with_code("ews/redirected")
+        .with_context("location", printable(location))
+        .with_remedy("Check whether that address is yours, then give it instead.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn refusal(status: u16) -> Refusal {
+        Refusal {
+            status: StatusCode::from_u16(status).unwrap(),
+            location: None,
+            retry_after: None,
+            text: String::new(),
+            sent: 100,
+            known: true,
+        }
+    }
+
+    #[test]
+    fn statuses_mean_what_they_mean_on_exchange() {
+        for (status, sent, code, executed) in [
+            (401, 100, "http/unauthorized-now", false),
+            (503, 100, "http/unavailable", true),
+            (404, 100, "ews/not-ews", false),
+            (404, 50 << 20, "ews/request-too-large", false),
+            (413, 50 << 20, "ews/request-too-large", false),
+            (403, 100, "http/forbidden", false),
+            (200, 100, "ews/not-ews", true),
+        ] {
+            let mut refusal = refusal(status);
+            refusal.sent = sent;
+            let (error, ran) = refused(&refusal);
+            assert_eq!((error.code(), ran), (code, executed), "{status}");
+        }
+        let mut first = refusal(401);
+        first.known = false;
+        assert_eq!(refused(&first).0.kind(), ErrorKind::Auth);
+        let mut page = refusal(302);
+        page.location = Some("https://x/genericerrorpage.htm".to_owned());
+        assert_eq!(refused(&page).0.retry(), Retry::Backoff);
+        page.location = Some("https://x/owa/auth/logon.aspx".to_owned());
+        assert_eq!(refused(&page).0.code(), "ews/forms-login");
+        let mut off = refusal(403);
+        off.text = "EWS is not enabled".to_owned();
+        assert_eq!(refused(&off).0.code(), "ews/disabled");
+    }
+}

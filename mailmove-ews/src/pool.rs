@@ -1,0 +1,527 @@
+//! The connections of one side, and the requests on them. Connections, cookies and tokens belong to one
+//! credential and mailbox: a connection is logged in as somebody.
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use hyper::{
+    HeaderMap, Method,
+    header::{self, HeaderName, HeaderValue},
+};
+use mailmove_core::{
+    destination::Fence,
+    edge::{Credential, CredentialRequest},
+    error::{Error, ErrorKind, Result},
+};
+use rustls::ClientConfig;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+
+use crate::{
+    config::Access,
+    error::{self, Doing},
+    http::{Connection, Dial, Failed, Jar, Outgoing, Received},
+    login::{self, PAGE_MAX, Scheme},
+    wire::{self, Contents, Element, Header, Reply, Request, Splitter, Version},
+};
+
+/// A connection that rested longer is not trusted: firewalls forget silent ones.
+const RESTED: Duration = Duration::from_secs(90);
+
+/// All requests of one side go through here.
+pub(crate) struct Pool {
+    access: Access,
+    /// One for each connection that may be open.
+    slots: Arc<Semaphore>,
+    state: Mutex<State>,
+    jar: Jar,
+}
+
+impl fmt::Debug for Pool {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Pool({})", self.access.config.endpoint())
+    }
+}
+
+#[derive(Default)]
+struct State {
+    idle: Vec<Session>,
+    tls: Option<Arc<ClientConfig>>,
+    scheme: Option<Scheme>,
+    version: Version,
+    /// What the server says that it is.
+    system: Option<String>,
+    /// This credential was let in before.
+    known: bool,
+    /// The last one was refused: whoever gives credentials is told so.
+    refused: bool,
+}
+
+/// A connection that is logged in.
+struct Session {
+    connection: Connection,
+    /// Told with each request, but for NTLM.
+    authorization: Option<HeaderValue>,
+    /// The mailbox that is opened in another's name.
+    acting: Option<String>,
+    scheme: Scheme,
+    /// Its token was given after another one had been refused.
+    renewed: bool,
+}
+
+/// What answered a request.
+#[derive(Debug)]
+pub(crate) struct Answer<T> {
+    /// The response messages.
+    pub(crate) messages: Vec<Element>,
+    /// The contents that they speak of, by number.
+    pub(crate) contents: Vec<Option<T>>,
+}
+
+impl<T> Answer<T> {
+    /// Takes the content of an element such as `MimeContent`.
+    pub(crate) fn take(&mut self, element: &Element) -> Option<T> {
+        let number = element.text.trim().strip_prefix('#')?;
+        self.contents.get_mut(number.parse::<usize>().ok()?)?.take()
+    }
+}
+
+/// Contents where none are asked for.
+#[derive(Debug)]
+pub(crate) struct NoContents;
+
+impl Contents for NoContents {
+    type Item = ();
+    fn write(&mut self, _: &[u8]) {}
+    fn end(&mut self, _: bool) {}
+}
+
+impl Pool {
+    pub(crate) fn new(access: Access) -> Arc<Self> {
+        Arc::new(Self {
+            slots: Arc::new(Semaphore::new(access.config.connections())),
+            state: Mutex::default(),
+            jar: Jar::default(),
+            access,
+        })
+    }
+
+    pub(crate) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The schema that is spoken.
+    pub(crate) fn version(&self) -> Version {
+        self.state().version
+    }
+
+    /// What the server says that it is; asks it if nobody did yet.
+    pub(crate) async fn system(&self) -> Result<String> {
+        if let Some(system) = self.state().system.clone() {
+            return Ok(system);
+        }
+        let root = self.access.config.root();
+        let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
+        let doing = Doing::account("GetFolder");
+        let answer = self.call(&request).await?;
+        let refused = answer.messages.first().and_then(wire::SoapError::of);
+        match refused {
+            Some(refused) if self.access.config.archive() => {
+                let error = error::refused(doing, &refused);
+                Err(error.with_remedy("The mailbox has no archive, or none that is reached here."))
+            }
+            Some(refused) => Err(error::refused(doing, &refused)),
+            None => Ok(self
+                .state()
+                .system
+                .clone()
+                .unwrap_or_else(|| "EWS".to_owned())),
+        }
+    }
+
+    /// A request that changes nothing, and has no contents in its answer.
+    pub(crate) async fn call(&self, request: &Request) -> Result<Answer<()>> {
+        let answer = self.send(request, || NoContents, None).await;
+        answer.map_err(|failed| failed.error)
+    }
+
+    /// Sends a request and reads its answer. The fence is asked right before the first byte leaves.
+    ///
+    /// # Errors
+    /// If there is no answer, or it refuses the request as a whole.
+    pub(crate) async fn send<C: Contents>(
+        &self,
+        request: &Request,
+        sink: impl Fn() -> C,
+        fence: Option<&dyn Fence>,
+    ) -> Result<Answer<C::Item>, Failed> {
+        let _slot = self.slot().await?;
+        let mut renewed = false;
+        loop {
+            let mut session = self.session().await.map_err(Failed::before)?;
+            if let Some(fence) = fence {
+                fence.check().map_err(Failed::before)?;
+            }
+            let answer = self.exchange(&mut session, request, sink()).await;
+            let renewable = session.scheme == Scheme::Bearer && !session.renewed && !renewed;
+            if !session.connection.dead {
+                self.state().idle.push(session);
+            }
+            match answer {
+                // Neither was carried out.
+                Err(failed) if failed.error.code() == "ews/version" && self.is_older() => {}
+                Err(failed) if is_unauthorized(&failed.error) && renewable => {
+                    self.state().refused = true;
+                    renewed = true;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    async fn slot(&self) -> Result<OwnedSemaphorePermit, Failed> {
+        let shut = |_| {
+            Failed::before(Error::new(
+                ErrorKind::Bug,
+                "the pool of connections is closed",
+            ))
+        };
+        Arc::clone(&self.slots).acquire_owned().await.map_err(shut)
+    }
+
+    /// Speaks an older schema from now on, if there is one.
+    fn is_older(&self) -> bool {
+        let mut state = self.state();
+        match state.version.older() {
+            Some(older) => {
+                tracing::info!("speaking {} with the server", older.as_str());
+                state.version = older;
+                true
+            }
+            None => false,
+        }
+    }
+
+    async fn session(&self) -> Result<Session> {
+        loop {
+            let idle = self.state().idle.pop();
+            let Some(mut session) = idle else { break };
+            if session.connection.idle_for() < RESTED && session.connection.is_alive().await {
+                return Ok(session);
+            }
+        }
+        self.open().await
+    }
+
+    async fn open(&self) -> Result<Session> {
+        let config = &self.access.config;
+        let target = config.target();
+        let tls = self.tls()?;
+        let dial = Dial {
+            edges: &self.access.edges,
+            target,
+            name: config.tls_name(),
+            tls: &tls,
+            patience: config.timeout(),
+        };
+        let (refused, known_scheme) = {
+            let state = self.state();
+            (state.refused, state.scheme)
+        };
+        let located = |error: Error| {
+            error
+                .with_context("host", target.host.clone())
+                .with_context("port", target.port.to_string())
+        };
+        let request = CredentialRequest::new(config.endpoint());
+        let request = if refused {
+            request.after_refusal()
+        } else {
+            request
+        };
+        let credential = self.access.credentials.credential(request).await?;
+        let permit = self.access.edges.connections.acquire(&target.host).await;
+        let mut connection = Connection::open(dial, permit).await.map_err(located)?;
+        let scheme = match Scheme::set(config.auth(), &credential).or(known_scheme) {
+            Some(scheme) => scheme,
+            None => {
+                let headers = self.headers(None);
+                let scheme = login::ask(&mut connection, &target.path, &headers).await;
+                let scheme = scheme.map_err(located)?;
+                if connection.dead {
+                    let permit = self.access.edges.connections.acquire(&target.host).await;
+                    connection = Connection::open(dial, permit).await.map_err(located)?;
+                }
+                scheme
+            }
+        };
+        // Remembered, so that nobody can talk us into less later on.
+        self.state().scheme = Some(scheme);
+        let mut session = Session {
+            connection,
+            authorization: None,
+            acting: None,
+            scheme,
+            renewed: refused,
+        };
+        self.log_in(&mut session, credential)
+            .await
+            .map_err(located)?;
+        self.state().refused = false;
+        Ok(session)
+    }
+
+    fn tls(&self) -> Result<Arc<ClientConfig>> {
+        let mut state = self.state();
+        let tls = match &state.tls {
+            Some(tls) => Arc::clone(tls),
+            None => self.access.config.tls().client_config()?,
+        };
+        state.tls = Some(Arc::clone(&tls));
+        Ok(tls)
+    }
+
+    async fn log_in(&self, session: &mut Session, credential: Credential) -> Result<()> {
+        let target = self.access.config.target();
+        let (user, password) = match credential {
+            Credential::BearerToken { token, .. } => {
+                let text = zeroize::Zeroizing::new(format!("Bearer {}", token.expose()));
+                session.authorization = Some(login::secret_field(&text)?);
+                return Ok(());
+            }
+            Credential::Password {
+                user,
+                password,
+                authorize_as,
+            } => {
+                session.acting = authorize_as;
+                (user, password)
+            }
+            _ => {
+                let error = Error::new(ErrorKind::Config, "EWS takes passwords and tokens only");
+                return Err(error.with_code("ews/credential"));
+            }
+        };
+        let Scheme::Ntlm(wrap) = session.scheme else {
+            session.authorization = Some(login::basic(&user, &password)?);
+            return Ok(());
+        };
+        let headers = self.headers(session.acting.as_deref());
+        let host = self.access.config.tls_name().unwrap_or(&target.host);
+        let who = (user.as_str(), &password, host);
+        let third = login::ntlm(&mut session.connection, &target.path, &headers, wrap, who).await?;
+        // A request that any user may make carries the last message, so that no other has to be sent
+        // twice if it is refused.
+        let root = self.access.config.root();
+        let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
+        session.authorization = Some(third);
+        let answer = self.exchange(session, &request, NoContents).await;
+        session.authorization = None;
+        match answer {
+            Err(failed)
+                if failed.error.kind() == ErrorKind::Auth && failed.error.code() == "ews/login" =>
+            {
+                Err(login::ntlm_refused(target.secure))
+            }
+            Err(failed) if failed.error.code() == "ews/version" => Ok(()),
+            Err(failed) => Err(failed.error),
+            Ok(_) => Ok(()),
+        }
+    }
+
+    fn headers(&self, acting: Option<&str>) -> HeaderMap {
+        let mut headers = HeaderMap::new();
+        let agent = concat!("mailmove/", env!("CARGO_PKG_VERSION"));
+        headers.insert(header::USER_AGENT, HeaderValue::from_static(agent));
+        headers.insert(header::ACCEPT, HeaderValue::from_static("text/xml"));
+        let kind = HeaderValue::from_static("text/xml; charset=utf-8");
+        headers.insert(header::CONTENT_TYPE, kind);
+        let mailbox = acting.unwrap_or(self.access.config.user());
+        if mailbox.contains('@')
+            && let Ok(mailbox) = HeaderValue::from_str(mailbox)
+        {
+            headers.insert(HeaderName::from_static("x-anchormailbox"), mailbox);
+        }
+        if let Some(cookies) = self.jar.field()
+            && let Ok(mut cookies) = HeaderValue::from_str(&cookies)
+        {
+            cookies.set_sensitive(true);
+            headers.insert(header::COOKIE, cookies);
+        }
+        headers
+    }
+
+    async fn exchange<C: Contents>(
+        &self,
+        session: &mut Session,
+        request: &Request,
+        sink: C,
+    ) -> Result<Answer<C::Item>, Failed> {
+        let acting = session.acting.as_deref();
+        let version = self.version();
+        let pieces = request.pieces(Header {
+            version,
+            impersonate: acting,
+        });
+        let sent = login::len(&pieces);
+        let mut headers = self.headers(acting);
+        if let Some(authorization) = &session.authorization {
+            headers.insert(header::AUTHORIZATION, authorization.clone());
+        }
+        let path = &self.access.config.target().path;
+        let outgoing = Outgoing {
+            method: Method::POST,
+            path,
+            headers,
+            pieces,
+        };
+        let mut received = session.connection.send(outgoing).await?;
+        for cookie in received.headers.get_all(header::SET_COOKIE) {
+            if let Ok(cookie) = cookie.to_str() {
+                self.jar.set(cookie);
+            }
+        }
+        let kind = received.field("content-type").unwrap_or_default();
+        let status = received.status.as_u16();
+        if !matches!(status, 200 | 500) || !kind.to_ascii_lowercase().contains("xml") {
+            return Err(self.refused(session, &mut received, sent).await);
+        }
+        let answer = read(&mut session.connection, &mut received, request, sink).await?;
+        let mut state = self.state();
+        state.known = true;
+        if let Some(system) = &answer.system {
+            state.system = Some(system.clone());
+        }
+        drop(state);
+        match answer.reply {
+            Reply::Messages(messages) => Ok(Answer {
+                messages,
+                contents: answer.contents.into_iter().map(Some).collect(),
+            }),
+            Reply::Fault(fault) => {
+                // Some servers send a second reply after a fault.
+                session.connection.dead = true;
+                Err(Failed {
+                    error: error::refused(Doing::message(request.operation), &fault),
+                    perhaps_executed: error::was_executed(&fault),
+                })
+            }
+        }
+    }
+
+    async fn refused(&self, session: &mut Session, received: &mut Received, sent: u64) -> Failed {
+        let text = session
+            .connection
+            .text(received, PAGE_MAX)
+            .await
+            .unwrap_or_default();
+        // Whatever it was, the next request begins anew.
+        session.connection.dead = true;
+        let known = {
+            let mut state = self.state();
+            let unauthorized = received.status.as_u16() == 401;
+            state.refused |= unauthorized && !state.known;
+            state.known
+        };
+        let (error, perhaps_executed) =
+            error::http_refused(&login::refusal(received, text, sent, known));
+        Failed {
+            error,
+            perhaps_executed,
+        }
+    }
+}
+
+fn is_unauthorized(error: &Error) -> bool {
+    matches!(error.code(), "ews/login" | "http/unauthorized-now")
+}
+
+struct Read<T> {
+    reply: Reply,
+    contents: Vec<T>,
+    system: Option<String>,
+}
+
+/// Reads a reply to its end, contents and all.
+async fn read<C: Contents>(
+    connection: &mut Connection,
+    received: &mut Received,
+    request: &Request,
+    sink: C,
+) -> Result<Read<C::Item>, Failed> {
+    let wrong = |error| Failed::after(error::wire(error));
+    let mut splitter = Splitter::new(sink);
+    while let Some(bytes) = connection.piece(received).await.map_err(Failed::after)? {
+        if let Err(error) = splitter.push(&bytes) {
+            connection.dead = true;
+            return Err(wrong(error));
+        }
+    }
+    let parsed = splitter
+        .finish()
+        .and_then(|(skeleton, contents)| Ok((wire::parse(&skeleton)?, contents)))
+        .and_then(|(envelope, contents)| {
+            let system = system(&envelope);
+            let reply = wire::messages(request.operation, envelope)?;
+            Ok(Read {
+                reply,
+                contents,
+                system,
+            })
+        });
+    parsed.map_err(|error| {
+        connection.dead = true;
+        wrong(error)
+    })
+}
+
+/// `Exchange 2016 (15.1.2507.6)`.
+fn system(envelope: &Element) -> Option<String> {
+    let info = envelope.at(&["Header", "ServerVersionInfo"])?;
+    let number = |name: &str| info.attribute(name)?.parse::<u32>().ok();
+    let (major, minor) = (number("MajorVersion")?, number("MinorVersion").unwrap_or(0));
+    let build = number("MajorBuildNumber").unwrap_or(0);
+    let patch = number("MinorBuildNumber").unwrap_or(0);
+    let name = match (major, minor, build) {
+        (8, ..) => "Exchange 2007",
+        (14, ..) => "Exchange 2010",
+        (15, 0, _) => "Exchange 2013",
+        (15, 1, _) => "Exchange 2016",
+        (15, 2, 2562..) => "Exchange SE",
+        (15, 2, _) => "Exchange 2019",
+        (15, 20, _) => "Exchange Online",
+        _ => "Exchange",
+    };
+    Some(format!("{name} ({major}.{minor}.{build}.{patch})"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn servers_are_named() {
+        for (version, name) in [
+            (
+                "MajorVersion='15' MinorVersion='1' MajorBuildNumber='2507' MinorBuildNumber='6'",
+                "Exchange 2016 (15.1.2507.6)",
+            ),
+            (
+                "MajorVersion='15' MinorVersion='2' MajorBuildNumber='2562'",
+                "Exchange SE (15.2.2562.0)",
+            ),
+        ] {
+            let xml = format!("<E><Header><ServerVersionInfo {version}/></Header></E>");
+            assert_eq!(
+                system(&wire::parse(xml.as_bytes()).unwrap()).as_deref(),
+                Some(name)
+            );
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! What becomes of contents that arrive: kept for the engine, or only digested.
+
+use mailmove_core::{
+    edge::{Spool, SpoolWriter},
+    error::Result,
+    identity::{BodyHasher, HeaderDigest},
+    model::{Content, ContentDigest},
+};
+
+use crate::wire::Contents;
+
+/// Contents up to this size wait in memory until their size is known; larger ones go to a file at once.
+const SMALL: usize = 256 << 10;
+
+/// Keeps contents in the spool.
+pub(crate) struct Keep {
+    spool: Spool,
+    small: Vec<u8>,
+    large: Option<Result<SpoolWriter>>,
+}
+
+impl Keep {
+    pub(crate) fn new(spool: &Spool) -> Self {
+        Self {
+            spool: spool.clone(),
+            small: Vec::new(),
+            large: None,
+        }
+    }
+
+    fn spill(&mut self) {
+        let writer = self.spool.writer(u64::MAX).and_then(|mut writer| {
+            writer.write(&self.small)?;
+            Ok(writer)
+        });
+        self.small = Vec::new();
+        self.large = Some(writer);
+    }
+}
+
+/// A content that was kept, or why it could not be; and whether it came whole.
+#[derive(Debug)]
+pub(crate) struct Kept {
+    pub(crate) content: Result<Content>,
+    pub(crate) whole: bool,
+}
+
+impl Contents for Keep {
+    type Item = Kept;
+
+    fn write(&mut self, bytes: &[u8]) {
+        match &mut self.large {
+            None if self.small.len() + bytes.len() <= SMALL => self.small.extend_from_slice(bytes),
+            None => {
+                self.spill();
+                self.write(bytes);
+            }
+            Some(Ok(writer)) => {
+                if let Err(error) = writer.write(bytes) {
+                    self.large = Some(Err(error));
+                }
+            }
+            // The rest is read, and told as failed at its end.
+            Some(Err(_)) => {}
+        }
+    }
+
+    fn end(&mut self, whole: bool) -> Kept {
+        let content = match self.large.take() {
+            Some(writer) => writer.map(SpoolWriter::finish),
+            None => {
+                let small = std::mem::take(&mut self.small);
+                let writer = self.spool.writer(small.len() as u64);
+                writer.and_then(|mut writer| {
+                    writer.write(&small)?;
+                    Ok(writer.finish())
+                })
+            }
+        };
+        Kept { content, whole }
+    }
+}
+
+/// Longest header that is digested.
+const HEADER_MAX: usize = 1 << 20;
+
+/// Digests contents, and keeps nothing of them.
+#[derive(Default)]
+pub(crate) struct Digest {
+    hasher: blake3::Hasher,
+    body: BodyHasher,
+    header: Vec<u8>,
+    in_body: bool,
+    size: u64,
+}
+
+/// What was digested.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Digested {
+    pub(crate) content: ContentDigest,
+    pub(crate) header: HeaderDigest,
+    pub(crate) body: Option<ContentDigest>,
+    pub(crate) size: u64,
+    pub(crate) whole: bool,
+}
+
+impl Contents for Digest {
+    type Item = Digested;
+
+    fn write(&mut self, bytes: &[u8]) {
+        self.hasher.update(bytes);
+        self.body.update(bytes);
+        self.size += bytes.len() as u64;
+        if !self.in_body {
+            // The empty line may lie across two pieces; what follows it does no harm.
+            let room = HEADER_MAX
+                .saturating_sub(self.header.len())
+                .min(bytes.len());
+            self.header
+                .extend_from_slice(bytes.get(..room).unwrap_or_default());
+            self.in_body = room < bytes.len() || self.body.finish().is_some();
+        }
+    }
+
+    fn end(&mut self, whole: bool) -> Digested {
+        let done = std::mem::take(self);
+        Digested {
+            content: ContentDigest::from_bytes(*done.hasher.finalize().as_bytes()),
+            header: HeaderDigest::of(&done.header),
+            body: done.body.finish(),
+            size: done.size,
+            whole,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmove_core::edge::MemoryBudget;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn contents_of_any_size_are_kept_as_they_come() {
+        let spool = Spool::new(std::env::temp_dir(), MemoryBudget::new(8 << 20));
+        let mut keep = Keep::new(&spool);
+        let mut digest = Digest::default();
+        for len in [0, 5, SMALL, SMALL + 1, 3 * SMALL] {
+            let mut bytes = b"Subject: x\r\n\r\n".to_vec();
+            bytes.resize(len.max(14), b'x');
+            for piece in bytes.chunks(6000) {
+                keep.write(piece);
+                digest.write(piece);
+            }
+            let kept = keep.end(true).content.unwrap();
+            let digested = digest.end(true);
+            assert_eq!(kept.size(), bytes.len() as u64);
+            assert_eq!(kept.digest(), ContentDigest::of(&bytes));
+            assert_eq!(
+                (digested.content, digested.size),
+                (kept.digest(), kept.size())
+            );
+            assert_eq!(digested.header, HeaderDigest::of(&bytes));
+            assert_eq!(kept.as_bytes().is_some(), bytes.len() <= SMALL);
+        }
+    }
+}

@@ -1,0 +1,210 @@
+//! Fetching contents.
+
+use std::sync::atomic::Ordering;
+
+use futures_util::{StreamExt as _, stream};
+use mailmove_core::{
+    error::{Error, ErrorKind, Result, Retry, Scope},
+    model::{Content, Form, MessageId},
+    source::{FetchRequest, Fetched},
+};
+
+use super::Inner;
+use crate::{
+    error::{self, Doing},
+    generate::Out,
+    items::{self, Meta},
+    pool::Pool,
+    sink::{Digest, Digested, Keep, Kept},
+    wire::{self, Contents as _, Element, Shape},
+};
+
+/// Bytes of contents that are asked for at once, by the sizes that were listed.
+const BATCH_BYTES: u64 = 8 << 20;
+/// Requests for contents that one reader has under way.
+const AT_ONCE: usize = 2;
+
+/// Fetches contents in batches, two at a time.
+pub(super) async fn run(inner: &Inner, request: FetchRequest, out: &Out<(MessageId, Fetched)>) {
+    if request.form != Form::Mime {
+        for id in request.ids {
+            let error = Error::new(ErrorKind::Unsupported, "items are fetched as MIME only");
+            out.send((id, Fetched::Failed(error.with_scope(Scope::Message))))
+                .await;
+        }
+        return;
+    }
+    if request.identity != request.folder.as_str() {
+        for id in request.ids {
+            let error = Error::new(ErrorKind::Stale, "it is another folder by now");
+            out.send((id, Fetched::Failed(error.with_code("ews/other-folder"))))
+                .await;
+        }
+        return;
+    }
+    let batches = batches(inner, request.ids);
+    let fetches: Vec<_> = batches
+        .into_iter()
+        .map(|batch| owned(inner, batch))
+        .collect();
+    let mut fetched = stream::iter(fetches).buffer_unordered(AT_ONCE);
+    while let Some(batch) = fetched.next().await {
+        out.send_all(batch).await;
+    }
+}
+
+/// Cuts a request by number and bytes.
+pub(super) fn batches(inner: &Inner, ids: Vec<MessageId>) -> Vec<Vec<MessageId>> {
+    let most = inner.batch.load(Ordering::Relaxed).max(1);
+    let mut out: Vec<Vec<MessageId>> = Vec::new();
+    let mut bytes = 0;
+    for id in ids {
+        let size = inner.sizes.of(&id);
+        match out.last_mut() {
+            Some(batch) if batch.len() < most && bytes + size <= BATCH_BYTES => {
+                bytes += size;
+                batch.push(id);
+            }
+            _ => {
+                bytes = size;
+                out.push(vec![id]);
+            }
+        }
+    }
+    out
+}
+
+fn texts(ids: &[MessageId]) -> Vec<&str> {
+    ids.iter().map(MessageId::as_str).collect()
+}
+
+const GET: Doing = Doing::message("GetItem");
+
+async fn owned(inner: &Inner, ids: Vec<MessageId>) -> Vec<(MessageId, Fetched)> {
+    contents(inner, &ids).await
+}
+
+/// One request for contents. Each id comes back once.
+pub(super) async fn contents(inner: &Inner, ids: &[MessageId]) -> Vec<(MessageId, Fetched)> {
+    let spool = &inner.pool.access().edges.spool;
+    let request = wire::get_items(&texts(ids), Shape::Mime);
+    let answer = inner.pool.send(&request, || Keep::new(spool), None).await;
+    let mut answer = match answer {
+        Ok(answer) => answer,
+        Err(failed) => {
+            heed(inner, ids.len(), &failed.error);
+            return ids
+                .iter()
+                .map(|id| (id.clone(), Fetched::Failed(error::again(&failed.error))))
+                .collect();
+        }
+    };
+    let messages = std::mem::take(&mut answer.messages);
+    let mut out = Vec::with_capacity(ids.len());
+    for (at, id) in ids.iter().enumerate() {
+        let found = messages.get(at).ok_or_else(error::missing);
+        let found = found.and_then(|message| content(message, id, |element| answer.take(element)));
+        let fetched = match found {
+            Ok(content) => Fetched::Content(content),
+            Err(error) if error.code() == "ews/no-item" => Fetched::Vanished,
+            Err(error) => {
+                heed(inner, ids.len(), &error);
+                Fetched::Failed(error)
+            }
+        };
+        out.push((id.clone(), fetched));
+    }
+    out
+}
+
+/// A server that takes too long for so many is asked for half of them next time.
+fn heed(inner: &Inner, asked: usize, error: &Error) {
+    if error.kind() == ErrorKind::Timeout && asked > 1 {
+        inner.batch.fetch_min((asked / 2).max(1), Ordering::Relaxed);
+    }
+}
+
+fn content(
+    message: &Element,
+    id: &MessageId,
+    take: impl FnOnce(&Element) -> Option<Kept>,
+) -> Result<Content> {
+    let item = items::this_item(GET, message, id)?;
+    let element = item.child("MimeContent").ok_or_else(|| {
+        Error::new(ErrorKind::Refused, "the server makes no MIME of this item")
+            .with_code("ews/no-mime")
+    })?;
+    if element.text.is_empty() {
+        // Written as an empty tag, it has no bytes.
+        return Ok(Content::from_bytes(""));
+    }
+    let kept = take(element).ok_or_else(error::missing)?;
+    if !kept.whole {
+        return Err(broken());
+    }
+    kept.content
+}
+
+/// The Base64 is damaged.
+pub(crate) fn broken() -> Error {
+    Error::new(ErrorKind::Protocol, "the content came damaged")
+        .with_code("ews/broken-base64")
+        .with_scope(Scope::Message)
+        .with_retry(Retry::Backoff)
+}
+
+/// What is known of these messages; those that are gone are left out.
+pub(crate) async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<Vec<Meta>> {
+    let request = wire::get_items(&texts(ids), Shape::Meta);
+    let answer = pool.call(&request).await?;
+    let mut out = Vec::with_capacity(ids.len());
+    for (at, id) in ids.iter().enumerate() {
+        let message = answer.messages.get(at).ok_or_else(error::missing)?;
+        match items::this_item(GET, message, id) {
+            Ok(item) => out.extend(Meta::of(item)),
+            Err(error) if is_gone(&error) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(out)
+}
+
+/// The message is not there, or was never one.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    matches!(error.code(), "ews/no-item" | "ews/bad-id")
+}
+
+/// Digests of these messages; those that are gone or cannot be had are left out.
+pub(super) async fn digests(pool: &Pool, ids: &[MessageId]) -> Result<Vec<(MessageId, Digested)>> {
+    let request = wire::get_items(&texts(ids), Shape::Mime);
+    let answer = pool.send(&request, Digest::default, None).await;
+    let mut answer = answer.map_err(|failed| failed.error)?;
+    let messages = std::mem::take(&mut answer.messages);
+    let mut out = Vec::with_capacity(ids.len());
+    for (id, message) in ids.iter().zip(&messages) {
+        let item = match items::this_item(GET, message, id) {
+            Ok(item) => item,
+            Err(error) if error.scope() == Scope::Message => continue,
+            Err(error) => return Err(error),
+        };
+        let digested = digested(item, |element| answer.take(element));
+        out.extend(
+            digested
+                .filter(|digested| digested.whole)
+                .map(|digested| (id.clone(), digested)),
+        );
+    }
+    Ok(out)
+}
+
+/// What was digested of an item's content.
+pub(crate) fn digested(
+    item: &Element,
+    take: impl FnOnce(&Element) -> Option<Digested>,
+) -> Option<Digested> {
+    let element = item.child("MimeContent")?;
+    match element.text.is_empty() {
+        true => Some(Digest::default().end(true)),
+        false => take(element),
+    }
+}

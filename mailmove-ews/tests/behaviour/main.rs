@@ -1,0 +1,13 @@
+//! How the adapter takes what Exchange, and what stands in front of it, is known to do.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a panic is how a test fails, helpers included"
+)]
+
+mod access;
+mod faults;
+mod limits;
+mod support;

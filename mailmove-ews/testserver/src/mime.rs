@@ -1,0 +1,326 @@
+//! Reads a message as far as Exchange shows its parts.
+
+use base64::Engine as _;
+use base64::engine::DecodePaddingMode;
+use base64::engine::general_purpose::{GeneralPurpose, GeneralPurposeConfig};
+use bytes::Bytes;
+
+/// Deeper parts are not looked into.
+const MAX_DEPTH: usize = 20;
+
+const LENIENT: GeneralPurpose = GeneralPurpose::new(
+    &base64::alphabet::STANDARD,
+    GeneralPurposeConfig::new().with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// A part, or the whole.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Mime {
+    raw_header: Bytes,
+    /// Unfolded, as they are; names in lower case.
+    headers: Vec<(String, String)>,
+    pub(crate) body: Bytes,
+    pub(crate) children: Vec<Self>,
+}
+
+/// What Exchange keeps as an attachment.
+#[derive(Debug, Clone)]
+pub(crate) struct Attachment {
+    pub(crate) name: String,
+    pub(crate) kind: String,
+    pub(crate) id: Option<String>,
+    pub(crate) inline: bool,
+    pub(crate) content: Vec<u8>,
+}
+
+impl Mime {
+    pub(crate) fn parse(message: &Bytes) -> Self {
+        Self::part(message, 0)
+    }
+
+    fn part(message: &Bytes, depth: usize) -> Self {
+        let split = end_of_header(message);
+        let raw_header = message.slice(..split.0);
+        let mut part = Self {
+            headers: headers(&raw_header),
+            raw_header,
+            body: message.slice(split.1..),
+            children: Vec::new(),
+        };
+        if depth < MAX_DEPTH
+            && part.kind().starts_with("multipart/")
+            && let Some(boundary) = part.parameter("content-type", "boundary")
+        {
+            part.children = pieces(&part.body, &boundary)
+                .into_iter()
+                .map(|piece| Self::part(&piece, depth + 1))
+                .collect();
+        }
+        part
+    }
+
+    /// The first field of this name (in lower case), unfolded.
+    pub(crate) fn header(&self, name: &str) -> Option<String> {
+        let mut all = self.headers.iter();
+        all.find(|(have, _)| have == name).map(|(_, v)| v.clone())
+    }
+
+    pub(crate) fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The header as it is, with LF as line end.
+    pub(crate) fn header_block(&self) -> String {
+        String::from_utf8_lossy(&self.raw_header).replace("\r\n", "\n")
+    }
+
+    pub(crate) fn subject(&self) -> String {
+        decode_words(&self.header("subject").unwrap_or_default())
+    }
+
+    /// The media type in lower case.
+    pub(crate) fn kind(&self) -> String {
+        let value = self.header("content-type").unwrap_or_default();
+        let kind = value.split(';').next().unwrap_or_default().trim();
+        match kind.contains('/') {
+            true => kind.to_ascii_lowercase(),
+            false => "text/plain".to_owned(),
+        }
+    }
+
+    pub(crate) fn parameter(&self, header: &str, name: &str) -> Option<String> {
+        let value = self.header(header)?;
+        let parts = value.split(';').skip(1);
+        parts.into_iter().find_map(|part| {
+            let (key, value) = part.split_once('=')?;
+            let key = key.trim().trim_end_matches('*');
+            key.eq_ignore_ascii_case(name)
+                .then(|| value.trim().trim_matches('"').to_owned())
+        })
+    }
+
+    /// The decoded body.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        let encoding = self.header("content-transfer-encoding").unwrap_or_default();
+        match encoding.trim().to_ascii_lowercase().as_str() {
+            "base64" => {
+                let text: Vec<u8> = self
+                    .body
+                    .iter()
+                    .copied()
+                    .filter(|b| !b.is_ascii_whitespace())
+                    .collect();
+                LENIENT.decode(&text).unwrap_or(text)
+            }
+            "quoted-printable" => quoted_printable(&self.body),
+            _ => self.body.to_vec(),
+        }
+    }
+
+    /// Text of a text part, as far as it can be told.
+    pub(crate) fn text(&self) -> String {
+        let content = self.content();
+        let charset = self.parameter("content-type", "charset");
+        charset_text(&content, charset.as_deref().unwrap_or_default())
+    }
+
+    fn is_attachment(&self) -> bool {
+        let disposition = self.header("content-disposition").unwrap_or_default();
+        disposition.to_ascii_lowercase().starts_with("attachment")
+            || !matches!(self.kind().as_str(), "text/plain" | "text/html")
+    }
+
+    /// The first body of this type that is no attachment.
+    pub(crate) fn find_text(&self, kind: &str) -> Option<&Self> {
+        if self.children.is_empty() {
+            return (self.kind() == kind && !self.is_attachment()).then_some(self);
+        }
+        self.children.iter().find_map(|child| child.find_text(kind))
+    }
+
+    pub(crate) fn attachments(&self) -> Vec<Attachment> {
+        let mut found = Vec::new();
+        self.collect(&mut found);
+        found
+    }
+
+    fn collect(&self, found: &mut Vec<Attachment>) {
+        if !self.children.is_empty() {
+            return self.children.iter().for_each(|child| child.collect(found));
+        }
+        if self.kind().starts_with("multipart/") || !self.is_attachment() {
+            return;
+        }
+        let name = self
+            .parameter("content-disposition", "filename")
+            .or_else(|| self.parameter("content-type", "name"));
+        let disposition = self.header("content-disposition").unwrap_or_default();
+        found.push(Attachment {
+            name: decode_words(&name.unwrap_or_default()),
+            kind: self.kind(),
+            id: self
+                .header("content-id")
+                .map(|id| id.trim_matches(['<', '>']).to_owned()),
+            inline: disposition.to_ascii_lowercase().starts_with("inline"),
+            content: self.content(),
+        });
+    }
+}
+
+/// Where the header ends, and where the body begins.
+fn end_of_header(message: &[u8]) -> (usize, usize) {
+    let mut start = 0;
+    for line in message.split_inclusive(|b| *b == b'\n') {
+        if matches!(line, b"\r\n" | b"\n") {
+            return (start, start + line.len());
+        }
+        start += line.len();
+    }
+    (message.len(), message.len())
+}
+
+fn headers(raw: &[u8]) -> Vec<(String, String)> {
+    let mut headers: Vec<(String, String)> = Vec::new();
+    for line in raw.split(|b| *b == b'\n') {
+        let text = String::from_utf8_lossy(line.strip_suffix(b"\r").unwrap_or(line));
+        if text.starts_with([' ', '\t']) {
+            if let Some((_, value)) = headers.last_mut() {
+                value.push(' ');
+                value.push_str(text.trim_start());
+            }
+        } else if let Some((name, value)) = text.split_once(':') {
+            headers.push((name.trim().to_ascii_lowercase(), value.trim().to_owned()));
+        }
+    }
+    headers
+}
+
+/// What stands between the boundaries.
+fn pieces(body: &Bytes, boundary: &str) -> Vec<Bytes> {
+    let open = format!("--{boundary}");
+    let mut found = Vec::new();
+    let (mut at, mut start) = (0, None);
+    for line in body.split_inclusive(|b| *b == b'\n') {
+        let text = line.trim_ascii_end();
+        let last = text.strip_prefix(open.as_bytes()) == Some(b"--");
+        if text == open.as_bytes() || last {
+            if let Some(start) = start {
+                found.push(body.slice(start..before_line_end(body, start, at)));
+            }
+            start = Some(at + line.len());
+            if last {
+                return found;
+            }
+        }
+        at += line.len();
+    }
+    if let Some(start) = start
+        && start < body.len()
+    {
+        found.push(body.slice(start..));
+    }
+    found
+}
+
+/// The line end before a boundary belongs to the boundary.
+fn before_line_end(body: &[u8], start: usize, at: usize) -> usize {
+    let piece = body.get(start..at).unwrap_or_default();
+    let less = if piece.ends_with(b"\r\n") {
+        2
+    } else {
+        usize::from(piece.ends_with(b"\n"))
+    };
+    at - less
+}
+
+fn quoted_printable(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = body;
+    while let Some((&byte, after)) = rest.split_first() {
+        rest = after;
+        if byte != b'=' {
+            out.push(byte);
+        } else if let Some(after) = after
+            .strip_prefix(b"\r\n")
+            .or_else(|| after.strip_prefix(b"\n"))
+        {
+            rest = after;
+        } else if let Some((pair, after)) = after.split_at_checked(2)
+            && let Some(value) = std::str::from_utf8(pair)
+                .ok()
+                .and_then(|hex| u8::from_str_radix(hex, 16).ok())
+        {
+            out.push(value);
+            rest = after;
+        } else {
+            out.push(byte);
+        }
+    }
+    out
+}
+
+fn charset_text(bytes: &[u8], charset: &str) -> String {
+    match charset.to_ascii_lowercase().as_str() {
+        "iso-8859-1" | "latin1" | "windows-1252" | "iso-8859-15" => {
+            bytes.iter().map(|b| char::from(*b)).collect()
+        }
+        _ => String::from_utf8_lossy(bytes).into_owned(),
+    }
+}
+
+/// Decodes RFC 2047 words.
+pub(crate) fn decode_words(text: &str) -> String {
+    let mut out = String::new();
+    let mut rest = text;
+    let mut after_word = false;
+    while let Some((before, after)) = rest.split_once("=?") {
+        let Some((word, tail)) = encoded_word(after) else {
+            out.push_str(before);
+            out.push_str("=?");
+            rest = after;
+            after_word = false;
+            continue;
+        };
+        if !(after_word && before.trim().is_empty()) {
+            out.push_str(before);
+        }
+        out.push_str(&word);
+        rest = tail;
+        after_word = true;
+    }
+    out.push_str(rest);
+    out
+}
+
+fn encoded_word(text: &str) -> Option<(String, &str)> {
+    let (charset, rest) = text.split_once('?')?;
+    let (encoding, rest) = rest.split_once('?')?;
+    let (payload, rest) = rest.split_once("?=")?;
+    let bytes = match encoding {
+        "B" | "b" => LENIENT.decode(payload).ok()?,
+        "Q" | "q" => quoted_printable(payload.replace('_', " ").as_bytes()),
+        _ => return None,
+    };
+    Some((charset_text(&bytes, charset), rest))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parts_are_found() {
+        let message = Bytes::from_static(
+            b"Subject: =?utf-8?Q?gr=C3=BC=C3=9Fe?= =?utf-8?B?IQ==?=\r\nContent-Type: multipart/mixed;\r\n boundary=\"x\"\r\n\r\n\
+              pre\r\n--x\r\n\r\nhallo\r\n--x\r\nContent-Type: image/png; name=a.png\r\n\
+              Content-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--x--\r\npost\r\n",
+        );
+        let mime = Mime::parse(&message);
+        assert_eq!(mime.subject(), "grüße!");
+        assert_eq!(mime.find_text("text/plain").unwrap().text(), "hallo");
+        let attachments = mime.attachments();
+        assert_eq!(attachments.len(), 1);
+        assert_eq!(attachments[0].content, [0, 1, 2]);
+        assert_eq!(attachments[0].name, "a.png");
+    }
+}

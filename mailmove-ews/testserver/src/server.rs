@@ -1,0 +1,399 @@
+//! Listening, accepting, answering HTTP, stopping.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use mailmove_testkit::mailbox::Store;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::auth::{self, Login};
+use crate::config::{Builder, Config};
+use crate::counters::{Counters, Counting};
+use crate::faults::{Action, Faults};
+use crate::gate::Gate;
+use crate::http::{Bad, Connection, Request, Response, Stream};
+use crate::mailbox::Mailboxes;
+use crate::tls::Tls;
+use crate::{autodiscover, soap};
+
+/// How long a connection may take to end when the server stops.
+const FAREWELL: Duration = Duration::from_millis(500);
+
+/// Why a server didn't start.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StartError {
+    /// No port could be bound.
+    #[error("cannot listen on 127.0.0.1")]
+    Listen(#[from] std::io::Error),
+    /// No certificate could be made.
+    #[error("cannot make a certificate")]
+    Certificate(#[from] rcgen::Error),
+    /// The made key isn't understood.
+    #[error("cannot use the certificate's key: {0}")]
+    Key(&'static str),
+    /// TLS can't be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What all connections share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) store: Store,
+    pub(crate) mailboxes: Mailboxes,
+    pub(crate) counting: Counting,
+    pub(crate) faults: Faults,
+    pub(crate) gate: Gate,
+    pub(crate) tls: Tls,
+    /// Until when no operation should come, by the configured clock.
+    pub(crate) back_off: Mutex<Duration>,
+    pub(crate) plain: SocketAddr,
+    pub(crate) secure: SocketAddr,
+    pub(crate) stop: CancellationToken,
+    pub(crate) tasks: TaskTracker,
+}
+
+/// A running server; dropping it ends all its connections.
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+}
+
+impl Server {
+    /// Sets up a server over this store.
+    pub fn builder(store: Store) -> Builder {
+        Builder::new(store)
+    }
+
+    pub(crate) async fn start(store: Store, config: Config) -> Result<Self, StartError> {
+        let tls = Tls::new(
+            &config.certificate_names,
+            config.certificate,
+            config.other_certificate,
+        )?;
+        let plain = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let secure = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let shared = Arc::new(Shared {
+            mailboxes: Mailboxes::new(&store, &config),
+            config,
+            store,
+            counting: Counting::default(),
+            faults: Faults::new(),
+            gate: Gate::default(),
+            tls,
+            back_off: Mutex::default(),
+            plain: plain.local_addr()?,
+            secure: secure.local_addr()?,
+            stop: CancellationToken::new(),
+            tasks: TaskTracker::new(),
+        });
+        let server = Self { shared };
+        let shared = &server.shared;
+        shared.tasks.spawn(listen(plain, Arc::clone(shared), false));
+        shared.tasks.spawn(listen(secure, Arc::clone(shared), true));
+        Ok(server)
+    }
+
+    /// Where it listens without TLS.
+    #[must_use]
+    pub fn plain_address(&self) -> SocketAddr {
+        self.shared.plain
+    }
+
+    /// Where it listens with TLS.
+    #[must_use]
+    pub fn tls_address(&self) -> SocketAddr {
+        self.shared.secure
+    }
+
+    /// The EWS endpoint without TLS.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("http://{}/EWS/Exchange.asmx", self.shared.plain)
+    }
+
+    /// The EWS endpoint with TLS.
+    #[must_use]
+    pub fn tls_url(&self) -> String {
+        format!("https://{}/EWS/Exchange.asmx", self.shared.secure)
+    }
+
+    /// Certificate of the authority that signed the server's, as PEM.
+    #[must_use]
+    pub fn ca_pem(&self) -> &str {
+        &self.shared.tls.ca_pem
+    }
+
+    /// The server's own certificate, as DER.
+    #[must_use]
+    pub fn certificate_der(&self) -> &[u8] {
+        &self.shared.tls.certificate
+    }
+
+    /// The mailboxes behind it.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.shared.store
+    }
+
+    /// Sets a folder's class, such as `IPF.Appointment`; `None` for a folder that tells none.
+    pub fn set_folder_class(&self, user: &str, path: &[&str], class: Option<&str>) {
+        self.shared
+            .mailboxes
+            .set_class(&self.shared.store, user, path, class);
+    }
+
+    /// Hides a folder, as Exchange does with its own.
+    pub fn hide_folder(&self, user: &str, path: &[&str]) {
+        self.shared.mailboxes.hide(&self.shared.store, user, path);
+    }
+
+    /// What clients did so far.
+    #[must_use]
+    pub fn counters(&self) -> Counters {
+        self.shared.counting.lock().clone()
+    }
+
+    /// Counts from zero again; open connections stay counted as open.
+    pub fn reset_counters(&self) {
+        self.shared.counting.reset();
+    }
+
+    /// Failures to arm.
+    #[must_use]
+    pub fn faults(&self) -> &Faults {
+        &self.shared.faults
+    }
+
+    /// Shapes of requests and replies that were never validated. Where there are any, dropping the
+    /// server panics, unless it was built [without the gate](Builder::without_shape_gate).
+    #[must_use]
+    pub fn unlisted_shapes(&self) -> Vec<String> {
+        self.shared.gate.unlisted()
+    }
+
+    /// Stops and waits until every connection and every late operation is done.
+    /// Not cancel-safe only in that a dropped call doesn't wait.
+    pub async fn stop(self) {
+        self.shared.stop.cancel();
+        self.shared.tasks.close();
+        self.shared.tasks.wait().await;
+    }
+}
+
+impl Drop for Server {
+    #[expect(clippy::panic, reason = "it is how a test fails")]
+    fn drop(&mut self) {
+        self.shared.stop.cancel();
+        let unlisted = self.shared.gate.unlisted();
+        if !unlisted.is_empty() && !std::thread::panicking() {
+            panic!(
+                "these shapes were never validated; `cargo xtask contracts DIR` does it:\n{}",
+                unlisted.join("\n")
+            );
+        }
+    }
+}
+
+async fn listen(listener: TcpListener, shared: Arc<Shared>, secure: bool) {
+    loop {
+        let accepted = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            accepted = listener.accept() => accepted,
+        };
+        // Out of file descriptors, say: the next one may do better.
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            continue;
+        };
+        let open = Open::new(&shared);
+        let shared = Arc::clone(&shared);
+        let tasks = shared.tasks.clone();
+        tasks.spawn(async move {
+            let stop = shared.stop.clone();
+            let overdue = async {
+                stop.cancelled().await;
+                tokio::time::sleep(FAREWELL).await;
+            };
+            tokio::select! {
+                () = overdue => {}
+                () = serve(stream, shared, secure, open.allowed) => {}
+            }
+            drop(open);
+        });
+    }
+}
+
+/// Counts a connection while it lives.
+struct Open {
+    shared: Arc<Shared>,
+    allowed: bool,
+}
+
+impl Open {
+    fn new(shared: &Arc<Shared>) -> Self {
+        let mut counters = shared.counting.lock();
+        counters.connections += 1;
+        counters.open += 1;
+        counters.peak = counters.peak.max(counters.open);
+        let allowed = counters.open <= shared.config.max_connections as u64;
+        drop(counters);
+        Self {
+            shared: Arc::clone(shared),
+            allowed,
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.shared.counting.lock().open -= 1;
+    }
+}
+
+/// What is known of a connection.
+#[derive(Debug, Default)]
+pub(crate) struct Session {
+    pub(crate) secure: bool,
+    /// Not one connection too many.
+    pub(crate) allowed: bool,
+    pub(crate) login: Login,
+    /// The last token of a login, which goes with the answer.
+    pub(crate) farewell: Option<String>,
+}
+
+/// What is done about a request.
+#[derive(Debug)]
+pub(crate) enum Outcome {
+    Reply(Response),
+    /// Sent as it is, and then the connection goes on or ends.
+    Raw(Vec<u8>, bool),
+    /// Nothing is sent any more.
+    Gone,
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>, secure: bool, allowed: bool) {
+    let left = match shared.faults.on_connection() {
+        Some(Action::CloseInRequest(bytes)) => Some(bytes),
+        Some(_) => return,
+        None => None,
+    };
+    let _ = stream.set_nodelay(true);
+    let stream: Box<dyn Stream> = if secure {
+        match shared.tls.acceptor.accept(stream).await {
+            Ok(stream) => Box::new(stream),
+            Err(_) => return,
+        }
+    } else {
+        Box::new(stream)
+    };
+    let mut connection = Connection::new(stream, Arc::clone(&shared), left);
+    let mut session = Session {
+        secure,
+        allowed,
+        login: Login::default(),
+        farewell: None,
+    };
+    loop {
+        let request = tokio::select! {
+            () = shared.stop.cancelled() => return,
+            request = connection.request() => request,
+        };
+        let request = match request {
+            Ok(request) => request,
+            Err(Bad::Gone) => return,
+            Err(Bad::Refused(status, why)) => {
+                let mut response = Response::new(status, why);
+                response.close = true;
+                tell(&shared, status);
+                let _ = connection.send(&response.bytes()).await;
+                return connection.close().await;
+            }
+        };
+        shared.counting.lock().requests += 1;
+        let close = request.close;
+        match answer(&shared, &mut session, request).await {
+            Outcome::Gone => return,
+            Outcome::Raw(bytes, goes_on) => {
+                if connection.send(&bytes).await.is_err() || !goes_on {
+                    return connection.close().await;
+                }
+            }
+            Outcome::Reply(mut response) => {
+                response.close |= close;
+                if let Some(token) = session.farewell.take() {
+                    response = response.header("WWW-Authenticate", token);
+                }
+                tell(&shared, response.status);
+                if connection.send(&response.bytes()).await.is_err() || response.close {
+                    return connection.close().await;
+                }
+            }
+        }
+    }
+}
+
+pub(crate) fn tell(shared: &Shared, status: u16) {
+    *shared.counting.lock().statuses.entry(status).or_default() += 1;
+}
+
+async fn answer(shared: &Arc<Shared>, session: &mut Session, request: Request) -> Outcome {
+    let path = request.path();
+    if let Some(to) = shared.config.redirects.get(&path) {
+        return Outcome::Reply(Response::new(302, "").header("Location", to.clone()));
+    }
+    match path.as_str() {
+        "/ews/exchange.asmx" => match auth::check(shared, session, &request) {
+            Ok(user) => ews(shared, session, &user, request).await,
+            Err(challenge) => Outcome::Reply(challenge),
+        },
+        "/owa" | "/owa/" => Outcome::Reply(
+            Response::new(302, "").header("Location", "/owa/auth/logon.aspx?replaceCurrent=1"),
+        ),
+        "/owa/auth/logon.aspx" => Outcome::Reply(
+            Response::new(200, "<html><title>Outlook</title></html>")
+                .header("Content-Type", "text/html"),
+        ),
+        path if path.starts_with("/autodiscover/autodiscover.json") => {
+            Outcome::Reply(autodiscover::json(shared, session, &request))
+        }
+        "/autodiscover/autodiscover.xml" => match auth::check(shared, session, &request) {
+            Ok(_) => Outcome::Reply(autodiscover::pox(shared, session, &request)),
+            Err(challenge) => Outcome::Reply(challenge),
+        },
+        _ => Outcome::Reply(Response::new(404, "no such page")),
+    }
+}
+
+async fn ews(shared: &Arc<Shared>, session: &Session, user: &str, request: Request) -> Outcome {
+    if shared.config.disabled {
+        return Outcome::Reply(Response::new(403, ""));
+    }
+    match request.method.as_str() {
+        "POST" => soap::post(shared, session, user, request).await,
+        "GET" => Outcome::Reply(
+            Response::new(200, "<html>You have created a service.</html>")
+                .header("Content-Type", "text/html"),
+        ),
+        _ => Outcome::Reply(Response::new(405, "")),
+    }
+}
+
+impl Shared {
+    /// A back-off begins now.
+    pub(crate) fn begin_back_off(&self, time: Duration) {
+        let until = self.config.clock.now() + time;
+        let mut have = self.back_off.lock().unwrap_or_else(PoisonError::into_inner);
+        *have = (*have).max(until);
+    }
+
+    pub(crate) fn in_back_off(&self) -> bool {
+        let until = *self.back_off.lock().unwrap_or_else(PoisonError::into_inner);
+        self.config.clock.now() < until
+    }
+}

@@ -485,7 +485,7 @@ pub(super) async fn unnamed(
         taken: HashSet::new(),
     };
     let mut settled = settle(engine, place, doubt).await?;
-    if mark.is_some() {
+    if mark.is_some() || engine.to.merges {
         fold::in_sight(engine, place, folder, &mut settled).await?;
     }
     let taken = settled.iter().filter_map(|(row, _)| row.target.as_ref());

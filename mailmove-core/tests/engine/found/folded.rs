@@ -87,3 +87,25 @@ async fn what_was_folded_after_a_pass_was_killed_was_removed_by_nobody() {
         }
     }
 }
+
+#[tokio::test]
+async fn what_was_folded_before_its_id_was_known_is_not_looked_for_for_ever() {
+    let scene = || {
+        let mut world = twins(&["INBOX", "INBOX"]);
+        world.destination = world.destination.configure(|can| can.returns_ids = false);
+        // Nobody claims this one, and nothing shows yet that bytes are kept.
+        add(world.destination.account(), &["INBOX"], mail("users", 1));
+        world
+    };
+    let undisturbed = scene();
+    undisturbed.run().await;
+    for n in 1..=undisturbed.store.commits() {
+        let world = scene();
+        world.store.die_at_commit(n, When::Before);
+        let _ = world.try_run().await;
+        world.store.disarm();
+        world.run().await;
+        let there = subjects(world.destination.account(), "INBOX");
+        assert_eq!(there, ["other", "twin", "users"], "{n}");
+    }
+}

@@ -62,7 +62,7 @@ use crate::{
     edge::Edges,
     error::{Error, ErrorKind, Result},
     migration::{MigrationBuilder, Stop},
-    model::{AlterationKind, Capabilities, FolderPath, JobId},
+    model::{AlterationKind, Capabilities, FolderPath, JobId, MessageId},
     observe::{Direction, Event, Observer},
     options::Options,
     report::{AnnotationReport, Failure, MOST_LISTED, Problem, RepairedMessage},
@@ -139,6 +139,8 @@ struct FolderNotes {
     doubled: u64,
     /// An earlier pass had stored them, as this one found out.
     settled: u64,
+    /// Sent again more than once: how often beyond that.
+    again: BTreeMap<MessageId, u32>,
     altered: BTreeMap<AlterationKind, u64>,
     annotations: Option<AnnotationReport>,
 }

@@ -275,8 +275,18 @@ async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow])
         return Ok(Left { doubled: 0, alike });
     }
     let count = surplus.len();
+    let again = {
+        let notes = engine.notes();
+        let notes = notes.folders.get(&lane.row.no);
+        notes.map(|of| of.again.clone()).unwrap_or_default()
+    };
     let others = with_another(engine, &place, rows).await?;
-    let surplus = proven(engine.to.keeps_received, surplus, &others);
+    let more = others.iter().flat_map(|row| {
+        let times = again.get(&row.id).map_or(0, |times| *times as usize);
+        std::iter::repeat_n(row, times)
+    });
+    let sent: Vec<&ItemRow> = others.iter().chain(more).collect();
+    let surplus = proven(engine.to.keeps_received, surplus, &sent);
     remove_all(engine, lane, surplus).await?;
     let (left, alike) = look(mark).await?;
     if count > 0 {
@@ -348,11 +358,11 @@ async fn remove_all(engine: &Engine, lane: &Lane, ids: Vec<MessageId>) -> Result
     }
 }
 
-/// At most one copy of each was sent too often; equal bytes and an equal date prove it. Of several, it
+/// As many copies of each as it was sent too often; equal bytes and an equal date prove it. Of several, it
 /// is rather the one with the flags that it was sent with.
-fn proven(dated: bool, surplus: Vec<Existing>, resent: &[ItemRow]) -> Vec<MessageId> {
+fn proven(dated: bool, surplus: Vec<Existing>, resent: &[&ItemRow]) -> Vec<MessageId> {
     let mut rows: HashMap<ContentDigest, Vec<&ItemRow>> = HashMap::new();
-    for row in resent {
+    for row in resent.iter().copied() {
         if let Some(digest) = row.digest {
             rows.entry(digest).or_default().push(row);
         }

@@ -216,3 +216,20 @@ async fn a_copy_of_a_folder_that_went_is_told() {
     let copies = ["INBOX", "Work", "New"].map(|folder| count(&destination, folder, "m") as u64);
     assert_eq!(copies.iter().sum::<u64>(), 1 + told, "{copies:?}");
 }
+
+#[tokio::test]
+async fn as_many_late_copies_are_removed_as_were_sent_too_many() {
+    let world = batches(World::new(), 4, true);
+    let (source, _) = accounts(&world);
+    for n in 0..4 {
+        add(&source, &["INBOX"], mail(&format!("m{}", n / 2), n / 2));
+    }
+    for (append, seconds) in [(0, 60), (4, 70), (8, 80)] {
+        let late = AppendFault::Unknown(lands_at(seconds));
+        world.destination.arm(Fault::Append(append, late));
+    }
+    world.run().await;
+    assert_eq!(world.destination.in_flight(), 0);
+    world.assert_equal();
+    world.run().await;
+}

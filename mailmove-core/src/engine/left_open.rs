@@ -20,8 +20,12 @@ use crate::{
 };
 
 /// Settles everything that earlier runs left in doubt, whatever became of the folders since: before
-/// anything is compared, listed or moved, the ledger has to know what is there.
-pub(super) async fn close(engine: &Arc<Engine>, destination: &[Folder]) -> Result<()> {
+/// anything is compared, listed or moved, the ledger has to know what is there. Gives back the source
+/// folders that have to be listed as a whole for it.
+pub(super) async fn close(
+    engine: &Arc<Engine>,
+    destination: &[Folder],
+) -> Result<HashSet<FolderNo>> {
     let folders: HashMap<FolderNo, FolderRow> = {
         let rows = engine.ledger.folders().await?;
         rows.into_iter().map(|row| (row.no, row)).collect()
@@ -50,17 +54,25 @@ pub(super) async fn close(engine: &Arc<Engine>, destination: &[Folder]) -> Resul
             surplus::landed(engine, &place, folder.no).await?;
         }
     }
+    let mut anew = HashSet::new();
     for intent in engine.ledger.intents().await? {
         let place = place(intent.target);
         if intent.changes_flags() {
             match place {
                 Some(place) => flags::resume(engine, &place.id, &intent).await?,
-                // Numbered anew: whatever flags it has by now are taken for the user's.
+                // Numbered anew: the change is found once more when the source is listed as a whole,
+                // and its messages have been found again.
                 None => {
-                    engine
-                        .ledger
-                        .commit(vec![Record::Close(intent.batch)])
-                        .await?;
+                    let mut records = vec![Record::Close(intent.batch)];
+                    let no: HashSet<FolderNo> = intent.items.iter().map(|row| row.folder).collect();
+                    for row in no.iter().filter_map(|no| folders.get(no)) {
+                        let mut row = row.clone();
+                        row.cursor = None;
+                        row.token = None;
+                        records.push(Record::Folder(Box::new(row)));
+                    }
+                    anew.extend(no);
+                    engine.ledger.commit(records).await?;
                 }
             }
         } else if let Some(from) = intent.moved_from {
@@ -69,7 +81,7 @@ pub(super) async fn close(engine: &Arc<Engine>, destination: &[Folder]) -> Resul
             one_intent(engine, place, intent, &folders).await?;
         }
     }
-    Ok(())
+    Ok(anew)
 }
 
 async fn one_intent(

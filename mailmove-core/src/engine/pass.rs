@@ -192,7 +192,13 @@ async fn work(
 }
 
 async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder]) -> Result<()> {
-    left_open::close(engine, destination).await?;
+    let anew = left_open::close(engine, destination).await?;
+    for (lane, _) in lanes.iter_mut() {
+        if anew.contains(&lane.row.no) {
+            lane.row.cursor = None;
+            lane.row.token = None;
+        }
+    }
     if let Some(mending) = &engine.mending {
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;

@@ -241,3 +241,37 @@ async fn what_stays_in_its_old_place_when_it_moves_is_told() {
         }
     }
 }
+
+#[tokio::test]
+async fn flags_that_were_under_way_arrive_where_the_destination_is_numbered_anew() {
+    async fn changed() -> World {
+        let world = World::new();
+        let (source, _) = accounts(&world);
+        for n in 0..3 {
+            let message = mail(&format!("m{n}"), n).with_flags(["\\Seen"]);
+            add(&source, &["INBOX"], message);
+        }
+        world.run().await;
+        flag(&source, "INBOX", 1, FlagOp::Remove, &["\\Seen"]);
+        flag(&source, "INBOX", 2, FlagOp::Add, &["\\Flagged"]);
+        moved(&source, "INBOX", &[1, 2], "Work");
+        world
+    }
+    let world = changed().await;
+    let start = world.store.commits();
+    world.run().await;
+    for n in 1..=world.store.commits() - start {
+        let world = changed().await;
+        world
+            .store
+            .die_at_commit(world.store.commits() + n, When::After);
+        let _ = world.try_run().await;
+        world.store.disarm();
+        let (_, destination) = accounts(&world);
+        for folder in destination.folders() {
+            destination.bump_uidvalidity(folder.id).unwrap();
+        }
+        world.run().await;
+        world.assert_equal();
+    }
+}

@@ -161,7 +161,12 @@ pub(super) fn history(rng: &mut Rng) -> Vec<Step> {
             _ => {
                 // Else nothing is as it was left.
                 steps.push(Step::Pass(Vec::new()));
-                troubles.retain(|trouble| !matches!(trouble, Trouble::Vanish(_)));
+                // What vanishes cannot be sent again, and what may not be removed stays beside it.
+                troubles.retain(|trouble| {
+                    let refused = UpdateFault::Refuse(ErrorKind::Refused);
+                    !matches!(trouble, Trouble::Vanish(_))
+                        && !matches!(trouble, Trouble::Update(_, fault) if *fault == refused)
+                });
                 Step::Mend(rng.next(), troubles)
             }
         };

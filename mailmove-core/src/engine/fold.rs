@@ -177,8 +177,11 @@ pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
         if row.digest.is_some_and(|digest| equal.contains(&digest)) {
             row = merged(row);
             count += 1;
-        } else {
+        } else if row.state == ItemState::Copied && row.pass == engine.pass {
             engine.fail(&lane.folder.path, &mut row, &lost());
+        } else {
+            // Somebody removed it meanwhile: the next pass says so.
+            continue;
         }
         done.push(row);
     }

@@ -1,6 +1,13 @@
 //! Destinations that fold identical messages, and what happens to them later.
 
-use mailmove_core::store::When;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mailmove_core::{
+    Migration,
+    observe::{Event, Observer},
+    store::When,
+};
+use mailmove_testkit::mailbox::Account;
 
 use super::{accounts, batches, moved};
 use crate::world::{World, add, mail, subjects};
@@ -108,4 +115,35 @@ async fn what_was_folded_before_its_id_was_known_is_not_looked_for_for_ever() {
         let there = subjects(world.destination.account(), "INBOX");
         assert_eq!(there, ["other", "twin", "users"], "{n}");
     }
+}
+
+/// A user who removes a folder's mail as soon as a pass begins to copy.
+#[derive(Debug)]
+struct Empties(Account, AtomicBool);
+
+impl Observer for Empties {
+    fn on(&self, event: &Event) {
+        if matches!(event, Event::FolderStarted { .. }) && !self.1.swap(true, Ordering::Relaxed) {
+            let work = self.0.folder(&["Work"]).unwrap().id;
+            let uids = self.0.uids(work).unwrap();
+            self.0.remove(work, &uids).unwrap();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_the_user_removes_meanwhile_is_not_taken_for_lost_by_folding() {
+    let world = twins(&["INBOX", "Work"]);
+    let (source, destination) = accounts(&world);
+    world.run().await;
+    moved(&source, "INBOX", &[1], "Work");
+    let migration = Migration::builder(world.source.clone(), world.destination.clone())
+        .store(world.store.clone())
+        .edges(world.edges.clone())
+        .observer(Empties(destination.clone(), AtomicBool::new(false)));
+    let report = migration.build().unwrap().run().await.unwrap();
+    assert_eq!(report.total().failed, 0);
+    let report = world.run().await;
+    assert_eq!(report.total().removed_there, 2);
+    assert_eq!(subjects(&destination, "Work").len(), 0);
 }

@@ -182,6 +182,12 @@ impl Looking<'_> {
         }
         let others = others_contents(self.engine, &rows, &equal).await?;
         equal.retain(|existing| existing.digest.is_none_or(|of| !others.contains(&of)));
+        // Equal bytes come before what may be a changed form of the message.
+        let is_own = |existing: &Existing| {
+            let mut digests = [existing.given, existing.digest].into_iter().flatten();
+            digests.any(|digest| rows.iter().any(|row| row.digest == Some(digest)))
+        };
+        equal.sort_by_cached_key(|existing| !is_own(existing));
         // Identical copies are told apart by date and flags, as far as they differ: what fits best is
         // given first.
         for fit in Fit::BEST_FIRST {

@@ -6,9 +6,11 @@ use std::{
 };
 
 use mailmove_core::{
-    Migration, Stop,
+    Mend, Migration, Stop,
+    destination::Depth,
     observe::{Event, Observer},
     report::Status,
+    store::When,
 };
 use mailmove_testkit::{
     mailbox::{InternalDate, NewMessage},
@@ -84,4 +86,37 @@ async fn what_is_in_doubt_is_not_taken_for_a_late_copy_of_what_was_sent_twice() 
     world.run().await;
     world.assert_equal();
     assert!(world.verify().await.is_clean());
+}
+
+#[tokio::test]
+async fn a_damaged_copy_is_not_taken_for_the_one_that_replaces_it() {
+    // Without ids nothing shows that bytes are kept; then an equal header counts.
+    async fn damaged() -> World {
+        let mut world = batches(World::new(), 4, false);
+        world.destination = world.destination.configure(|can| can.returns_ids = false);
+        let (source, destination) = accounts(&world);
+        add(&source, &["INBOX"], variant("first"));
+        world.run().await;
+        let inbox = destination.folder(&["INBOX"]).unwrap().id;
+        destination
+            .damage(inbox, 1, variant("f1rst").body, None)
+            .unwrap();
+        world
+    }
+    let world = damaged().await;
+    let start = world.store.commits();
+    let mend = Mend::new(Depth::Content);
+    world.migration().mend(mend).await.unwrap();
+    world.assert_equal();
+    for n in 1..=world.store.commits() - start {
+        let world = damaged().await;
+        world
+            .store
+            .die_at_commit(world.store.commits() + n, When::After);
+        let _ = world.migration().mend(mend).await;
+        world
+            .until(async || world.migration().mend(mend).await)
+            .await;
+        world.assert_equal();
+    }
 }

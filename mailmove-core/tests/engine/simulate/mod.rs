@@ -61,6 +61,7 @@ struct Simulation {
     world: World,
     model: Model,
     removes: bool,
+    folds: bool,
     trace: bool,
 }
 
@@ -101,6 +102,7 @@ impl Simulation {
             model: Model::new(setup.clone(), source, destination),
             world,
             removes: setup.removes,
+            folds: setup.folds,
             trace,
         }
     }
@@ -128,6 +130,8 @@ impl Simulation {
                     Sent::Ends(land) => AppendFault::Ends(landing(land)),
                     Sent::Refuse(kind) => AppendFault::Refuse(kind),
                     Sent::NoIds => AppendFault::NoIds,
+                    // One id for two is what a destination says that folded them.
+                    Sent::SameIds if self.folds => AppendFault::NoIds,
                     Sent::SameIds => AppendFault::SameIds,
                 };
                 destination.arm(Fault::Append(at, fault));

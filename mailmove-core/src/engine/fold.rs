@@ -18,6 +18,7 @@ use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Probe},
     error::{Error, ErrorKind, Result, Scope},
+    identity::HeaderDigest,
     model::{Alteration, AlterationKind, ContentDigest, MessageId},
 };
 
@@ -341,20 +342,28 @@ async fn claimed_equals(
         .map(|row| (row.folder, row.id.clone()))
         .collect();
     let wanted: HashSet<ContentDigest> = rows.iter().filter_map(|row| row.digest).collect();
-    let mut equal = HashSet::new();
+    let headers: HashSet<HeaderDigest> = rows.iter().filter_map(|row| row.header).collect();
+    let (mut equal, mut unread) = (HashSet::new(), Vec::new());
     engine
         .each_page(Scan::target(lane.target.no), |page| {
-            let others = page
-                .into_iter()
-                .map(|stored| stored.row)
-                .filter(|row| !missing.contains(&(row.folder, row.id.clone())));
-            equal.extend(
-                others
-                    .filter_map(|row| row.digest)
-                    .filter(|d| wanted.contains(d)),
-            );
+            let others = page.into_iter().map(|stored| stored.row);
+            for row in others.filter(|row| !missing.contains(&(row.folder, row.id.clone()))) {
+                match row.digest {
+                    Some(digest) => equal.extend(Some(digest).filter(|d| wanted.contains(d))),
+                    // It was there already, and was not fetched.
+                    None if row.header.is_some_and(|header| headers.contains(&header)) => {
+                        unread.extend(claim(&row));
+                    }
+                    None => {}
+                }
+            }
             Ok(Vec::new())
         })
         .await?;
+    for ids in unread.chunks(200) {
+        let read = settle::contents(engine, &Place::of(lane), ids).await?;
+        let digests = read.into_iter().filter_map(|existing| existing.digest);
+        equal.extend(digests.filter(|digest| wanted.contains(digest)));
+    }
     Ok(equal)
 }

@@ -7,10 +7,10 @@ use mailmove_core::{
     observe::{Event, Observer},
     store::When,
 };
-use mailmove_testkit::mailbox::Account;
+use mailmove_testkit::mailbox::{Account, InternalDate, NewMessage};
 
 use super::{accounts, batches, moved};
-use crate::world::{World, add, mail, subjects};
+use crate::world::{NOW, World, add, mail, subjects};
 
 #[tokio::test]
 async fn what_was_folded_stays_when_its_twin_moves() {
@@ -146,4 +146,23 @@ async fn what_the_user_removes_meanwhile_is_not_taken_for_lost_by_folding() {
     let report = world.run().await;
     assert_eq!(report.total().removed_there, 2);
     assert_eq!(subjects(&destination, "Work").len(), 0);
+}
+
+#[tokio::test]
+async fn what_was_folded_into_a_message_that_was_never_fetched_is_there() {
+    let mut world = batches(World::new(), 2, false);
+    world.destination = world.destination.with_late_merging();
+    world.source = world.source.with_inline(None);
+    let (source, destination) = accounts(&world);
+    let traced = || {
+        let body = "Received: from a by b id 17\r\nSubject: traced\r\n\r\nText.\r\n";
+        NewMessage::new(body).with_date(InternalDate::utc(NOW))
+    };
+    add(&source, &["INBOX"], mail("other", 1));
+    add(&source, &["INBOX"], traced());
+    add(&destination, &["INBOX"], traced());
+    world.run().await;
+    add(&source, &["INBOX"], traced());
+    world.run().await;
+    assert_eq!(subjects(&destination, "INBOX"), ["other", "traced"]);
 }

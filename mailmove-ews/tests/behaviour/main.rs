@@ -11,4 +11,5 @@ mod access;
 mod discovery;
 mod faults;
 mod limits;
+mod passes;
 mod support;

@@ -18,6 +18,7 @@
 
 mod config;
 mod destination;
+mod discover;
 mod error;
 mod folders;
 mod generate;
@@ -37,4 +38,5 @@ pub mod wire;
 
 pub use config::{Auth, EwsConfig};
 pub use destination::EwsDestination;
+pub use discover::{Discovery, Found};
 pub use source::EwsSource;

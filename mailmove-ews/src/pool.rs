@@ -14,7 +14,7 @@ use hyper::{
 use mailmove_core::{
     destination::Fence,
     edge::{Credential, CredentialRequest},
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
 };
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -24,7 +24,7 @@ use crate::{
     error::{self, Doing},
     http::{Connection, Dial, Failed, Jar, Outgoing, Received},
     login::{self, PAGE_MAX, Scheme},
-    wire::{self, Contents, Element, Header, Reply, Request, Splitter, Version},
+    wire::{self, Contents, Element, Header, Reply, Request, SoapError, Splitter, Version},
 };
 
 /// A connection that rested longer is not trusted: firewalls forget silent ones.
@@ -57,6 +57,8 @@ struct State {
     known: bool,
     /// The last one was refused: whoever gives credentials is told so.
     refused: bool,
+    /// The server wants no request of this user before that, by the program's clock.
+    busy_until: Option<Duration>,
 }
 
 /// A connection that is logged in.
@@ -130,7 +132,7 @@ impl Pool {
         let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
         let doing = Doing::account("GetFolder");
         let answer = self.call(&request).await?;
-        let refused = answer.messages.first().and_then(wire::SoapError::of);
+        let refused = answer.messages.first().and_then(SoapError::of);
         match refused {
             Some(refused) if self.access.config.archive() => {
                 let error = error::refused(doing, &refused);
@@ -164,6 +166,7 @@ impl Pool {
         let _slot = self.slot().await?;
         let mut renewed = false;
         loop {
+            self.leave_alone()?;
             let mut session = self.session().await.map_err(Failed::before)?;
             if let Some(fence) = fence {
                 fence.check().map_err(Failed::before)?;
@@ -182,6 +185,37 @@ impl Pool {
                 }
                 answer => return answer,
             }
+        }
+    }
+
+    /// What one request was told holds for all of them: none leaves before the time is over. The engine
+    /// waits, and is told how long.
+    fn leave_alone(&self) -> Result<(), Failed> {
+        let now = self.access.edges.clock.now();
+        let mut state = self.state();
+        match state.busy_until {
+            Some(until) if until > now => {
+                let error = Error::new(ErrorKind::Throttled, "the server asks to slow down");
+                let error = error
+                    .with_code("ews/busy")
+                    .with_retry(Retry::After(until - now));
+                Err(Failed::before(error))
+            }
+            _ => {
+                state.busy_until = None;
+                Ok(())
+            }
+        }
+    }
+
+    /// Notes how long the server wants to be left alone.
+    fn heed(&self, said: &SoapError) {
+        if said.code == "ErrorServerBusy"
+            && let Some(wait) = said.back_off
+        {
+            let until = self.access.edges.clock.now().saturating_add(wait);
+            let mut state = self.state();
+            state.busy_until = state.busy_until.max(Some(until));
         }
     }
 
@@ -400,13 +434,20 @@ impl Pool {
         }
         drop(state);
         match answer.reply {
-            Reply::Messages(messages) => Ok(Answer {
-                messages,
-                contents: answer.contents.into_iter().map(Some).collect(),
-            }),
+            Reply::Messages(messages) => {
+                messages
+                    .iter()
+                    .filter_map(SoapError::of)
+                    .for_each(|said| self.heed(&said));
+                Ok(Answer {
+                    messages,
+                    contents: answer.contents.into_iter().map(Some).collect(),
+                })
+            }
             Reply::Fault(fault) => {
                 // Some servers send a second reply after a fault.
                 session.connection.dead = true;
+                self.heed(&fault);
                 Err(Failed {
                     error: error::refused(Doing::message(request.operation), &fault),
                     perhaps_executed: error::was_executed(&fault),

@@ -95,8 +95,10 @@ pub(crate) struct Digest {
 }
 
 /// What was digested.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Digested {
+    /// The beginning of the content, with its header.
+    pub(crate) start: Vec<u8>,
     pub(crate) content: ContentDigest,
     pub(crate) header: HeaderDigest,
     pub(crate) body: Option<ContentDigest>,
@@ -127,6 +129,7 @@ impl Contents for Digest {
         Digested {
             content: ContentDigest::from_bytes(*done.hasher.finalize().as_bytes()),
             header: HeaderDigest::of(&done.header),
+            start: done.header,
             body: done.body.finish(),
             size: done.size,
             whole,

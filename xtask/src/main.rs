@@ -50,6 +50,7 @@ Development tasks of mailmove.
   cargo xtask contracts DIR        hold the EWS tests' documents against Microsoft's schema, which is in DIR
   cargo xtask oracles              exchangelib, pyspnego and DavMail against the EWS test server
       fetch                        only get them
+      --debian                     by Debian's pip and Java, even if the machine has its own
       --only NAME                  tests whose name holds this
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each

@@ -125,7 +125,7 @@ async fn deepen(inner: &Inner, metas: Vec<Meta>, depth: Depth) -> Result<Vec<Exi
             found.header = found
                 .header
                 .or(header)
-                .or(digested.map(|digested| digested.header));
+                .or(digested.as_ref().map(|digested| digested.header));
             if let Some(digested) = digested
                 && depth >= Depth::Content
             {

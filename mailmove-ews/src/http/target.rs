@@ -85,6 +85,22 @@ impl Target {
         Self::new(self.secure, &self.host, Some(self.port), path)
     }
 
+    /// What a redirect from here leads to.
+    ///
+    /// # Errors
+    /// If it is no address.
+    pub(crate) fn join(&self, location: &str) -> Result<Self> {
+        let location = location.trim();
+        if let Some(rest) = location.strip_prefix("//") {
+            let scheme = if self.secure { "https" } else { "http" };
+            return Self::parse(&format!("{scheme}://{rest}"));
+        }
+        if location.starts_with('/') {
+            return Self::parse(&self.with_path(location).to_string());
+        }
+        Self::parse(location)
+    }
+
     /// As the `Host` field wants it.
     #[must_use]
     pub(crate) fn authority(&self) -> String {
@@ -135,5 +151,13 @@ mod tests {
         ] {
             assert!(Target::parse(bad).is_err(), "{bad}");
         }
+    }
+    #[test]
+    fn redirects_are_resolved() {
+        let from = Target::parse("https://h:444/a").unwrap();
+        assert_eq!(from.join("/b").unwrap().to_string(), "https://h:444/b");
+        assert_eq!(from.join("//g/b").unwrap().to_string(), "https://g/b");
+        assert_eq!(from.join("http://g/").unwrap().to_string(), "http://g/");
+        assert!(from.join("javascript:x").is_err());
     }
 }

@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Retry, Scope},
+    identity::HeaderDigest,
     model::{Content, Form, MessageId},
     source::{FetchRequest, Fetched},
 };
 
-use super::Inner;
+use super::{Inner, original};
 use crate::{
     error::{self, Doing},
     generate::Out,
@@ -104,6 +105,10 @@ pub(super) async fn contents(inner: &Inner, ids: &[MessageId]) -> Vec<(MessageId
     for (at, id) in ids.iter().enumerate() {
         let found = messages.get(at).ok_or_else(error::missing);
         let found = found.and_then(|message| content(message, id, |element| answer.take(element)));
+        let found = match found {
+            Ok((content, header)) => original::restore(content, header, spool).await,
+            Err(error) => Err(error),
+        };
         let fetched = match found {
             Ok(content) => Fetched::Content(content),
             Err(error) if error.code() == "ews/no-item" => Fetched::Vanished,
@@ -124,11 +129,12 @@ fn heed(inner: &Inner, asked: usize, error: &Error) {
     }
 }
 
-fn content(
-    message: &Element,
+/// A content, and its header as it came.
+fn content<'a>(
+    message: &'a Element,
     id: &MessageId,
     take: impl FnOnce(&Element) -> Option<Kept>,
-) -> Result<Content> {
+) -> Result<(Content, Option<&'a str>)> {
     let item = items::this_item(GET, message, id)?;
     let element = item.child("MimeContent").ok_or_else(|| {
         Error::new(ErrorKind::Refused, "the server makes no MIME of this item")
@@ -136,13 +142,13 @@ fn content(
     })?;
     if element.text.is_empty() {
         // Written as an empty tag, it has no bytes.
-        return Ok(Content::from_bytes(""));
+        return Ok((Content::from_bytes(""), None));
     }
     let kept = take(element).ok_or_else(error::missing)?;
     if !kept.whole {
         return Err(broken());
     }
-    kept.content
+    Ok((kept.content?, original::of(item)))
 }
 
 /// The Base64 is damaged.
@@ -188,11 +194,15 @@ pub(super) async fn digests(pool: &Pool, ids: &[MessageId]) -> Result<Vec<(Messa
             Err(error) => return Err(error),
         };
         let digested = digested(item, |element| answer.take(element));
-        out.extend(
-            digested
-                .filter(|digested| digested.whole)
-                .map(|digested| (id.clone(), digested)),
-        );
+        let Some(mut digested) = digested.filter(|digested| digested.whole) else {
+            continue;
+        };
+        // What is fetched has it too.
+        let header = original::of(item).and_then(|text| original::header(&digested.start, text));
+        if let Some((header, _)) = header {
+            digested.header = HeaderDigest::of(&header);
+        }
+        out.push((id.clone(), digested));
     }
     Ok(out)
 }

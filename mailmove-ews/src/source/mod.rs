@@ -3,6 +3,7 @@
 mod cursor;
 mod fetch;
 mod list;
+mod original;
 
 use std::{
     collections::HashMap,

@@ -131,7 +131,7 @@ pub enum Shape {
     Ids,
     /// Size, dates, flags.
     Meta,
-    /// The content alone.
+    /// The content, the header as it came, and whether it is a draft.
     Mime,
     /// Size, dates, flags, the header as it came, and the content.
     Full,
@@ -160,15 +160,19 @@ fn item_shape(out: &mut Writer, shape: Shape) {
     if matches!(shape, Shape::Mime | Shape::Full) {
         out.leaf("t:IncludeMimeContent", "true");
     }
-    if matches!(shape, Shape::Meta | Shape::Full) {
+    if shape != Shape::Ids {
         out.raw("<t:AdditionalProperties>");
-        for field in META_FIELDS {
-            out.empty("t:FieldURI", "FieldURI", field);
+        if shape == Shape::Mime {
+            Property::MessageFlags.write(out);
+        } else {
+            for field in META_FIELDS {
+                out.empty("t:FieldURI", "FieldURI", field);
+            }
+            for property in META_PROPERTIES {
+                property.write(out);
+            }
         }
-        for property in META_PROPERTIES {
-            property.write(out);
-        }
-        if shape == Shape::Full {
+        if shape != Shape::Meta {
             Property::Headers.write(out);
         }
         out.raw("</t:AdditionalProperties>");

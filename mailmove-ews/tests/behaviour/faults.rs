@@ -21,19 +21,25 @@ const BUSY: Duration = Duration::from_millis(1500);
 async fn a_busy_server_is_left_alone_for_as_long_as_it_says() {
     let server = start(|builder| builder).await;
     fill(&server, 2);
-    let source = source(config(&server));
-    let folder = inbox(&source).await;
     for action in [Action::BusyFault(BUSY), Action::Busy(BUSY)] {
+        let source = source(config(&server));
+        let folder = inbox(&source).await;
         server.faults().arm("SyncFolderItems", 1, action);
         let error = pages(&source, ListRequest::new(&folder)).await.unwrap_err();
         assert_eq!(
             (error.kind(), error.retry()),
             (ErrorKind::Throttled, Retry::After(BUSY))
         );
+        // It holds for all that is asked of it, and no request leaves.
+        let asked = server.counters().requests;
+        let error = source.folders().await.unwrap_err();
+        let waits = matches!(error.retry(), Retry::After(rest) if rest <= BUSY);
+        assert!(waits, "{error:?}");
+        assert_eq!(server.counters().requests, asked);
     }
-    let destination = destination(&server);
-    let folder = made(&destination).await;
     for action in [Action::BusyFault(BUSY), Action::Busy(BUSY)] {
+        let destination = destination(&server);
+        let folder = made(&destination).await;
         server.faults().arm("CreateItem", 1, action);
         let outcomes = append(&destination, &folder, 2).await;
         assert_eq!(words(&outcomes), ["not stored: ews/busy"; 2]);

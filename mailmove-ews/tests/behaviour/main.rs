@@ -8,6 +8,8 @@
 )]
 
 mod access;
+mod discovery;
 mod faults;
 mod limits;
+mod passes;
 mod support;

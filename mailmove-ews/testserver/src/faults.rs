@@ -7,6 +7,8 @@ use std::time::Duration;
 use mailmove_testkit::mailbox::Account;
 use tokio::sync::watch;
 
+use crate::mixture::{Mixing, Mixture};
+
 /// What goes wrong when an armed operation comes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -129,6 +131,7 @@ struct Rule {
 struct Rules {
     operations: Vec<Rule>,
     connections: Vec<Rule>,
+    mixture: Option<Mixing>,
     struck: u64,
 }
 
@@ -187,9 +190,25 @@ impl Faults {
         });
     }
 
-    /// Disarms everything.
+    /// From now on operations fail as this says, until [`clear`](Self::clear). What is armed besides
+    /// comes first.
+    pub fn mix(&self, mixture: Mixture) {
+        self.lock().mixture = Some(mixture.begin());
+    }
+
+    /// What a mixture did so far, by name.
+    #[must_use]
+    pub fn mixed(&self) -> Vec<(&'static str, u64)> {
+        let rules = self.lock();
+        rules.mixture.as_ref().map(Mixing::told).unwrap_or_default()
+    }
+
+    /// Disarms everything, and ends a mixture.
     pub fn clear(&self) {
         let mut rules = self.lock();
+        if let Some(mixture) = &mut rules.mixture {
+            mixture.stop();
+        }
         rules.operations.clear();
         rules.connections.clear();
     }
@@ -208,6 +227,7 @@ impl Faults {
     pub(crate) fn on_operation(&self, name: &str) -> Option<Action> {
         let mut rules = self.lock();
         let action = strike(&mut rules.operations, name);
+        let action = action.or_else(|| rules.mixture.as_mut()?.on_operation(name));
         rules.struck += u64::from(action.is_some());
         action
     }

@@ -216,7 +216,7 @@ fn top(mut element: Element, item: &Item, shape: &Shape<'_>, known: &Known<'_>) 
         said("t:DisplayTo", shown("to"))
     });
     add(shape.some("item:HasAttachments"), &|| {
-        yes("t:HasAttachments", !known.mime.attachments().is_empty())
+        yes("t:HasAttachments", known.mime.has_attachments())
     });
     element
 }

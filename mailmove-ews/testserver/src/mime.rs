@@ -138,24 +138,44 @@ impl Mime {
         self.children.iter().find_map(|child| child.find_text(kind))
     }
 
+    pub(crate) fn has_attachments(&self) -> bool {
+        !self.attached().is_empty()
+    }
+
     pub(crate) fn attachments(&self) -> Vec<Attachment> {
-        let mut found = Vec::new();
-        self.collect(&mut found);
+        self.attached().into_iter().map(Self::attachment).collect()
+    }
+
+    /// The parts that become attachments: also further texts, since there is room for one body of
+    /// each kind alone.
+    fn attached(&self) -> Vec<&Self> {
+        let (mut found, mut bodies) = (Vec::new(), Vec::new());
+        self.collect(&mut found, &mut bodies);
         found
     }
 
-    fn collect(&self, found: &mut Vec<Attachment>) {
+    fn collect<'a>(&'a self, found: &mut Vec<&'a Self>, bodies: &mut Vec<String>) {
+        let kind = self.kind();
         if !self.children.is_empty() {
-            return self.children.iter().for_each(|child| child.collect(found));
+            for child in &self.children {
+                child.collect(found, bodies);
+            }
+        } else if self.is_attachment() {
+            // What calls itself multipart and has no parts holds nothing.
+            found.extend((!kind.starts_with("multipart/")).then_some(self));
+        } else if bodies.contains(&kind) {
+            found.push(self);
+        } else {
+            bodies.push(kind);
         }
-        if self.kind().starts_with("multipart/") || !self.is_attachment() {
-            return;
-        }
+    }
+
+    fn attachment(&self) -> Attachment {
         let name = self
             .parameter("content-disposition", "filename")
             .or_else(|| self.parameter("content-type", "name"));
         let disposition = self.header("content-disposition").unwrap_or_default();
-        found.push(Attachment {
+        Attachment {
             name: decode_words(&name.unwrap_or_default()),
             kind: self.kind(),
             id: self
@@ -163,7 +183,7 @@ impl Mime {
                 .map(|id| id.trim_matches(['<', '>']).to_owned()),
             inline: disposition.to_ascii_lowercase().starts_with("inline"),
             content: self.content(),
-        });
+        }
     }
 }
 
@@ -312,15 +332,16 @@ mod tests {
     fn parts_are_found() {
         let message = Bytes::from_static(
             b"Subject: =?utf-8?Q?gr=C3=BC=C3=9Fe?= =?utf-8?B?IQ==?=\r\nContent-Type: multipart/mixed;\r\n boundary=\"x\"\r\n\r\n\
-              pre\r\n--x\r\n\r\nhallo\r\n--x\r\nContent-Type: image/png; name=a.png\r\n\
+              pre\r\n--x\r\n\r\nhallo\r\n--x\r\n\r\nfooter\r\n--x\r\nContent-Type: image/png; name=a.png\r\n\
               Content-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--x--\r\npost\r\n",
         );
         let mime = Mime::parse(&message);
         assert_eq!(mime.subject(), "grüße!");
         assert_eq!(mime.find_text("text/plain").unwrap().text(), "hallo");
         let attachments = mime.attachments();
-        assert_eq!(attachments.len(), 1);
-        assert_eq!(attachments[0].content, [0, 1, 2]);
-        assert_eq!(attachments[0].name, "a.png");
+        assert_eq!(attachments.len(), 2);
+        assert_eq!(attachments[0].content, b"footer");
+        assert_eq!(attachments[1].content, [0, 1, 2]);
+        assert_eq!(attachments[1].name, "a.png");
     }
 }

@@ -474,6 +474,13 @@ pub(crate) fn check(element: &Element) -> Result<(), String> {
     element.children.iter().try_for_each(check)
 }
 
+/// Whether something in it is unknown to Exchange 2010.
+pub(crate) fn is_newer(element: &Element) -> bool {
+    element.name == "t:Flag"
+        || element.get("FieldURI") == Some("item:Flag")
+        || element.children.iter().any(is_newer)
+}
+
 fn in_order(element: &Element, lists: &[&[&str]]) -> Result<(), String> {
     let names = lists.concat();
     let mut least = 0;

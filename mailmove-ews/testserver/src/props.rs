@@ -249,9 +249,7 @@ impl Known<'_> {
     fn message_flags(&self) -> i32 {
         let bit = |on: bool, bit: i32| if on { bit } else { 0 };
         let seen = self.flag("\\Seen");
-        bit(seen, 1 | 0x400)
-            | bit(self.flag("\\Draft"), 8)
-            | bit(!self.mime.attachments().is_empty(), 0x10)
+        bit(seen, 1 | 0x400) | bit(self.flag("\\Draft"), 8) | bit(self.mime.has_attachments(), 0x10)
     }
 
     /// The value of an extended property, if the item has one of this type.

@@ -7,37 +7,59 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
 
 use crate::addresses;
 use crate::dates;
 use crate::mime::{Attachment, Mime};
 use crate::props::Known;
 
+/// Messages within messages, beyond which they are kept as they are.
+const MAX_DEPTH: usize = 5;
+
 /// Each reading has boundaries of its own.
 static READINGS: AtomicU64 = AtomicU64::new(1);
 
+/// What a message is made anew of.
+struct Sources<'a> {
+    mime: &'a Mime,
+    date: i64,
+    importance: &'a str,
+    original: &'a [u8],
+}
+
 /// The message made anew from its properties.
 pub(crate) fn rebuild(known: &Known<'_>) -> Vec<u8> {
-    let reading = READINGS.fetch_add(1, Ordering::Relaxed);
-    let mime = known.mime;
-    let attachments = mime.attachments();
-    let mut out = header(known, !attachments.is_empty());
-    let alternative = alternative(mime, reading);
-    if attachments.is_empty() {
-        out += &alternative;
-    } else {
+    let sources = Sources {
+        mime: known.mime,
+        // Without a date that can be read, it is when the message came.
+        date: known.sent().unwrap_or(known.message.date.unix),
+        importance: known.props.importance.as_deref().unwrap_or("Normal"),
+        original: &known.message.body,
+    };
+    sources.rebuild(0).into_bytes()
+}
+
+impl Sources<'_> {
+    fn rebuild(&self, depth: usize) -> String {
+        let reading = READINGS.fetch_add(1, Ordering::Relaxed);
+        let attachments = self.mime.attachments();
+        let mut out = header(self, !attachments.is_empty());
+        let alternative = alternative(self.mime, reading);
+        if attachments.is_empty() {
+            return out + &alternative;
+        }
         let boundary = format!("_=_mixed{reading:08x}_=_");
         out += &format!("Content-Type: multipart/mixed; boundary=\"{boundary}\"\r\n\r\n");
         out += &format!("--{boundary}\r\n{alternative}\r\n");
         for attachment in &attachments {
-            out += &format!("--{boundary}\r\n{}", attached(attachment, known));
+            out += &format!("--{boundary}\r\n{}", attached(attachment, self.date, depth));
         }
-        out += &format!("--{boundary}--\r\n");
+        out + &format!("--{boundary}--\r\n")
     }
-    out.into_bytes()
 }
 
-fn header(known: &Known<'_>, attachments: bool) -> String {
+fn header(known: &Sources<'_>, attachments: bool) -> String {
     let mime = known.mime;
     let mut out = String::from("MIME-Version: 1.0\r\n");
     let mut field = |name: &str, value: Option<String>| {
@@ -45,9 +67,7 @@ fn header(known: &Known<'_>, attachments: bool) -> String {
             out += &format!("{name}: {value}\r\n");
         }
     };
-    // Without a date that can be read, it is when the message came.
-    let date = known.sent().unwrap_or(known.message.date.unix);
-    field("Date", Some(dates::format_mail(date)));
+    field("Date", Some(dates::format_mail(known.date)));
     for (name, shown) in [
         ("from", "From"),
         ("sender", "Sender"),
@@ -76,14 +96,10 @@ fn header(known: &Known<'_>, attachments: bool) -> String {
         mime.header("in-reply-to").map(|id| clean(&id)),
     );
     field("References", mime.header("references").map(|id| clean(&id)));
-    let digest = blake3::hash(&known.message.body);
+    let digest = blake3::hash(known.original);
     let index = digest.as_bytes().get(..22).unwrap_or_default();
     field("Thread-Index", Some(STANDARD.encode(index)));
-    let importance = known.props.importance.clone();
-    field(
-        "Importance",
-        Some(importance.unwrap_or_else(|| "Normal".to_owned())),
-    );
+    field("Importance", Some(known.importance.to_owned()));
     let has = if attachments { "yes" } else { "" };
     field("X-MS-Has-Attach", Some(has.to_owned()));
     field("X-Mailer", Some("mailmove test server".to_owned()));
@@ -156,7 +172,22 @@ fn as_text(html: &str) -> String {
     out
 }
 
-fn attached(attachment: &Attachment, known: &Known<'_>) -> String {
+fn attached(attachment: &Attachment, date: i64, depth: usize) -> String {
+    if attachment.kind == "message/rfc822" && depth < MAX_DEPTH {
+        let original = Bytes::from(attachment.content.clone());
+        let mime = Mime::parse(&original);
+        let own = mime.header("date").and_then(|d| dates::parse_mail(&d));
+        let sources = Sources {
+            mime: &mime,
+            date: own.unwrap_or(date),
+            importance: "Normal",
+            original: &original,
+        };
+        return format!(
+            "Content-Type: message/rfc822\r\nContent-Disposition: attachment\r\n\r\n{}",
+            sources.rebuild(depth + 1)
+        );
+    }
     let name = match attachment.name.is_ascii() {
         true => clean(&attachment.name).replace('"', ""),
         false => word(&attachment.name).replace("\r\n", ""),
@@ -166,7 +197,7 @@ fn attached(attachment: &Attachment, known: &Known<'_>) -> String {
     } else {
         "attachment"
     };
-    let created = dates::format_mail(known.message.date.unix);
+    let created = dates::format_mail(date);
     let id = match &attachment.id {
         Some(id) => format!("Content-ID: <{}>\r\n", clean(id)),
         None => String::new(),

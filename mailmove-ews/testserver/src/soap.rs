@@ -150,6 +150,9 @@ fn prepare(
         ));
     }
     order::check(operation).map_err(Fault::schema)?;
+    if shared.config.oldest_version && order::is_newer(operation) {
+        return Err(Fault::schema("this came with Exchange 2013"));
+    }
     let mut of = user.to_owned();
     if let Some(impersonation) = header.and_then(|h| h.child("t:ExchangeImpersonation")) {
         let who = impersonation.path(&["t:ConnectingSID"]);
@@ -226,7 +229,7 @@ async fn before(shared: &Arc<Shared>, call: &Call, action: Option<&Action>) -> O
             tell(shared, 500);
             let mut bytes = xml_response(shared, 500, &bare_fault()).bytes();
             let name = format!("m:{}Response", call.operation.local());
-            bytes.extend(xml_response(shared, 200, &envelope(named(name))).bytes());
+            bytes.extend(xml_response(shared, 200, &envelope(shared, named(name))).bytes());
             Some(Outcome::Raw(bytes, true))
         }
         Action::OtherReply => {
@@ -234,7 +237,7 @@ async fn before(shared: &Arc<Shared>, call: &Call, action: Option<&Action>) -> O
                 "GetFolder" => "m:GetItemResponse",
                 _ => "m:GetFolderResponse",
             };
-            let reply = envelope(el(name).with(el("m:ResponseMessages")));
+            let reply = envelope(shared, el(name).with(el("m:ResponseMessages")));
             Some(Outcome::Reply(xml_response(shared, 200, &reply)))
         }
         Action::Close => Some(Outcome::Gone),
@@ -285,7 +288,7 @@ fn run(shared: &Arc<Shared>, call: &Call, action: Option<Action>) -> Outcome {
         Err(why) => return fault(shared, 500, &why),
     };
     count_codes(shared, &reply);
-    let reply = envelope(reply);
+    let reply = envelope(shared, reply);
     gate::reply(shared, &reply);
     let response = match action {
         Some(Action::Mangle(how)) => mangle::spoil(shared, reply, how),
@@ -330,13 +333,17 @@ pub(crate) fn named(name: String) -> Element {
 }
 
 /// The reply around what an operation says.
-fn envelope(reply: Element) -> Element {
+fn envelope(shared: &Shared, reply: Element) -> Element {
+    let (major, minor) = shared.config.version;
     let version = el("t:ServerVersionInfo")
-        .attr("MajorVersion", "15")
-        .attr("MinorVersion", "1")
+        .attr("MajorVersion", major.to_string())
+        .attr("MinorVersion", minor.to_string())
         .attr("MajorBuildNumber", "2507")
-        .attr("MinorBuildNumber", "6")
-        .attr("Version", "V2017_07_11");
+        .attr("MinorBuildNumber", "6");
+    let version = match shared.config.oldest_version {
+        true => version.attr("Version", "Exchange2010_SP2"),
+        false => version.attr("Version", "V2017_07_11"),
+    };
     el("s:Envelope")
         .with(el("s:Header").with(version))
         .with(el("s:Body").with(reply))

@@ -267,7 +267,8 @@ async fn mime_is_rebuilt_with_losses() {
     let mail = "Received: from x\r\nDKIM-Signature: v=1\r\nX-Own: y\r\nFrom: a@example.com\r\nTo: b@example.com\r\n\
                 Subject: hello\r\nDate: Sat, 3 Feb 2001 05:05:06 +0100\r\nMessage-ID: <1@example.com>\r\n\
                 Content-Type: multipart/mixed; boundary=xx\r\n\r\npreamble\r\n--xx\r\n\r\nbefore\0after\r\n--xx\r\n\
-                Content-Type: image/png; name=p.png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--xx--\r\nepilogue\r\n";
+                Content-Type: image/png; name=p.png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--xx\r\n\
+                Content-Type: message/rfc822\r\n\r\nSubject: inner\r\nX-Own: z\r\n\r\ninner text\r\n--xx--\r\nepilogue\r\n";
     let inbox = account.folder(&["INBOX"]).unwrap().id;
     account.append(inbox, vec![NewMessage::new(mail)]).unwrap();
     let mut client = Client::login(&server).await;
@@ -310,6 +311,7 @@ async fn mime_is_rebuilt_with_losses() {
         "Content-Type: text/html",
         "YmVmb3Jl\r\n",
         "AAEC",
+        "Subject: inner\r\n",
         "name=\"p.png\"",
     ] {
         assert!(text.contains(kept), "{kept} not in {text}");

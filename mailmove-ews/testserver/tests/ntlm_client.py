@@ -35,7 +35,11 @@ else:
     digest = hashlib.new(HASH, certificate).digest()
     bindings = GssChannelBindings(application_data=b"tls-server-end-point:" + digest)
 
-options = spnego.NegotiateOptions.use_ntlm
+# Without this, what is asked for as Negotiate would be bare NTLM.
+options = {
+    "ntlm": spnego.NegotiateOptions.use_ntlm,
+    "negotiate": spnego.NegotiateOptions.use_negotiate,
+}[PROTOCOL]
 client = spnego.client(
     "u", "p", protocol=PROTOCOL, channel_bindings=bindings, options=options
 )
@@ -63,4 +67,5 @@ if last is not None:
     client.step(last)
 # The connection is logged in now, or it is not.
 post(None)
-print(json.dumps({"statuses": statuses, "complete": client.complete}))
+mechanism = client.negotiated_protocol
+print(json.dumps({"statuses": statuses, "complete": client.complete, "mechanism": mechanism, "code": last is not None}))

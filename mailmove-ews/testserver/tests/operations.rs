@@ -391,3 +391,28 @@ async fn ids_are_converted_and_limits_told() {
     assert_eq!(reply.one("t:MaxMessageSize"), "5000");
     assert_eq!(reply.one("t:MailboxFull"), "false");
 }
+
+#[tokio::test]
+async fn an_old_server_knows_its_own_schema_alone() {
+    let (server, _account) = server(mailmove_ews_testserver::Builder::exchange_2010).await;
+    let mut client = Client::login(&server).await;
+    let asked = get_folder("inbox");
+    let reply = client.try_soap("", &asked).await.unwrap();
+    assert!(reply.body.contains("ErrorInvalidServerVersion"));
+    let old =
+        |operation: &str| envelope("", operation).replace("Exchange2013_SP1", "Exchange2010_SP2");
+    let path = "/EWS/Exchange.asmx";
+    let reply = client.http("POST", path, &old(&asked)).await.unwrap();
+    assert_eq!(reply.codes(), ["NoError"]);
+    assert_eq!(
+        reply.attributes("t:ServerVersionInfo", "MajorVersion"),
+        ["14"]
+    );
+    let flag = create_item(
+        "inbox",
+        MAIL,
+        "<t:Flag><t:FlagStatus>Flagged</t:FlagStatus></t:Flag>",
+    );
+    let reply = client.http("POST", path, &old(&flag)).await.unwrap();
+    assert!(reply.body.contains("ErrorSchemaValidation"));
+}

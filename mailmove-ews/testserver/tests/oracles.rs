@@ -168,8 +168,10 @@ async fn oracle_pyspnego_is_held_to_the_binding() {
                 said["statuses"], statuses,
                 "{certificate:?} {binding:?} {other} {hash} {protocol}"
             );
+            assert_eq!(said["mechanism"], json!("ntlm"));
             // At the end of SPNEGO it checks the server's own code.
             assert!(!lets_in || said["complete"] == json!(true));
+            assert_eq!(said["code"], json!(lets_in && protocol == "negotiate"));
         }
     }
 }

@@ -13,7 +13,7 @@ struct Rule {
     has_not: &'static [&'static str],
 }
 
-const RULES: [Rule; 3] = [
+const RULES: [Rule; 4] = [
     Rule {
         asked: &["-p", "mailmove-imap"],
         has: &["mailmove-core", "tokio", "imap-proto"],
@@ -21,6 +21,18 @@ const RULES: [Rule; 3] = [
             "reqwest",
             "hyper",
             "quick-xml",
+            "rusqlite",
+            "libsqlite3-sys",
+            "sqlx",
+        ],
+    },
+    Rule {
+        asked: &["-p", "mailmove-ews"],
+        has: &["mailmove-core", "tokio", "hyper", "quick-xml"],
+        has_not: &[
+            "mailmove-imap",
+            "imap-proto",
+            "reqwest",
             "rusqlite",
             "libsqlite3-sys",
             "sqlx",

@@ -1,0 +1,159 @@
+//! Whole migrations, with the engine.
+
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
+
+use mailmove_core::{Edges, Migration, report::Status, store::MemoryStore};
+use mailmove_ews::{EwsDestination, EwsSource};
+use mailmove_ews_testserver::{Action, Builder, Server};
+use mailmove_testkit::clock::TestClock;
+
+use crate::support::{account, config, count, fill, password, start};
+
+fn edges(clock: &TestClock) -> Edges {
+    Edges::new().with_clock(Arc::new(clock.clone()))
+}
+
+fn clock() -> TestClock {
+    TestClock::jumping(Duration::from_secs(1_700_000_000))
+}
+
+async fn migrate(from: &Server, to: &Server, store: &MemoryStore, clock: &TestClock) {
+    // One at a time, so that no request is under way already when the server says what it wants.
+    let config = |server| config(server).with_connections(1);
+    let source = EwsSource::new(config(from), password(), edges(clock));
+    let destination = EwsDestination::new(config(to), password(), edges(clock));
+    let migration = Migration::builder(source, destination)
+        .store(store.clone())
+        .edges(edges(clock))
+        .build()
+        .unwrap();
+    let report = migration.run().await.unwrap();
+    assert_eq!(report.status(), Status::Complete, "{report:?}");
+}
+
+/// Each letter once, by its subject.
+fn once_each(server: &Server, letters: usize) {
+    let account = account(server);
+    let inbox = account.folder(&["INBOX"]).unwrap().id;
+    let subjects: BTreeSet<String> = account
+        .messages(inbox)
+        .unwrap()
+        .iter()
+        .map(|message| {
+            let text = String::from_utf8_lossy(&message.body).into_owned();
+            let line = text.lines().find(|line| line.starts_with("Subject:"));
+            line.unwrap().to_owned()
+        })
+        .collect();
+    assert_eq!((count(server), subjects.len()), (letters, letters));
+}
+
+/// What landed although its answer was lost is not sent again; what did not land is.
+#[tokio::test(flavor = "multi_thread")]
+async fn doubt_is_settled_by_what_is_noted_at_the_messages() {
+    for action in [
+        Action::CloseUnanswered,
+        Action::StatusAfter(503),
+        Action::CloseInReply(200),
+        Action::Close,
+        Action::StopBatch(5),
+        Action::BareFault,
+        Action::LandOnRelease,
+    ] {
+        let from = start(|builder| builder).await;
+        let to = start(Builder::rebuilds_mime).await;
+        fill(&from, 100);
+        to.faults().arm("CreateItem", 2, action.clone());
+        migrate(&from, &to, &MemoryStore::new(), &clock()).await;
+        once_each(&to, 100);
+        assert_eq!(to.faults().struck(), 1, "{action:?}");
+    }
+}
+
+/// A run whose state was lost knows its own messages by what is noted at them, though they have other bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_finds_its_own_messages_again() {
+    let (from, to) = (
+        start(|builder| builder).await,
+        start(Builder::rebuilds_mime).await,
+    );
+    fill(&from, 60);
+    migrate(&from, &to, &MemoryStore::new(), &clock()).await;
+    once_each(&to, 60);
+    migrate(&from, &to, &MemoryStore::new(), &clock()).await;
+    once_each(&to, 60);
+}
+
+/// No request leaves while the server wants to be left alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_back_off_is_kept_to_the_second() {
+    let clock = clock();
+    let busy = |builder: Builder| {
+        let clock = Arc::new(clock.clone());
+        // Which request is the one that is refused, and so the shape of the refusal, depends on tasks.
+        builder
+            .busy_every(20, Duration::from_secs(1))
+            .clock(clock)
+            .without_shape_gate()
+    };
+    let (from, to) = (start(busy).await, start(busy).await);
+    fill(&from, 800);
+    migrate(&from, &to, &MemoryStore::new(), &clock).await;
+    once_each(&to, 800);
+    for server in [&from, &to] {
+        let counters = server.counters();
+        assert!(
+            counters.code("ErrorServerBusy") > 0 || counters.status(500) > 0,
+            "{counters:?}"
+        );
+        assert_eq!(counters.during_backoff, 0);
+    }
+}
+
+/// From a server that makes MIME anew, the fields that it leaves out come back from where it keeps them.
+#[tokio::test]
+async fn the_header_is_fetched_as_it_came() {
+    use futures_util::StreamExt as _;
+    use mailmove_core::{
+        Source as _,
+        identity::HeaderDigest,
+        source::{Fetched, ListRequest},
+    };
+    use mailmove_testkit::mailbox::NewMessage;
+
+    use crate::support::{fetch, ids, inbox, pages};
+
+    let server = start(Builder::rebuilds_mime).await;
+    let mail = "Received: from a by b; Tue, 1 Jul 2003 10:52:37 +0200\r\nDKIM-Signature: v=1; b=xyz\r\n\
+        Message-ID: <1@example.com>\r\nDate: Tue, 1 Jul 2003 10:52:30 +0200\r\nFrom: a@example.com\r\n\
+        To: b@example.com\r\nSubject: one\r\nX-Own: 1\r\n\r\nText.\r\n";
+    let folder = account(&server).folder(&["INBOX"]).unwrap().id;
+    account(&server)
+        .append(folder, vec![NewMessage::new(mail)])
+        .unwrap();
+    let source = EwsSource::new(config(&server), password(), Edges::new());
+    let folder = inbox(&source).await;
+    let listed = pages(&source, ListRequest::new(&folder)).await.unwrap();
+    let Some((_, Fetched::Content(content))) = fetch(&source, ids(&listed)).await.pop() else {
+        panic!("a content")
+    };
+    let text = String::from_utf8_lossy(content.as_bytes().unwrap()).into_owned();
+    for field in [
+        "Received: from a by b;",
+        "DKIM-Signature: v=1; b=xyz",
+        "X-Own: 1",
+        "10:52:30 +0200",
+        "VGV4dC4NCg==",
+    ] {
+        assert!(text.contains(field), "no {field:?} in {text}");
+    }
+    // A listing that tells headers tells this one.
+    let request = ListRequest::new(&folder).with_headers(true);
+    let page = source.list(request).next().await.unwrap().unwrap();
+    let [mailmove_core::source::Change::Item(item)] = page.changes.as_slice() else {
+        panic!("an item")
+    };
+    // The rest of the digest changes with the boundary, which is another at each read.
+    assert!(item.header.unwrap().is_traced());
+    assert!(HeaderDigest::of(content.as_bytes().unwrap()).is_traced());
+}

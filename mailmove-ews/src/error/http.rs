@@ -47,7 +47,7 @@ fn by_status(refusal: &Refusal) -> (Error, bool) {
         // Known to come under load, and when a server is taken out of a farm.
         401 if refusal.known => (unavailable("http/unauthorized-now"), false),
         401 => (login_refused(), false),
-        403 => (forbidden(refusal), false),
+        403 => (disabled(), false),
         404 | 413 if refusal.sent > LARGE => (too_large(), false),
         400 if refusal.sent > LARGE => (too_large(), false),
         // Some servers stumble over the request after a large one, and say so on closing.
@@ -85,26 +85,17 @@ pub(crate) fn login_refused() -> Error {
         )
 }
 
-fn forbidden(refusal: &Refusal) -> Error {
-    let text = refusal.text.to_ascii_lowercase();
-    if text.contains("ews")
-        || text.contains("allow")
-        || text.contains("application")
-        || text.contains("policy")
-    {
-        return Error::new(
-            ErrorKind::Denied,
-            "EWS is disabled for this mailbox or organization",
-        )
-        .with_code("ews/disabled")
-        .with_remedy(
-            "Microsoft 365 has EWS switched off since October 2026: use Graph. Elsewhere ask the \
-                 administrator to allow EWS for the mailbox and for this program.",
-        );
-    }
-    Error::new(ErrorKind::Denied, "the server forbids it")
-        .with_code("http/forbidden")
-        .with_remedy("Ask the administrator whether EWS is allowed for this mailbox and from here.")
+/// Exchange says so in different words, or in none.
+fn disabled() -> Error {
+    Error::new(
+        ErrorKind::Denied,
+        "EWS is switched off for this mailbox or organization, or not allowed from here",
+    )
+    .with_code("ews/disabled")
+    .with_remedy(
+        "Microsoft 365 has EWS switched off since October 2026: use Graph. Elsewhere ask the \
+         administrator to allow EWS for the mailbox, for this program, and from this address.",
+    )
 }
 
 fn too_large() -> Error {
@@ -159,7 +150,7 @@ mod tests {
             (404, 100, "ews/not-ews", false),
             (404, 50 << 20, "ews/request-too-large", false),
             (413, 50 << 20, "ews/request-too-large", false),
-            (403, 100, "http/forbidden", false),
+            (403, 100, "ews/disabled", false),
             (200, 100, "ews/not-ews", true),
         ] {
             let mut refusal = refusal(status);
@@ -175,8 +166,5 @@ mod tests {
         assert_eq!(refused(&page).0.retry(), Retry::Backoff);
         page.location = Some("https://x/owa/auth/logon.aspx".to_owned());
         assert_eq!(refused(&page).0.code(), "ews/forms-login");
-        let mut off = refusal(403);
-        off.text = "EWS is not enabled".to_owned();
-        assert_eq!(refused(&off).0.code(), "ews/disabled");
     }
 }

@@ -89,6 +89,21 @@ fn memory(criterion: &mut Criterion) {
             BatchSize::PerIteration,
         );
     });
+    // Nothing else takes a processor: messages a second of one of them.
+    let one = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
+    group.bench_function("one-core", |bencher| {
+        bencher.to_async(&one).iter_batched(
+            &mut fresh,
+            |to| {
+                let (from, to) = (MemoryMailbox::new(from.clone()), MemoryMailbox::new(to));
+                migrate(from, to, MemoryStore::new(), Edges::new())
+            },
+            BatchSize::PerIteration,
+        );
+    });
     group.finish();
 }
 

@@ -1,5 +1,7 @@
 //! What the benchmarks share: mail and server streams that are the same in every run.
 
+pub mod measure;
+
 /// Whether times are measured. `cargo test` only sees whether the benchmarks run at all, for which
 /// small numbers will do.
 #[must_use]

@@ -526,3 +526,65 @@ impl Intent {
         self.moved_from == Some(self.target)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_repaired_row_knows_what_the_source_holds() {
+        let (was, is) = (ContentDigest::of(b"was"), ContentDigest::of(b"is"));
+        let header = HeaderDigest::of(b"Subject: was");
+        let mut row = ItemRow::new(FolderNo(0), MessageId::new("1"));
+        (row.digest, row.size) = (Some(is), 2);
+        let at_the_source = |row: &ItemRow| {
+            let (digest, header) = (row.source_digest(), row.source_header());
+            (digest, header, row.source_size())
+        };
+        assert_eq!(at_the_source(&row), (Some(is), None, 2));
+        row.original = Some(Original::new(was, 3, Some(header)));
+        let others = [AlterationKind::MergedByServer, AlterationKind::DateReplaced];
+        let kinds = [AlterationKind::ContentRepaired].into_iter().chain(others);
+        row.altered = kinds.map(|kind| Alteration::new(kind, "")).collect();
+        assert_eq!(at_the_source(&row), (Some(was), Some(header), 3));
+        assert!(row.merged());
+        row.restore();
+        assert_eq!(
+            (row.digest, row.header, row.size),
+            (Some(was), Some(header), 3)
+        );
+        assert_eq!(row.original, None);
+        let left: Vec<_> = row.altered.iter().map(|note| note.kind).collect();
+        assert_eq!(left, others);
+        row.altered.remove(0);
+        assert!(!row.merged());
+    }
+
+    #[test]
+    fn flags_have_intents_of_their_own() {
+        let mut row = ItemRow::new(FolderNo(0), MessageId::new("1"));
+        row.flags = Flags::parse("\\Seen");
+        let now = Flags::parse("\\Flagged");
+        let intent = Intent::of_flags(1, TargetNo(2), [(row.clone(), now.clone())]);
+        assert!(intent.changes_flags());
+        let item = &intent.items[0];
+        assert_eq!(
+            (&item.accepted, &item.flags),
+            (&Some(row.flags.clone()), &now)
+        );
+        let mut intent = Intent::new(1, TargetNo(2), Mark::counted("", 0), vec![row]);
+        assert!(!intent.changes_flags());
+        intent.moved_from = Some(TargetNo(1));
+        assert!(!intent.changes_flags());
+    }
+
+    #[test]
+    fn states_are_final_or_looked_at_again() {
+        let open = [ItemState::Pending, ItemState::Failed, ItemState::Unnamed];
+        for state in ItemState::ALL {
+            assert_eq!(state.is_final(), !open.contains(&state), "{state:?}");
+            assert_eq!(ItemState::parse(state.as_str()), Some(state));
+        }
+        assert_eq!(ItemState::parse("lost"), None);
+    }
+}

@@ -81,8 +81,8 @@ impl Default for Options {
 pub enum RepairPolicy {
     /// Never: what is refused fails.
     Off,
-    /// A message that was refused for itself alone is tried once more, repaired. What arrives
-    /// otherwise arrives as it left.
+    /// A message that was refused for itself alone is tried once more, repaired, if it has no more
+    /// than [`LARGEST`](crate::repair::LARGEST) bytes. What arrives otherwise arrives as it left.
     #[default]
     AfterRefusal,
 }

@@ -11,14 +11,14 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result, Retry},
     model::FolderId,
 };
-use rustls::ClientConfig;
 use tokio::{
     sync::{Notify, OwnedSemaphorePermit, Semaphore},
     time::Instant,
 };
 
 use crate::{
-    config::Access,
+    config::{Access, Security},
+    connection::Tls,
     distrust::Distrust,
     error,
     session::{Before, Server, Session, Side},
@@ -42,6 +42,7 @@ pub(crate) struct Pool {
     released: Notify,
     state: Mutex<State>,
     distrust: Arc<Distrust>,
+    tls: Tls,
 }
 
 #[derive(Debug, Default)]
@@ -57,7 +58,6 @@ struct State {
     /// The last login was refused: whoever gives the credentials is told so.
     refused: bool,
     server: Option<Arc<Server>>,
-    tls: Option<Arc<ClientConfig>>,
 }
 
 impl Pool {
@@ -67,6 +67,7 @@ impl Pool {
             released: Notify::new(),
             state: Mutex::default(),
             distrust: Arc::default(),
+            tls: Tls::default(),
             access,
             side,
         })
@@ -208,21 +209,20 @@ impl Pool {
     }
 
     async fn open(&self, permit: ConnectionPermit) -> Result<Option<Session>> {
-        let (tls, refused, known) = {
-            let mut state = self.state();
-            let tls = match &state.tls {
-                Some(tls) => Arc::clone(tls),
-                None => self.access.config.tls().client_config()?,
-            };
-            state.tls = Some(Arc::clone(&tls));
-            (tls, state.refused, state.server.clone())
+        if self.access.config.security() != Security::Plain {
+            // A bad CA file is told before anybody is called.
+            self.tls.of(&self.access.config)?;
+        }
+        let (refused, known) = {
+            let state = self.state();
+            (state.refused, state.server.clone())
         };
         let before = Before {
             refused,
             known,
             distrust: Arc::clone(&self.distrust),
         };
-        let opened = Session::open(&self.access, self.side, &tls, permit, before).await;
+        let opened = Session::open(&self.access, self.side, &self.tls, permit, before).await;
         let mut state = self.state();
         match opened {
             Ok(session) => {

@@ -10,11 +10,10 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result},
     model::FolderId,
 };
-use rustls::ClientConfig;
 
 use crate::{
     config::{Access, ImapConfig, Security},
-    connection::{Connection, Dialled, dial, located, start_tls},
+    connection::{Connection, Dialled, Tls, dial, located, start_tls},
     distrust::{Distrust, Feature},
     error::{self, Doing},
     ids,
@@ -133,7 +132,7 @@ impl Session {
     pub(crate) async fn open(
         access: &Access,
         side: Side,
-        tls: &Arc<ClientConfig>,
+        tls: &Tls,
         permit: ConnectionPermit,
         earlier: Before,
     ) -> Result<Self> {
@@ -533,7 +532,7 @@ pub(crate) fn stale(folder: &FolderId) -> Error {
 async fn secure(
     connection: &mut Connection,
     access: &Access,
-    tls: &Arc<ClientConfig>,
+    tls: &Tls,
     preauth: bool,
 ) -> Result<Capabilities> {
     let offered = match connection.take_announced() {

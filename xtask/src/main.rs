@@ -9,8 +9,10 @@ mod checks;
 mod contracts;
 mod corpora;
 mod fuzz;
+mod mutants;
 mod oracles;
 mod pairs;
+mod peers;
 mod process;
 mod proof;
 mod sabotage;
@@ -41,9 +43,14 @@ Development tasks of mailmove.
   cargo xtask pairs                much mail between all pairs of Dovecot, Cyrus and Courier
       --messages NUMBER            of made-up messages per pair (default 10000)
 
+  cargo xtask peers                mailmove beside mbsync, doveadm backup, imapsync and raw sockets: time, memory,
+                                   what changed; see benches/README.md for its options
+  cargo xtask growth               time, memory and state from 1,000 to 1,000,000 messages and with 1,000 folders
+  cargo xtask counts               round trips, bytes, system calls and instructions of one migration
   cargo xtask contracts DIR        hold the EWS tests' documents against Microsoft's schema, which is in DIR
   cargo xtask oracles              exchangelib, pyspnego and DavMail against the EWS test server
       fetch                        only get them
+      --debian                     by Debian's pip and Java, even if the machine has its own
       --only NAME                  tests whose name holds this
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
@@ -55,6 +62,10 @@ Development tasks of mailmove.
   cargo xtask soak                 a migration with a fault every few seconds, on both sides
       --messages NUMBER            default 10000
       --seed NUMBER                replays the faults of a run
+
+  cargo xtask mutants [FILE…]      change ledger and identity, one expression at a time: a test must
+                                   notice each; takes hours. FILE: part of a name
+      -- ARGUMENT…                 for cargo-mutants, such as --list or --re PATTERN
 
   cargo xtask fuzz [TARGET…]       each fuzz target under libFuzzer; needs a nightly compiler
       --runs NUMBER                executions of each (default 10000000), or
@@ -69,11 +80,15 @@ fn main() -> ExitCode {
         ["test", rest @ ..] => test::command(rest),
         ["servers", rest @ ..] => servers::command(rest),
         ["fuzz", rest @ ..] => fuzz::command(rest),
+        ["mutants", rest @ ..] => mutants::command(rest),
         ["pairs", rest @ ..] => pairs::command(rest),
         ["sabotage", rest @ ..] => sabotage::command(rest),
         ["interrupts", rest @ ..] => proof::interrupts(rest),
         ["kills", rest @ ..] => proof::kills(rest),
         ["soak", rest @ ..] => proof::soak(rest),
+        ["peers", rest @ ..] => peers::command(rest),
+        ["growth", rest @ ..] => peers::growth(rest),
+        ["counts", rest @ ..] => peers::counts(rest),
         ["contracts", rest @ ..] => contracts::command(rest),
         ["oracles", rest @ ..] => oracles::command(rest),
         ["corpora"] => corpora::fetch().map(|dir| println!("The mails are in {}", dir.display())),

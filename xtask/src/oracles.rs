@@ -12,10 +12,12 @@ const PYTHON: [&str; 2] = ["exchangelib==5.6.0", "pyspnego==0.12.4"];
 
 /// Runs `cargo xtask oracles`.
 pub(crate) fn command(args: &[&str]) -> Result<()> {
-    let (fetch_only, only) = match args {
-        [] => (false, None),
-        ["fetch"] => (true, None),
-        ["--only", name] => (false, Some(*name)),
+    let (mut fetch_only, mut only, mut debian) = (false, None, false);
+    match args {
+        [] => {}
+        ["fetch"] => fetch_only = true,
+        ["--debian"] => debian = true,
+        ["--only", name] => only = Some(*name),
         _ => return Err(format!("unknown: oracles {}\n\n{}", args.join(" "), crate::HELP).into()),
     };
     let dir = workspace::target()?.join("oracles");
@@ -23,8 +25,12 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
     let mut environment = Vec::new();
     let mut missing = Vec::new();
     for (name, variable, found) in [
-        ("exchangelib", "MAILMOVE_TEST_EXCHANGELIB", python(&dir)),
-        ("davmail", "MAILMOVE_TEST_DAVMAIL", davmail(&dir)),
+        (
+            "exchangelib",
+            "MAILMOVE_TEST_EXCHANGELIB",
+            python(&dir, debian),
+        ),
+        ("davmail", "MAILMOVE_TEST_DAVMAIL", davmail(&dir, debian)),
     ] {
         match found {
             Ok(program) => environment.push((variable, program)),
@@ -55,45 +61,79 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
     }
 }
 
-/// A Python that has the packages.
-fn python(dir: &Path) -> Result<PathBuf> {
+/// A Python that has the packages: in an environment of its own, or, where Python came without the
+/// means for that, by Debian's pip.
+fn python(dir: &Path, debian: bool) -> Result<PathBuf> {
+    let base = match process::find("python3") {
+        Some(found) => found,
+        None => servers::program("python3", "python3")?,
+    };
+    let first = match debian {
+        true => Err("Debian's pip is asked for".into()),
+        false => environment(dir, &base),
+    };
+    first.or_else(|first: Box<dyn std::error::Error>| {
+        with_debian_pip(dir, &base).map_err(|second| format!("{first}\nand then: {second}").into())
+    })
+}
+
+fn environment(dir: &Path, base: &Path) -> Result<PathBuf> {
     let venv = dir.join("python");
     let python = venv.join("bin/python");
     let done = venv.join("done");
     if std::fs::read_to_string(&done).is_ok_and(|have| have == PYTHON.join("\n")) {
         return Ok(python);
     }
-    let base = match process::find("python3") {
-        Some(found) => found,
-        None => servers::program("python3", "python3")?,
-    };
     println!("getting {} from PyPI", PYTHON.join(", "));
-    process::capture(
-        Command::new(base)
-            .args(["-m", "venv", "--clear"])
-            .arg(&venv),
-    )
-    .map_err(|error| format!("{error}\nRemedy: a Python with its module venv (python3-venv)"))?;
+    let mut make = Command::new(base);
+    process::capture(make.args(["-m", "venv", "--clear"]).arg(&venv))?;
     let mut pip = Command::new(&python);
-    pip.args([
-        "-m",
-        "pip",
-        "install",
-        "--quiet",
-        "--disable-pip-version-check",
-    ]);
-    process::capture(pip.args(PYTHON))?;
+    pip.args(["-m", "pip", "install", "--quiet"]);
+    process::capture(pip.arg("--disable-pip-version-check").args(PYTHON))?;
     std::fs::write(done, PYTHON.join("\n"))?;
     Ok(python)
 }
 
+/// The packages in a directory of their own, and a script that knows it.
+fn with_debian_pip(dir: &Path, base: &Path) -> Result<PathBuf> {
+    let packages = dir.join("site");
+    let script = dir.join("python-with-packages");
+    let done = packages.join("done");
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == PYTHON.join("\n")) {
+        return Ok(script);
+    }
+    let unpacked = servers::unpack("pip", &["python3-pip-whl"])?;
+    let wheels = std::fs::read_dir(unpacked.join("usr/share/python-wheels"))?;
+    let pip = wheels
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .find(|path| {
+            let name = path.file_name().unwrap_or_default().to_string_lossy();
+            name.starts_with("pip-")
+        })
+        .ok_or("no pip in Debian's package")?;
+    println!("getting {} from PyPI, by Debian's pip", PYTHON.join(", "));
+    let _ = std::fs::remove_dir_all(&packages);
+    // A wheel of Python alone runs as it is.
+    let mut install = Command::new(base);
+    install.arg(pip.join("pip")).args(["install", "--quiet"]);
+    install.args(["--disable-pip-version-check", "--target"]);
+    process::capture(install.arg(&packages).args(PYTHON))?;
+    let text = format!(
+        "#!/bin/sh\nPYTHONPATH='{}' exec '{}' \"$@\"\n",
+        packages.display(),
+        base.display()
+    );
+    servers::write_script(&script, &text)?;
+    std::fs::write(done, PYTHON.join("\n"))?;
+    Ok(script)
+}
+
 /// A script that runs DavMail with the properties that it is given.
-fn davmail(dir: &Path) -> Result<PathBuf> {
+fn davmail(dir: &Path, debian: bool) -> Result<PathBuf> {
     let unpacked = servers::unpack("davmail", &["davmail-server"])?;
-    let java = match process::find("java") {
+    let java = match process::find("java").filter(|_| !debian) {
         Some(found) => found,
-        None => find(&unpacked.join("usr/lib/jvm"), "bin/java")
-            .ok_or("no Java came with davmail-server")?,
+        None => debian_java()?,
     };
     // Those of Debian's packages refer to each other as if they were installed: all of them, then.
     let root = unpacked.display();
@@ -117,6 +157,38 @@ fn davmail(dir: &Path) -> Result<PathBuf> {
     );
     servers::write_script(&script, &text)?;
     Ok(script)
+}
+
+/// Debian's Java, unpacked; its settings are found where they are unpacked, too.
+fn debian_java() -> Result<PathBuf> {
+    // Of Debian 12 and of Debian 13.
+    let older = servers::unpack("java-17", &["openjdk-17-jre-headless"]);
+    let root = older.or_else(|_| servers::unpack("java-21", &["openjdk-21-jre-headless"]))?;
+    relink(&root.join("usr/lib/jvm"), &root)?;
+    let java = find(&root.join("usr/lib/jvm"), "bin/java").ok_or("no Java in Debian's package")?;
+    process::capture(Command::new(&java).arg("-version"))
+        .map_err(|error| format!("Debian's Java was unpacked but does not run here: {error}"))?;
+    Ok(java)
+}
+
+/// Leads links to what is installed to what is unpacked.
+fn relink(dir: &Path, root: &Path) -> Result<()> {
+    for entry in std::fs::read_dir(dir)? {
+        let path = entry?.path();
+        if path.is_symlink() {
+            let target = std::fs::read_link(&path)?;
+            let inside = target.strip_prefix("/").map(|rest| root.join(rest));
+            if let Ok(inside) = inside
+                && !target.starts_with(root)
+            {
+                std::fs::remove_file(&path)?;
+                std::os::unix::fs::symlink(inside, &path)?;
+            }
+        } else if path.is_dir() {
+            relink(&path, root)?;
+        }
+    }
+    Ok(())
 }
 
 /// A file below a directory, by the end of its path.

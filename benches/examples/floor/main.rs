@@ -11,18 +11,15 @@
 
 mod child;
 mod options;
-mod raw;
-mod replay;
 mod table;
 
 use std::process::ExitCode;
 
+use mailmove_benches::measure::Result;
+use mailmove_benches::measure::raw::{Connection, Folder};
+use mailmove_benches::measure::replay::{self, Replay};
 use options::Options;
-use raw::{Connection, Folder};
 use table::Round;
-
-/// An error with its whole explanation in the text; nothing here is handled by kind.
-type Result<T> = std::result::Result<T, Box<dyn std::error::Error + Send + Sync>>;
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
@@ -71,16 +68,23 @@ fn pair(options: &Options, folders: &[Folder], number: u32) -> Result<Round> {
     let floor = || {
         let user = format!("{}-{}", options.to.user, 2 * number - 1);
         check_empty(options, &user)?;
-        let seconds = replay::run(options, folders, &user)?;
+        let replay = Replay {
+            from: options.from.side(&options.from.user),
+            to: options.to.side(&user),
+            connections: options.connections,
+            batch: options.batch,
+            spread: false,
+        };
+        let seconds = replay::run(&replay, folders)?;
         check_arrived(options, folders, &user, "the replay")?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(seconds)
+        Result::Ok(seconds)
     };
     let program = || {
         let user = format!("{}-{}", options.to.user, 2 * number);
         check_empty(options, &user)?;
         let usage = child::run(options, &user)?;
         check_arrived(options, folders, &user, "the program")?;
-        Ok::<_, Box<dyn std::error::Error + Send + Sync>>(usage)
+        Result::Ok(usage)
     };
     Ok(if number % 2 == 1 {
         let floor = floor()?;
@@ -120,7 +124,16 @@ fn total(folders: &[Folder]) -> u64 {
 }
 
 impl options::Side {
+    fn side<'a>(&'a self, user: &'a str) -> replay::Side<'a> {
+        replay::Side {
+            host: &self.host,
+            port: self.port,
+            user,
+            password: &self.password,
+        }
+    }
+
     fn connect(&self, user: &str) -> Result<Connection> {
-        Connection::open(&self.host, self.port, user, &self.password)
+        self.side(user).connect()
     }
 }

@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use crate::Result;
+use mailmove_benches::measure::Result;
 
 pub(crate) const HELP: &str = "\
 Measures a migration against a raw-socket replay of the same mail between the same servers.

@@ -1,6 +1,7 @@
 //! What was measured, as text.
 
-use crate::child::Usage;
+use mailmove_benches::measure::median;
+use mailmove_benches::measure::usage::Usage;
 
 /// One pair.
 pub(crate) struct Round {
@@ -18,7 +19,7 @@ pub(crate) fn line(number: u32, round: &Round) -> String {
         round.program.seconds,
         round.program.seconds / round.floor,
         round.program.peak_bytes as f64 / MIB,
-        round.program.cpu_seconds,
+        round.program.cpu_seconds(),
     )
 }
 
@@ -28,7 +29,7 @@ pub(crate) fn summary(rounds: &[Round], messages: u64, bytes: u64) -> String {
     let cpu = median(
         rounds
             .iter()
-            .map(|round| round.program.cpu_seconds)
+            .map(|round| round.program.cpu_seconds())
             .collect(),
     );
     let ratios: Vec<f64> = rounds
@@ -56,17 +57,4 @@ pub(crate) fn summary(rounds: &[Round], messages: u64, bytes: u64) -> String {
         program / floor,
         peak.unwrap_or_default() as f64 / MIB,
     )
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match (values.get(middle), values.len() % 2) {
-        (Some(&upper), 0) => {
-            let lower = values.get(middle.wrapping_sub(1)).copied().unwrap_or(upper);
-            lower.midpoint(upper)
-        }
-        (Some(&middle), _) => middle,
-        (None, _) => f64::NAN,
-    }
 }

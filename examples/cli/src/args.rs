@@ -98,7 +98,7 @@ pub(crate) struct MigrateArgs {
     #[command(flatten)]
     pub(crate) select: SelectArgs,
     /// Whether a message that the destination refuses is tried once more, repaired: line ends, NUL, odd
-    /// or 8-bit headers, long lines
+    /// or 8-bit headers, long lines (messages up to 32 MiB)
     #[arg(
         long,
         value_name = "on|off",

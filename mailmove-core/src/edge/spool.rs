@@ -234,6 +234,8 @@ mod tests {
             assert_eq!(content.digest(), ContentDigest::of(&bytes));
             assert!(content.holds_nul());
             assert_eq!(read_all(&content).await, bytes);
+            assert_eq!(content.prefix(3).await.unwrap(), bytes[..3]);
+            assert_eq!(content.prefix(1 << 20).await.unwrap(), bytes);
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
         assert_eq!(spool.budget().used(), 0);

@@ -16,7 +16,7 @@ use crate::{
     destination::{Depth, Existing, Probe},
     error::Result,
     identity::HeaderDigest,
-    model::{Alteration, AlterationKind, ContentDigest, Mark, MessageId, Role, SystemFlag},
+    model::{Alteration, AlterationKind, ContentDigest, Flags, Mark, MessageId, Role, SystemFlag},
 };
 
 /// Records what came into the destination folder since it was last looked at and is not ours.
@@ -126,7 +126,14 @@ pub(super) struct Adopter {
     ambiguous: HashSet<u64>,
     /// Announced without a header.
     unknown: usize,
+    /// Flags of those that are repeated.
+    twins: HashMap<u64, HashSet<Flags>>,
+    /// Those that were to come after their twins.
+    postponed: HashSet<MessageId>,
 }
+
+/// Most messages that are looked for after their twins; each is fetched once more.
+const POSTPONED_MOST: usize = 10_000;
 
 /// What is known of a content that is looked for.
 #[derive(Clone, Copy, Debug)]
@@ -170,6 +177,35 @@ impl Adopter {
             }
             None => self.unknown += 1,
         }
+    }
+
+    /// Whether some that were announced may be twins.
+    pub(super) fn has_twins(&self) -> bool {
+        !self.repeated.is_empty()
+    }
+
+    /// Tells of every source message once more, when all were announced.
+    pub(super) fn announce_flags(&mut self, row: &ItemRow) {
+        if let Some(key) = key(row).filter(|key| self.repeated.contains(key)) {
+            let flags = self.twins.entry(key).or_default();
+            flags.insert(row.flags.clone());
+        }
+    }
+
+    /// Whether what was found is rather a twin's, by its flags: then it is given back, and the message is
+    /// to be looked for once more when its twins were.
+    pub(super) fn is_rather_a_twins(&mut self, row: &ItemRow, there: &Existing) -> bool {
+        let flags = key(row).and_then(|key| self.twins.get(&key));
+        let rather = there.flags != row.flags
+            && flags.is_some_and(|flags| flags.contains(&there.flags))
+            // Others wait for contents that have names.
+            && row.content_id.is_none()
+            && self.postponed.len() < POSTPONED_MOST
+            && self.postponed.insert(row.id.clone());
+        if rather {
+            self.taken.remove(&there.id);
+        }
+        rather
     }
 
     /// How many different header and size were announced, and void ones.
@@ -339,7 +375,9 @@ impl Adopter {
             && (!fresh || repeated || candidates.len() > 1)
         {
             candidates = settle::contents(engine, &Place::of(lane), &ids).await?;
-            let equal = |there: &Existing| [there.digest, there.given].contains(&row.digest);
+            let equal = |there: &Existing| {
+                row.digest.is_some() && [there.digest, there.given].contains(&row.digest)
+            };
             // A server may have stored other bytes than it was given; then the header has to do.
             if candidates.iter().any(equal) || !header.is_traced() {
                 candidates.retain(equal);

@@ -7,7 +7,7 @@ use std::{
 
 use super::{Engine, FolderNotes, Mode, lane::Lane};
 use crate::{
-    checkpoint::{FolderState, ItemState, Record},
+    checkpoint::{FolderNo, FolderRow, FolderState, ItemState, Record},
     error::{Error, ErrorKind, Result, Scope},
     model::{Folder, FolderId},
     observe::Event,
@@ -21,16 +21,13 @@ pub(super) async fn close(
     report: &mut Report,
 ) -> Result<()> {
     let stopped = report.stopped.is_some();
-    // One look at the whole destination: marks and counts to compare with at the next pass.
-    let after: HashMap<FolderId, Folder> = if stopped {
+    let after = if stopped {
         HashMap::new()
     } else {
-        let folders = engine.destination.folders().await.unwrap_or_default();
-        folders
-            .into_iter()
-            .map(|folder| (folder.id.clone(), folder))
-            .collect()
+        look_after(engine, &lanes).await
     };
+    let mut records = Vec::new();
+    let seen: HashSet<FolderNo> = lanes.iter().map(|(lane, _)| lane.row.no).collect();
     for (mut lane, error) in lanes {
         let folder = folder_report(engine, &lane, error.as_ref(), stopped).await?;
         engine.emit(Event::FolderFinished {
@@ -39,15 +36,60 @@ pub(super) async fn close(
         });
         if error.is_none() && !stopped && engine.mode == Mode::Pass {
             let after = after.get(&lane.place.id);
-            settle_for_next(engine, &mut lane, &folder, after).await?;
+            records.extend(settle_for_next(engine, &mut lane, &folder, after));
         }
         report.folders.push(folder);
     }
+    if !records.is_empty() {
+        engine.ledger.commit(records).await?;
+    }
+    report.folders.extend(left(engine, &seen).await?);
     let mut notes = engine.notes();
     report.failures = once_each(std::mem::take(&mut notes.failures));
     report.repaired = std::mem::take(&mut notes.repaired);
     report.not_kept = notes.not_kept.take();
     Ok(())
+}
+
+/// One look at the whole destination: marks and counts to compare with at the next pass. Where nothing
+/// was done, it is as it was.
+async fn look_after(engine: &Engine, lanes: &[(Lane, Option<Error>)]) -> HashMap<FolderId, Folder> {
+    let folders = if lanes.iter().all(|(lane, _)| lane.quiet) {
+        lanes.iter().map(|(lane, _)| lane.place.clone()).collect()
+    } else {
+        engine.destination.folders().await.unwrap_or_default()
+    };
+    let by_id = folders
+        .into_iter()
+        .map(|folder| (folder.id.clone(), folder));
+    by_id.collect()
+}
+
+/// Folders that the source has no more, of which there is something to tell: copies of what was sent
+/// twice are at the destination.
+async fn left(engine: &Engine, lanes: &HashSet<FolderNo>) -> Result<Vec<FolderReport>> {
+    let told: HashMap<FolderNo, FolderNotes> = {
+        let notes = engine.notes();
+        let folders = notes.folders.iter();
+        let left = folders
+            .filter(|(no, of)| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
+        left.map(|(no, of)| (*no, of.clone())).collect()
+    };
+    if told.is_empty() {
+        return Ok(Vec::new());
+    }
+    let targets = engine.ledger.targets().await?;
+    let folders = engine.ledger.folders().await?.into_iter();
+    let line = |row: FolderRow| {
+        let notes = told.get(&row.no)?;
+        let target = targets.iter().find(|target| Some(target.no) == row.target);
+        let mut report = FolderReport::new(row.path);
+        report.destination = target.map(|target| target.path.clone());
+        report.tally.doubled = notes.doubled;
+        report.tally.perhaps_doubled = notes.perhaps_doubled;
+        Some(report)
+    };
+    Ok(folders.filter_map(line).collect())
 }
 
 /// A message may fail twice in a pass, if its folder is listed again: the last word counts.
@@ -81,7 +123,10 @@ async fn folder_report(
     if report.problem.is_some() || stopped {
         // What was not reached is open, not lost.
         tally.open = tally.found.saturating_sub(tally.accounted());
-    } else if lane.row.listed && tally.found != tally.accounted() + tally.open {
+    } else if engine.looks_at_the_source()
+        && lane.row.listed
+        && tally.found != tally.accounted() + tally.open
+    {
         let error = Error::new(
             ErrorKind::Mismatch,
             "the sums differ from what the server counts",
@@ -143,17 +188,18 @@ async fn tally(engine: &Engine, lane: &Lane, notes: &FolderNotes) -> Result<Tall
     Ok(tally)
 }
 
-/// Records what the next pass compares with.
-async fn settle_for_next(
+/// What the next pass compares with, as far as it is new.
+fn settle_for_next(
     engine: &Engine,
     lane: &mut Lane,
     report: &FolderReport,
     after: Option<&Folder>,
-) -> Result<()> {
+) -> Vec<Record> {
+    let before = (lane.row.clone(), lane.target.clone());
     lane.row.state = FolderState::Mapped;
     let done = report.is_closed() && report.tally.failed == 0;
     // A pass that did not look at the source does not know what is new there.
-    if engine.mending.is_none() {
+    if engine.looks_at_the_source() {
         lane.row.token = lane.folder.token.clone().filter(|_| done);
     }
     if let Some(after) = after.filter(|after| after.identity == lane.place.identity) {
@@ -165,8 +211,13 @@ async fn settle_for_next(
             },
             _ => None,
         };
-        let ours = report.tally.copied + report.tally.moved;
-        if grown == Some(ours) && lane.target.examined == lane.place.mark {
+        // What an earlier pass had stored came in before, and tells nothing of what did since.
+        let settled = {
+            let notes = engine.notes();
+            notes.folders.get(&lane.row.no).map_or(0, |of| of.settled)
+        };
+        let ours = Some(report.tally.copied + report.tally.moved).filter(|_| settled == 0);
+        if grown.is_some() && grown == ours && lane.target.examined == lane.place.mark {
             lane.target.examined.clone_from(&after.mark);
         }
         // What left since the beginning of this pass is noticed at the next one.
@@ -178,11 +229,12 @@ async fn settle_for_next(
         lane.target.messages = after.messages.max(expected);
         lane.target.mark.clone_from(&after.mark);
     }
-    engine
-        .ledger
-        .commit(vec![
-            Record::Folder(Box::new(lane.row.clone())),
-            Record::Target(Box::new(lane.target.clone())),
-        ])
-        .await
+    let mut records = Vec::new();
+    if lane.row != before.0 {
+        records.push(Record::Folder(Box::new(lane.row.clone())));
+    }
+    if lane.target != before.1 {
+        records.push(Record::Target(Box::new(lane.target.clone())));
+    }
+    records
 }

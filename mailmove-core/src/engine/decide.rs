@@ -55,6 +55,11 @@ mod tests {
         assert_eq!(after_refusal(&refused, 8, true), Next::Halve);
         assert_eq!(after_refusal(&refused, 1, true), Next::Fail);
         assert_eq!(after_refusal(&refused, 8, false), Next::Fail);
+        // What may pass for that message costs a wait.
+        let busy = error(ErrorKind::Unavailable).with_scope(Scope::Message);
+        assert_eq!(after_refusal(&busy, 1, true), Next::Again);
+        assert_eq!(after_refusal(&busy, 8, false), Next::Again);
+        assert_eq!(after_refusal(&busy, 8, true), Next::Halve);
     }
 
     #[test]
@@ -72,6 +77,8 @@ mod tests {
             after_refusal(&error(ErrorKind::Stale), 3, true),
             Next::StopFolder
         );
+        let stale = error(ErrorKind::Stale).with_scope(Scope::Account);
+        assert_eq!(after_refusal(&stale, 3, true), Next::StopFolder);
         assert_eq!(
             after_refusal(&error(ErrorKind::Auth), 3, true),
             Next::StopPass

@@ -184,12 +184,10 @@ impl Sender {
         let sent_rows = self.distinct(lane, sent.done).await?;
         // A message may be recorded as pending first, and in the same batch as sent.
         let mut done = self.still_free(lane, &sent_rows, batch.rows).await?;
+        let mut records = surplus::remember_all(&self.engine, &sent_rows, &lane.mark()?).await?;
         done.extend(sent_rows);
-        let mut records: Vec<Record> = done
-            .iter()
-            .map(|row| Record::Item(Box::new(row.clone())))
-            .collect();
-        records.extend(surplus::remember_all(&self.engine, &done, &lane.mark()?).await?);
+        let rows = done.iter().cloned();
+        records.extend(rows.map(|row| Record::Item(Box::new(row))));
         let gone = batch.gone.into_iter();
         records.extend(gone.map(|id| Record::Gone(lane.row.no, id, true)));
         // What is in doubt keeps its intent.

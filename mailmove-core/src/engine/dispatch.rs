@@ -164,6 +164,12 @@ impl Sender {
                 self.engine
                     .note(lane.row.no, |notes| notes.perhaps_doubled += 1);
             }
+            if work.row.resent {
+                let row = &work.row;
+                self.engine.note(row.folder, |notes| {
+                    *notes.again.entry(row.id.clone()).or_default() += 1;
+                });
+            }
             work.row.resent = true;
             work.doubts += 1;
             again.push(work);

@@ -170,6 +170,10 @@ impl Producer {
         }
         let sought = self.sought(&content).await?;
         if let Match::Found(existing) = self.search(&row, Some(sought)).await? {
+            if self.engine.options.flags && self.adopter.is_rather_a_twins(&row, &existing) {
+                self.twins.push(row);
+                return Ok(());
+            }
             return self.adopt(row, &existing).await;
         }
         if let Some((row, existing)) = self.search_mended(&row, &content).await? {

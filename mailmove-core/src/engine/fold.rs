@@ -4,7 +4,7 @@
 //! A message that was folded is there, but has no id of its own: its row claims nothing, and says
 //! `merged by server`. That takes proof: an equal message in the folder.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 
@@ -15,13 +15,15 @@ use super::{
     survey::Seen,
 };
 use crate::{
-    checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan},
+    checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Probe},
     error::{Error, ErrorKind, Result, Scope},
+    identity::HeaderDigest,
     model::{Alteration, AlterationKind, ContentDigest, MessageId},
 };
 
-fn merged(mut row: ItemRow) -> ItemRow {
+/// The row of a message that was folded into an equal one.
+pub(super) fn merged(mut row: ItemRow) -> ItemRow {
     row.state = ItemState::AlreadyThere;
     row.target = None;
     row.code = None;
@@ -93,6 +95,52 @@ pub(super) async fn in_sight(
     Ok(())
 }
 
+/// What is to move away from a folder may be what others there were folded into: one of them takes it
+/// over, and what moved is copied. Gives back what can move.
+pub(super) async fn left_to_twins(
+    engine: &Engine,
+    from: TargetNo,
+    pairs: Vec<(ItemRow, ItemRow)>,
+) -> Result<Vec<(ItemRow, ItemRow)>> {
+    let wanted: HashSet<ContentDigest> = pairs.iter().filter_map(|(old, _)| old.digest).collect();
+    let folders = engine.ledger.folders().await?.into_iter();
+    let folders = folders.filter(|folder| folder.target == Some(from));
+    let folders: HashSet<FolderNo> = folders.map(|folder| folder.no).collect();
+    let mut twins: HashMap<ContentDigest, Vec<ItemRow>> = HashMap::new();
+    let folded = Scan::all().with_states(&[ItemState::AlreadyThere]);
+    engine
+        .each_page(folded.with_gone(false), |page| {
+            let rows = page.into_iter().map(|stored| stored.row);
+            let rows = rows.filter(|row| row.merged() && row.target.is_none());
+            for row in rows.filter(|row| folders.contains(&row.folder)) {
+                if let Some(digest) = row.digest.filter(|digest| wanted.contains(digest)) {
+                    twins.entry(digest).or_default().push(row);
+                }
+            }
+            Ok(Vec::new())
+        })
+        .await?;
+    let (mut left, mut records) = (Vec::with_capacity(pairs.len()), Vec::new());
+    for (mut old, new) in pairs {
+        let twin = old.digest.and_then(|digest| twins.get_mut(&digest)?.pop());
+        let Some(mut twin) = twin else {
+            left.push((old, new));
+            continue;
+        };
+        let there = old.accepted.as_ref().unwrap_or(&old.flags);
+        twin.accepted = (*there != twin.flags).then(|| there.clone());
+        twin.target = old.target.take();
+        let is_fold = |note: &Alteration| note.kind == AlterationKind::MergedByServer;
+        twin.altered.retain(|note| !is_fold(note));
+        // The claim is given up before it is taken.
+        records.extend([old, twin].map(|row| Record::Item(Box::new(row))));
+    }
+    if !records.is_empty() {
+        engine.ledger.commit(records).await?;
+    }
+    Ok(left)
+}
+
 fn claim(row: &ItemRow) -> Option<MessageId> {
     row.target.as_ref().map(|(_, id)| id.clone())
 }
@@ -112,7 +160,8 @@ pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
     if !engine.to.merges {
         return Ok(());
     }
-    let missing = missing(engine, lane).await?;
+    let mut missing = missing(engine, lane).await?;
+    missing.extend(twins_missing(engine, lane).await?);
     if missing.is_empty() {
         return Ok(());
     }
@@ -129,8 +178,11 @@ pub(super) async fn afterwards(engine: &Engine, lane: &Lane) -> Result<()> {
         if row.digest.is_some_and(|digest| equal.contains(&digest)) {
             row = merged(row);
             count += 1;
-        } else {
+        } else if row.state == ItemState::Copied && row.pass == engine.pass {
             engine.fail(&lane.folder.path, &mut row, &lost());
+        } else {
+            // Somebody removed it meanwhile: the next pass says so.
+            continue;
         }
         done.push(row);
     }
@@ -159,8 +211,8 @@ async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
     let scan = Scan::folder(lane.row.no).with_states(&[ItemState::Copied]);
     engine
         .each_page(scan, |page| {
-            let ours = |row: &ItemRow| row.pass == engine.pass && row.target.is_some();
-            let page = page.into_iter().filter(|stored| ours(&stored.row));
+            let page = page.into_iter();
+            let page = page.filter(|stored| is_new(engine, &stored.row));
             stored.extend(page.map(|stored| (stored.number, stored.row)));
             Ok(Vec::new())
         })
@@ -183,6 +235,67 @@ async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
     }
     stored.retain(|(number, _)| !seen.contains(*number));
     Ok(stored.into_iter().map(|(_, row)| row).collect())
+}
+
+/// Of those that have an equal in the same place, and were not stored in this pass, those that are not in
+/// the folder any more: what moves may be folded, too.
+async fn twins_missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
+    let mut equals: HashMap<ContentDigest, u32> = HashMap::new();
+    engine
+        .each_page(Scan::target(lane.target.no), |page| {
+            for digest in page.iter().filter_map(|stored| stored.row.digest) {
+                *equals.entry(digest).or_default() += 1;
+            }
+            Ok(Vec::new())
+        })
+        .await?;
+    equals.retain(|_, count| *count > 1);
+    if equals.is_empty() {
+        return Ok(Vec::new());
+    }
+    let mut twins = Vec::new();
+    engine
+        .each_page(Scan::target(lane.target.no), |page| {
+            let rows = page.into_iter().map(|stored| stored.row);
+            let rows = rows.filter(|row| row.folder == lane.row.no && !is_new(engine, row));
+            twins.extend(rows.filter(|row| row.digest.is_some_and(|of| equals.contains_key(&of))));
+            Ok(Vec::new())
+        })
+        .await?;
+    let ids: Vec<MessageId> = twins.iter().filter_map(claim).collect();
+    let mut there = HashSet::new();
+    for ids in ids.chunks(500) {
+        let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            there.extend(page?.into_iter().map(|existing| existing.id));
+        }
+    }
+    twins.retain(|row| claim(row).is_some_and(|id| !there.contains(&id)));
+    Ok(twins)
+}
+
+fn is_new(engine: &Engine, row: &ItemRow) -> bool {
+    row.state == ItemState::Copied && row.pass == engine.pass && row.target.is_some()
+}
+
+/// The contents that are in a destination folder that folds, by the rows that claim what was seen there.
+pub(super) async fn contents_seen(
+    engine: &Engine,
+    target: TargetNo,
+    seen: &Seen,
+) -> Result<HashSet<ContentDigest>> {
+    let mut out = HashSet::new();
+    if engine.to.merges {
+        engine
+            .each_page(Scan::target(target), |page| {
+                let there = page.iter().filter(|stored| seen.contains(stored.number));
+                out.extend(there.filter_map(|stored| stored.row.digest));
+                Ok(Vec::new())
+            })
+            .await?;
+    }
+    Ok(out)
 }
 
 async fn see(engine: &Engine, lane: &Lane, probe: Probe, seen: &mut Seen) -> Result<()> {
@@ -229,20 +342,28 @@ async fn claimed_equals(
         .map(|row| (row.folder, row.id.clone()))
         .collect();
     let wanted: HashSet<ContentDigest> = rows.iter().filter_map(|row| row.digest).collect();
-    let mut equal = HashSet::new();
+    let headers: HashSet<HeaderDigest> = rows.iter().filter_map(|row| row.header).collect();
+    let (mut equal, mut unread) = (HashSet::new(), Vec::new());
     engine
         .each_page(Scan::target(lane.target.no), |page| {
-            let others = page
-                .into_iter()
-                .map(|stored| stored.row)
-                .filter(|row| !missing.contains(&(row.folder, row.id.clone())));
-            equal.extend(
-                others
-                    .filter_map(|row| row.digest)
-                    .filter(|d| wanted.contains(d)),
-            );
+            let others = page.into_iter().map(|stored| stored.row);
+            for row in others.filter(|row| !missing.contains(&(row.folder, row.id.clone()))) {
+                match row.digest {
+                    Some(digest) => equal.extend(Some(digest).filter(|d| wanted.contains(d))),
+                    // It was there already, and was not fetched.
+                    None if row.header.is_some_and(|header| headers.contains(&header)) => {
+                        unread.extend(claim(&row));
+                    }
+                    None => {}
+                }
+            }
             Ok(Vec::new())
         })
         .await?;
+    for ids in unread.chunks(200) {
+        let read = settle::contents(engine, &Place::of(lane), ids).await?;
+        let digests = read.into_iter().filter_map(|existing| existing.digest);
+        equal.extend(digests.filter(|digest| wanted.contains(digest)));
+    }
     Ok(equal)
 }

@@ -1,12 +1,13 @@
 //! Is the destination still as the last pass left it? And is there anything to do at all?
 
-use std::sync::Arc;
+use std::{collections::HashSet, sync::Arc};
 
 use futures_util::StreamExt as _;
 
 use super::{
     Engine,
     adopt::{self, Adopter, Match},
+    fold,
     lane::Lane,
     mend,
     moves::MOVED,
@@ -101,6 +102,8 @@ pub(super) async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()>
     }
     drop(pages);
     let all = Scan::target(lane.target.no);
+    let folded = fold::contents_seen(engine, lane.target.no, &seen).await?;
+    let folded = |row: &ItemRow| row.digest.is_some_and(|digest| folded.contains(&digest));
     let (mut claims, mut missing) = (0_u64, 0_u64);
     let mut adopter = None;
     let mut pages = engine.ledger.scan(all.clone());
@@ -124,6 +127,9 @@ pub(super) async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()>
                     seen.insert(stored.number);
                     let row = found_again(lane, stored.row, &existing);
                     records.push(Record::Item(Box::new(row)));
+                }
+                _ if folded(&stored.row) => {
+                    records.push(Record::Item(Box::new(fold::merged(stored.row))));
                 }
                 _ => missing += 1,
             }
@@ -275,7 +281,7 @@ async fn match_again(
     fresh: bool,
     wanted: impl Fn(&ItemRow) -> bool,
 ) -> Result<u64> {
-    let mut missing = 0;
+    let (mut missing, mut found) = (0, HashSet::new());
     let mut pages = engine.ledger.scan(scan);
     while let Some(page) = pages.next().await {
         engine.check_stop()?;
@@ -291,6 +297,10 @@ async fn match_again(
                         row.state = ItemState::Copied;
                     }
                     row = found_again(lane, row, &existing);
+                    found.extend(row.digest.filter(|_| engine.to.merges));
+                }
+                _ if row.digest.is_some_and(|digest| found.contains(&digest)) => {
+                    row = fold::merged(row);
                 }
                 _ if row.gone => {}
                 _ if engine.wants_back(&row) => row = mend::missing(row),

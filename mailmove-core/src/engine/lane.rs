@@ -65,6 +65,27 @@ impl Lane {
         }
     }
 
+    /// A folder that the source has no more, or that nothing is to be listed in; `None` if its place is
+    /// gone, or another by now.
+    pub(super) fn left(
+        mut row: FolderRow,
+        targets: &[TargetRow],
+        destination: &[Folder],
+    ) -> Option<Self> {
+        let path = targets
+            .iter()
+            .find(|target| Some(target.no) == row.target)?;
+        let place = destination.iter().find(|now| now.path == path.path)?;
+        let named = |target: &&TargetRow| {
+            target.path == place.path && target.identity == place.identity.as_str()
+        };
+        let target = targets.iter().rev().find(named)?.clone();
+        let mut folder = Folder::new(row.id.clone(), row.path.clone(), &row.identity);
+        folder.messages = Some(0);
+        row.exists = Some(0);
+        Some(Self::new(row, folder, target, place.clone()))
+    }
+
     /// A lower bound for what this pass stores in the destination folder.
     pub(super) fn mark(&self) -> Result<Mark> {
         self.place.mark.clone().ok_or_else(|| {

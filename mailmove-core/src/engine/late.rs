@@ -8,6 +8,7 @@ use futures_util::StreamExt as _;
 
 use super::{
     Engine, adopt,
+    flags::{self, FlagWork},
     lane::Lane,
     pass::Ended,
     replace::{self, Replaced},
@@ -17,7 +18,7 @@ use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Existing, Probe},
     error::Result,
-    model::{ContentDigest, MessageId},
+    model::{ContentDigest, Flags, MessageId},
     observe::Event,
 };
 
@@ -68,12 +69,19 @@ async fn one_folder(engine: &Engine, lane: &Lane) -> Result<()> {
     if foreign.is_empty() {
         return Ok(());
     }
-    let ours = ours(engine, lane, &foreign).await?;
-    let (mut rows, mut replaced) = (Vec::new(), Vec::new());
-    for (row, there) in pairs(engine, ours, foreign) {
+    let equal = equal_rows(engine, lane, &foreign).await?;
+    let ours = equal.iter().filter(|row| is_ours(engine, row)).cloned();
+    let (mut rows, mut replaced, mut work) = (Vec::new(), Vec::new(), Vec::new());
+    for (row, there) in pairs(engine, ours.collect(), foreign) {
         if let Some((no, own)) = row.target.clone() {
             replaced.push(Replaced::new(&row, no, own));
-            let row = adopt::adopted(engine, lane, row, &there);
+            let now = row.flags.clone();
+            let mut row = adopt::adopted(engine, lane, row, &there);
+            if engine.options.flags && engine.to.sets_flags {
+                row.flags = flags_of(&row, &there, &equal);
+                row.accepted = (row.flags != there.flags).then_some(there.flags);
+                work.extend(FlagWork::of(lane, row.clone(), &now));
+            }
             rows.push(Record::Item(Box::new(row)));
         }
     }
@@ -82,7 +90,24 @@ async fn one_folder(engine: &Engine, lane: &Lane) -> Result<()> {
     if records.is_empty() {
         return Ok(());
     }
-    engine.ledger.commit(records).await
+    let (intents, intended) = flags::intend(engine, work);
+    records.extend(intents);
+    engine.ledger.commit(records).await?;
+    flags::carry_out(engine, intended).await
+}
+
+/// The flags that came with the lost run, and may be taken away again: those of the message, or all if it
+/// is the twin's. Others may be the user's.
+fn flags_of(row: &ItemRow, there: &Existing, equal: &[ItemRow]) -> Flags {
+    let is_twin = |other: &&ItemRow| {
+        (other.folder, &other.id) != (row.folder, &row.id) && other.digest == row.digest
+    };
+    let mut twins = equal.iter().filter(is_twin);
+    if twins.any(|twin| twin.flags == there.flags) {
+        there.flags.clone()
+    } else {
+        row.flags.intersection(&there.flags)
+    }
 }
 
 /// Messages that came in during this pass, and that nobody claims.
@@ -104,19 +129,23 @@ async fn foreign(engine: &Engine, lane: &Lane) -> Result<Vec<Existing>> {
     Ok(out)
 }
 
-/// What this pass stored there with the same bytes.
-async fn ours(engine: &Engine, lane: &Lane, foreign: &[Existing]) -> Result<Vec<ItemRow>> {
+/// What claims something there with the same bytes.
+async fn equal_rows(engine: &Engine, lane: &Lane, foreign: &[Existing]) -> Result<Vec<ItemRow>> {
     let digests: HashSet<ContentDigest> = foreign.iter().filter_map(|it| it.digest).collect();
-    let scan = Scan::target(lane.target.no).with_states(&[ItemState::Copied]);
+    let scan = Scan::target(lane.target.no);
+    let scan = scan.with_states(&[ItemState::Copied, ItemState::AlreadyThere]);
     let mut out = Vec::new();
     let mut pages = engine.ledger.scan(scan);
     while let Some(page) = pages.next().await {
         let rows = page?.into_iter().map(|stored| stored.row);
-        out.extend(rows.filter(|row| {
-            row.pass == engine.pass && row.digest.is_some_and(|digest| digests.contains(&digest))
-        }));
+        out.extend(rows.filter(|row| row.digest.is_some_and(|digest| digests.contains(&digest))));
     }
     Ok(out)
+}
+
+/// This pass stored it.
+fn is_ours(engine: &Engine, row: &ItemRow) -> bool {
+    row.state == ItemState::Copied && row.pass == engine.pass
 }
 
 /// One of ours for each of them: with the same date, and the same flags where there is a choice.

@@ -2,7 +2,7 @@
 //!
 //! A pass goes through the files of this folder in this order: [`reconcile`] (folders), [`survey`]
 //! (what changed since the last pass), [`moves`], [`lane`] with [`produce`] and [`deliver`] (what is
-//! copied), [`settle`] (what is in doubt), [`close`] (sums). What is decided from an outcome is in
+//! copied), [`settle`] and [`left_open`] (what is in doubt), [`close`] (sums). What is decided from an outcome is in
 //! [`decide`] and [`retry`], free of I/O. A pass that mends ([`mend`]) has neither survey nor moves.
 
 mod adopt;
@@ -24,6 +24,8 @@ mod kept;
 mod labels;
 mod lane;
 mod late;
+mod left_open;
+mod letters;
 mod look_back;
 mod mend;
 mod moves;
@@ -60,7 +62,7 @@ use crate::{
     edge::Edges,
     error::{Error, ErrorKind, Result},
     migration::{MigrationBuilder, Stop},
-    model::{AlterationKind, Capabilities, FolderPath, JobId},
+    model::{AlterationKind, Capabilities, FolderPath, JobId, MessageId},
     observe::{Direction, Event, Observer},
     options::Options,
     report::{AnnotationReport, Failure, MOST_LISTED, Problem, RepairedMessage},
@@ -135,6 +137,10 @@ struct FolderNotes {
     rescued: u64,
     perhaps_doubled: u64,
     doubled: u64,
+    /// An earlier pass had stored them, as this one found out.
+    settled: u64,
+    /// Sent again more than once: how often beyond that.
+    again: BTreeMap<MessageId, u32>,
     altered: BTreeMap<AlterationKind, u64>,
     annotations: Option<AnnotationReport>,
 }
@@ -298,6 +304,12 @@ impl Engine {
             () = self.edges.clock.sleep(wait) => Ok(()),
             () = self.stop.requested() => Err(cancelled()),
         }
+    }
+
+    /// A retry and a repair list nothing, and cannot tell whether the sums hold: where a pass was killed
+    /// after it listed, the ledger has more rows than the last count.
+    fn looks_at_the_source(&self) -> bool {
+        self.mode == Mode::Pass && self.mending.is_none()
     }
 
     fn check_stop(&self) -> Result<()> {

@@ -1,6 +1,8 @@
 //! Messages that moved at the source are moved at the destination, not copied again. Decided after
 //! all listings: what is gone in one place and new in another, with equal content, moved.
 
+mod contents;
+
 use std::{
     collections::{HashMap, HashSet, hash_map::Entry},
     sync::Arc,
@@ -8,10 +10,12 @@ use std::{
 
 use futures_util::StreamExt as _;
 
+use self::contents::with_digests;
 use super::{
     Engine,
     adopt::{self, Adopter, Match},
     flags::{self, FlagWork},
+    fold,
     health::LOST,
     lane::Lane,
     retry::Backoff,
@@ -21,10 +25,8 @@ use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, Scan, TargetNo, TargetRow},
     destination::{Depth, Outcome, Probe},
     error::{Error, ErrorKind, Result, Scope},
-    identity::HeaderDigest,
-    model::{Alteration, AlterationKind, Content, MessageId},
+    model::{Alteration, AlterationKind, MessageId},
     observe::Direction,
-    source::{FetchRequest, Fetched},
 };
 
 /// Code of a row whose message was found in another place at the source: what is known of it at the
@@ -168,9 +170,10 @@ async fn matched(
         }
     }
     if !here.is_empty() {
-        finish(engine, &place, here).await?;
+        finish(engine, &place, here, false).await?;
     }
     for (from, pairs) in elsewhere {
+        let pairs = fold::left_to_twins(engine, from, pairs).await?;
         relocate(engine, lane, from, pairs).await?;
     }
     Ok(())
@@ -193,104 +196,6 @@ async fn is_there(
     };
     let found = adopter.find_again(engine, lane, new, false).await?;
     Ok(matches!(found, Match::Found(_)))
-}
-
-/// Reads the candidates: equal size and date are a hint, equal content is the proof. What cannot be
-/// read now must not be copied in this pass: it may have a copy already. What is known of a content
-/// by its name need not be read.
-async fn with_digests(engine: &Engine, lane: &Lane, rows: Vec<ItemRow>) -> Result<Vec<ItemRow>> {
-    let (mut out, rows) = known_contents(engine, rows).await?;
-    if rows.is_empty() {
-        return Ok(out);
-    }
-    let mut backoff = Backoff::on(engine, Direction::Down);
-    let mut by_id: HashMap<MessageId, ItemRow> =
-        rows.into_iter().map(|row| (row.id.clone(), row)).collect();
-    loop {
-        let bytes = by_id.values().map(|row| row.size).sum();
-        engine.spend(Direction::Down, bytes).await?;
-        let mut ids: Vec<MessageId> = by_id.keys().cloned().collect();
-        ids.sort_unstable();
-        let identity = lane.folder.identity.as_str();
-        let request = FetchRequest::new(lane.folder.id.clone(), identity, ids);
-        let mut answers = engine.source.fetch(request);
-        let mut again = None;
-        while let Some((id, fetched)) = answers.next().await {
-            let Some(mut row) = by_id.remove(&id) else {
-                continue;
-            };
-            match fetched {
-                Fetched::Content(content) => {
-                    digest(&mut row, &content).await?;
-                    out.push(row);
-                }
-                // The copier accounts for it.
-                Fetched::Vanished => {}
-                Fetched::Failed(error)
-                    if error.scope() > Scope::Message || error.is_transient() =>
-                {
-                    again = Some(error);
-                    by_id.insert(id, row);
-                }
-                Fetched::Failed(error) => {
-                    engine.give_up(lane, &mut row, &error, None).await;
-                    let record = Record::Item(Box::new(row));
-                    engine.ledger.commit(vec![record]).await?;
-                }
-            }
-        }
-        if by_id.is_empty() {
-            return Ok(out);
-        }
-        let error = again.unwrap_or_else(|| {
-            let what = "the source left out messages it was asked for";
-            Error::new(ErrorKind::Interrupted, what)
-        });
-        match backoff.next(&error) {
-            Some(wait) => engine.rest(&backoff, &error, wait).await?,
-            None => return Err(error),
-        }
-    }
-}
-
-/// Rows whose content another row has, with its digests; and the others.
-async fn known_contents(
-    engine: &Engine,
-    rows: Vec<ItemRow>,
-) -> Result<(Vec<ItemRow>, Vec<ItemRow>)> {
-    let contents: Vec<_> = rows
-        .iter()
-        .filter_map(|row| row.content_id.clone())
-        .collect();
-    let mut sharing = match contents.is_empty() {
-        true => Vec::new(),
-        false => engine.ledger.sharing(contents).await?,
-    }
-    .into_iter();
-    let (mut known, mut unknown) = (Vec::new(), Vec::new());
-    for mut row in rows {
-        let rows = row.content_id.is_some().then(|| sharing.next()).flatten();
-        let mut others = rows.into_iter().flatten().map(|stored| stored.row);
-        match others.find(|other| other.digest.is_some()) {
-            Some(other) => {
-                row.size = other.size;
-                row.digest = other.digest;
-                row.header = other.header;
-                row.original = other.original;
-                known.push(row);
-            }
-            None => unknown.push(row),
-        }
-    }
-    Ok((known, unknown))
-}
-
-async fn digest(row: &mut ItemRow, content: &Content) -> Result<()> {
-    row.restore();
-    row.size = content.size();
-    row.digest = Some(content.digest());
-    row.header = Some(HeaderDigest::of(&content.prefix(256 * 1024).await?));
-    Ok(())
 }
 
 /// What moves is what was stored: perhaps a repaired form of the message.
@@ -318,6 +223,9 @@ async fn relocate(
     from: TargetNo,
     mut pairs: Pairs,
 ) -> Result<()> {
+    if pairs.is_empty() {
+        return Ok(());
+    }
     let targets = engine.ledger.targets().await?;
     let from = targets.into_iter().find(|target| target.no == from);
     let Some(from) = from.filter(|_| engine.to.moves && engine.destination.updater().is_some())
@@ -365,7 +273,8 @@ async fn try_relocate(
         .filter_map(|(old, new)| Some((there(&old)?, (old, new))))
         .collect();
     let mut answers = updater.relocate(&from.id, ids, &place.id);
-    let (mut moved, mut kept, mut left) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut moved, mut beside) = (Vec::new(), Vec::new());
+    let (mut kept, mut left) = (Vec::new(), Vec::new());
     let (mut doubt, mut why) = (Vec::new(), None);
     while let Some((id, outcome)) = answers.next().await {
         let Some((old, new)) = by_id.remove(&id) else {
@@ -373,6 +282,7 @@ async fn try_relocate(
         };
         match outcome {
             Outcome::Stored(receipt) | Outcome::AlreadyThere(receipt) => match receipt.id {
+                Some(id) if keeps_old(&receipt.altered) => beside.push((old, new, id)),
                 Some(id) => moved.push((old, new, id)),
                 None => doubt.push((old, new)),
             },
@@ -392,7 +302,8 @@ async fn try_relocate(
     }
     // What got no answer is in doubt too.
     doubt.extend(by_id.into_values());
-    finish(engine, &place, moved).await?;
+    finish(engine, &place, moved, false).await?;
+    finish(engine, &place, beside, true).await?;
     keep_old_place(engine, kept).await?;
     if !doubt.is_empty() {
         tracing::info!(messages = doubt.len(), "moves are in doubt");
@@ -406,6 +317,11 @@ async fn try_relocate(
     let why = why
         .unwrap_or_else(|| Error::new(ErrorKind::Interrupted, "no word on what became of a move"));
     Ok(Some((left, why)))
+}
+
+fn keeps_old(altered: &[Alteration]) -> bool {
+    let kept = |note: &Alteration| note.kind == AlterationKind::OldPlaceKept;
+    altered.iter().any(kept)
 }
 
 fn there(row: &ItemRow) -> Option<MessageId> {
@@ -437,39 +353,50 @@ async fn settle_moves(
         taken: HashSet::new(),
     };
     let settled = settle::settle(engine, place, doubt).await?;
-    let (mut moved, mut missing) = (Vec::new(), Vec::new());
+    let still = still_there(engine, from, olds.iter().filter_map(there).collect()).await?;
+    let is_still = |old: &ItemRow| there(old).is_some_and(|id| still.contains(&id));
+    let (mut moved, mut beside, mut missing) = (Vec::new(), Vec::new(), Vec::new());
     for ((old, new), (row, verdict)) in olds.into_iter().zip(news).zip(settled) {
         match (verdict, row.target) {
+            // Servers without MOVE copy first.
+            (Verdict::Found, Some((_, id))) if is_still(&old) => beside.push((old, new, id)),
             (Verdict::Found, Some((_, id))) => moved.push((old, new, id)),
             _ => missing.push((old, new)),
         }
     }
-    finish(engine, place, moved).await?;
-    let ids: Vec<MessageId> = missing.iter().filter_map(|(old, _)| there(old)).collect();
-    let mut still = HashSet::new();
-    if !ids.is_empty() {
-        let probe = Probe::new(from.id.clone(), Depth::Ids).with_ids(ids);
-        let mut pages = engine.destination.existing(probe);
-        while let Some(page) = pages.next().await {
-            match page {
-                Ok(page) => still.extend(page.into_iter().map(|existing| existing.id)),
-                // Renumbered, or gone: nothing is known to be there.
-                Err(error) if matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound) => {
-                    break;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-    }
-    missing.retain(|(old, _)| there(old).is_some_and(|id| still.contains(&id)));
+    finish(engine, place, moved, false).await?;
+    finish(engine, place, beside, true).await?;
+    missing.retain(|(old, _)| is_still(old));
     Ok(missing)
 }
 
-/// The new row takes over the claim, and the flags are merged from where the old row stood.
+/// Which of these are in their folder.
+async fn still_there(
+    engine: &Engine,
+    from: &TargetRow,
+    ids: Vec<MessageId>,
+) -> Result<HashSet<MessageId>> {
+    let mut still = HashSet::new();
+    let probe = Probe::new(from.id.clone(), Depth::Ids).with_ids(ids);
+    let mut pages = engine.destination.existing(probe);
+    while let Some(page) = pages.next().await {
+        match page {
+            Ok(page) => still.extend(page.into_iter().map(|existing| existing.id)),
+            // Renumbered, or gone: nothing is known to be there.
+            Err(error) if matches!(error.kind(), ErrorKind::Stale | ErrorKind::NotFound) => break,
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(still)
+}
+
+/// The new row takes over the claim, and the flags are merged from where the old row stood. What was
+/// copied, and is in its old place still, stays there.
 async fn finish(
     engine: &Arc<Engine>,
     place: &Place,
     moved: Vec<(ItemRow, ItemRow, MessageId)>,
+    stays: bool,
 ) -> Result<()> {
     if moved.is_empty() {
         return Ok(());
@@ -486,7 +413,17 @@ async fn finish(
         new.resent = old.resent;
         new.digest = old.digest.or(new.digest);
         new.target = Some((place.no, id));
-        old.target = None;
+        if stays {
+            old_place_kept(&mut old, &mut new);
+            engine.note(new.folder, |notes| {
+                *notes
+                    .altered
+                    .entry(AlterationKind::OldPlaceKept)
+                    .or_default() += 1;
+            });
+        } else {
+            old.target = None;
+        }
         // The claim is given up before it is taken.
         records.push(Record::Item(Box::new(old)));
         records.push(Record::Item(Box::new(new.clone())));
@@ -515,16 +452,20 @@ async fn removed_there(engine: &Engine, old: Option<ItemRow>, mut new: ItemRow) 
 async fn keep_old_place(engine: &Engine, pairs: Pairs) -> Result<()> {
     let mut records = Vec::with_capacity(pairs.len() * 2);
     for (mut old, mut new) in pairs {
-        old.code = Some(MOVED.to_owned());
-        let note = "moved at the source; the old place is kept too";
-        new.altered
-            .push(Alteration::new(AlterationKind::OldPlaceKept, note));
+        old_place_kept(&mut old, &mut new);
         records.extend([old, new].map(|row| Record::Item(Box::new(row))));
     }
     if records.is_empty() {
         return Ok(());
     }
     engine.ledger.commit(records).await
+}
+
+fn old_place_kept(old: &mut ItemRow, new: &mut ItemRow) {
+    old.code = Some(MOVED.to_owned());
+    let note = "moved at the source; the old place is kept too";
+    new.altered
+        .push(Alteration::new(AlterationKind::OldPlaceKept, note));
 }
 
 /// Settles a move that an earlier run left open. What did not move is matched anew.
@@ -561,6 +502,9 @@ pub(super) async fn resume(
             pairs.extend(old.into_iter().flatten().map(|old| (old.row, new.clone())));
         }
         if !pairs.is_empty() {
+            for (_, new) in &pairs {
+                engine.note(new.folder, |notes| notes.settled += 1);
+            }
             settle_moves(engine, &place, from, &intent, pairs, engine.begun).await?;
         }
     }

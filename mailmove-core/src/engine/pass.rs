@@ -10,11 +10,11 @@ use tokio::{sync::Semaphore, task::JoinSet};
 use super::{
     Engine, Mode, annotate, close, daily, health, labels, lane,
     lane::Lane,
-    late, mend, moves, read_number,
+    late, left_open, letters, mend, moves, read_number,
     reconcile::{self, World},
     replace,
     retry::Backoff,
-    settle, surplus, survey, undelivered,
+    surplus, survey, undelivered,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -63,6 +63,7 @@ pub(super) async fn carry_out(migration: &MigrationBuilder, mut engine: Engine) 
         Some(mending) => mend::folders(&engine, mending, source, destination.clone()).await?,
         None => reconcile::reconcile(&engine, source, destination.clone()).await?,
     };
+    letters::found(&engine, &destination).await?;
     labels::assign(&mut world.lanes);
     if engine.mode == Mode::Retry {
         undelivered::only_those(&engine, &mut world, &destination).await?;
@@ -191,12 +192,18 @@ async fn work(
 }
 
 async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder]) -> Result<()> {
-    settle::left_open(engine, destination).await?;
+    let anew = left_open::close(engine, destination).await?;
+    for (lane, _) in lanes.iter_mut() {
+        if anew.contains(&lane.row.no) {
+            lane.row.cursor = None;
+            lane.row.token = None;
+        }
+    }
     if let Some(mending) = &engine.mending {
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
-        surplus::last_look(engine, lanes).await?;
+        surplus::last_look(engine, lanes, destination).await?;
         return replaced(engine, lanes).await;
     }
     for (lane, problem) in lanes.iter_mut() {
@@ -212,8 +219,10 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         };
     }
     if engine.mode == Mode::Retry {
+        // What could not be read may have moved, and have a copy already.
+        moved(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
-        surplus::last_look(engine, lanes).await?;
+        surplus::last_look(engine, lanes, destination).await?;
         return replaced(engine, lanes).await;
     }
     looked_at(engine, lanes).await?;
@@ -224,18 +233,24 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
     if moves::any_gone(engine).await? {
         // New folders may hold what is gone elsewhere: nothing is copied before that is known.
         each(engine, lanes, |lane| !lane.row.listed, Work::Survey).await?;
-        let mut theres = HashMap::new();
-        for (lane, problem) in lanes.iter_mut() {
-            if lane.surveyed && problem.is_none() {
-                *problem = of_folder(moves::run(engine, lane, &mut theres).await)?;
-            }
-        }
+        moved(engine, lanes).await?;
     }
     each(engine, lanes, |lane| !lane.quiet, Work::Copy).await?;
     late::look(engine, lanes).await?;
-    surplus::last_look(engine, lanes).await?;
+    surplus::last_look(engine, lanes, destination).await?;
     replaced(engine, lanes).await?;
     annotate::copy(engine, lanes).await
+}
+
+/// Moves at the destination what moved at the source.
+async fn moved(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
+    let mut theres = HashMap::new();
+    for (lane, problem) in lanes.iter_mut() {
+        if lane.surveyed && problem.is_none() {
+            *problem = of_folder(moves::run(engine, lane, &mut theres).await)?;
+        }
+    }
+    Ok(())
 }
 
 /// All that is missing is known and to be sent again, unless a folder could not be looked at.

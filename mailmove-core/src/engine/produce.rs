@@ -88,6 +88,7 @@ pub(super) async fn run(
         adopter,
         deferred: Vec::new(),
         aside: Vec::new(),
+        twins: Vec::new(),
         desk,
         inline: false,
         again: false,
@@ -108,13 +109,15 @@ pub(super) struct Producer {
     out: mpsc::Sender<Batch>,
     pub(super) batch: Batch,
     pub(super) bytes: u64,
-    adopter: Adopter,
+    pub(super) adopter: Adopter,
     pub(super) backoff: Backoff,
     // Messages that an inline listing came without, to be fetched when it has ended: it may hold
     // the only connection.
     deferred: Vec<ItemRow>,
     /// Messages whose content another lane is fetching.
     pub(super) aside: Vec<ItemRow>,
+    /// Messages that are looked for after their twins.
+    pub(super) twins: Vec<ItemRow>,
     pub(super) desk: Arc<Desk>,
     inline: bool,
     again: bool,
@@ -131,6 +134,14 @@ impl Producer {
             while let Some(page) = pages.next().await {
                 for stored in page? {
                     self.adopter.announce(&stored.row);
+                }
+            }
+            if self.adopter.has_twins() {
+                let mut pages = self.engine.ledger.scan(self.open_rows());
+                while let Some(page) = pages.next().await {
+                    for stored in page? {
+                        self.adopter.announce_flags(&stored.row);
+                    }
                 }
             }
         }
@@ -153,7 +164,8 @@ impl Producer {
             self.rescue(lost).await?;
             self.not_too_many_aside().await?;
         }
-        Ok(())
+        let twins = std::mem::take(&mut self.twins);
+        self.fetch_all(twins.into()).await
     }
 
     async fn not_too_many_aside(&mut self) -> Result<()> {

@@ -23,6 +23,8 @@ pub(super) struct World {
     pub(super) ended: Vec<FolderReport>,
     /// Source folders of the ledger that exist no more, all of their rows gone now.
     pub(super) gone: Vec<FolderRow>,
+    /// What the ledger is to know of all these, in one commit.
+    records: Vec<Record>,
 }
 
 /// Brings the ledger's folders up to date with both sides and makes what is missing at the
@@ -61,7 +63,7 @@ pub(super) async fn reconcile(
         };
         match entry.verdict {
             Verdict::Excluded(rule) => {
-                exclude(engine, &mut world, row, rule, folder.messages).await?;
+                exclude(&mut world, row, rule, folder.messages);
             }
             Verdict::To { path, role, .. } => {
                 let spec = FolderSpec::new(path)
@@ -127,21 +129,23 @@ async fn lanes(
         match places.get(&spec.path) {
             Some(Ok(place)) => {
                 let target = target_row(&mut targets, place);
-                let lane = join(engine, row, folder, target, place.clone()).await?;
-                world.lanes.push(lane);
+                join(engine, world, row, folder, target, place.clone());
             }
-            Some(Err(problem)) => fail(engine, world, row, &folder, problem.clone()).await?,
+            Some(Err(problem)) => fail(world, row, &folder, problem.clone()),
             None => {
                 let error = Error::new(
                     ErrorKind::Bug,
                     "the destination did not answer for a folder",
                 )
                 .with_context("folder", spec.path.to_string());
-                fail(engine, world, row, &folder, Problem::from(&error)).await?;
+                fail(world, row, &folder, Problem::from(&error));
             }
         }
     }
-    Ok(())
+    engine
+        .ledger
+        .commit(std::mem::take(&mut world.records))
+        .await
 }
 
 pub(super) fn map_folders(
@@ -229,13 +233,7 @@ async fn all_gone(engine: &Engine, mut row: FolderRow) -> Result<FolderRow> {
     Ok(row)
 }
 
-async fn exclude(
-    engine: &Engine,
-    world: &mut World,
-    mut row: FolderRow,
-    rule: String,
-    messages: Option<u64>,
-) -> Result<()> {
+fn exclude(world: &mut World, mut row: FolderRow, rule: String, messages: Option<u64>) {
     let mut report = FolderReport::new(row.path.clone());
     report.excluded = Some(rule.clone());
     report.tally.found = messages.unwrap_or(0);
@@ -245,29 +243,17 @@ async fn exclude(
     // Listed from the start if it ever comes back.
     row.cursor = None;
     row.token = None;
-    engine
-        .ledger
-        .commit(vec![Record::Folder(Box::new(row))])
-        .await
+    world.records.push(Record::Folder(Box::new(row)));
 }
 
-async fn fail(
-    engine: &Engine,
-    world: &mut World,
-    mut row: FolderRow,
-    folder: &Folder,
-    problem: Problem,
-) -> Result<()> {
+fn fail(world: &mut World, mut row: FolderRow, folder: &Folder, problem: Problem) {
     let mut report = FolderReport::new(row.path.clone());
     report.tally.found = folder.messages.unwrap_or(0);
     report.tally.open = report.tally.found;
     row.state = FolderState::Failed(problem.code.clone());
     report.problem = Some(problem);
     world.ended.push(report);
-    engine
-        .ledger
-        .commit(vec![Record::Folder(Box::new(row))])
-        .await
+    world.records.push(Record::Folder(Box::new(row)));
 }
 
 /// Finds or makes the destination folders. A folder that the ledger filled and that is gone now is
@@ -348,7 +334,7 @@ async fn make(
 
 /// The ledger's row of a destination folder. One that was renumbered gets a new row: claims on the
 /// old one are void, and are carried over one by one.
-fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
+pub(super) fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
     let same = targets
         .iter_mut()
         .filter(|target| target.path == place.path);
@@ -375,13 +361,14 @@ fn target_row(targets: &mut Vec<TargetRow>, place: &Folder) -> TargetRow {
     row
 }
 
-async fn join(
+fn join(
     engine: &Engine,
+    world: &mut World,
     mut row: FolderRow,
     folder: Folder,
     target: TargetRow,
     place: Folder,
-) -> Result<Lane> {
+) {
     let rules = rules_digest(engine, &target.id);
     if row.rules != rules {
         // Other filters, other place: what was left out may be wanted now.
@@ -391,14 +378,11 @@ async fn join(
     }
     row.state = FolderState::Mapped;
     row.target = Some(target.no);
-    engine
-        .ledger
-        .commit(vec![
-            Record::Folder(Box::new(row.clone())),
-            Record::Target(Box::new(target.clone())),
-        ])
-        .await?;
-    Ok(Lane::new(row, folder, target, place))
+    world.records.extend([
+        Record::Folder(Box::new(row.clone())),
+        Record::Target(Box::new(target.clone())),
+    ]);
+    world.lanes.push(Lane::new(row, folder, target, place));
 }
 
 /// Digest of all that decides what a listing leaves out or where it goes.

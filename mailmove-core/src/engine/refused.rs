@@ -16,7 +16,8 @@ use crate::{
 };
 
 impl Sender {
-    /// Decides about refused messages, each kind by itself; the error is what ends the folder.
+    /// Decides about refused messages, each kind by itself; the error is what ends the folder. What
+    /// has no end then is in the queue.
     pub(super) async fn refused(
         &mut self,
         lane: &Lane,
@@ -29,16 +30,28 @@ impl Sender {
         let whole = self.engine.to.batching.atomic;
         let mut groups: Vec<(Next, Error, Vec<Work>)> = Vec::new();
         let mut mended = Vec::new();
+        let mut ended = Ok(());
         for (work, error) in refused {
             let next = after_refusal(&error, len, whole);
             if next == Next::Fail {
-                match self.mend(&work, &error).await? {
-                    Some(mut repaired) => {
+                if ended.is_err() {
+                    queue.push_back(vec![work]);
+                    continue;
+                }
+                match self.mend(&work, &error).await {
+                    Ok(Some(mut repaired)) => {
                         let content = work.content;
                         repaired.before = Some(Box::new(Unrepaired { content, error }));
                         mended.push(repaired);
                     }
-                    None => done.push(self.give_up(lane, work, &error).await),
+                    Ok(None) => {
+                        let error = self.too_large_to_mend(&work, error);
+                        done.push(self.give_up(lane, work, &error).await);
+                    }
+                    Err(error) => {
+                        queue.push_back(vec![work]);
+                        ended = Err(error);
+                    }
                 }
                 continue;
             }
@@ -50,10 +63,18 @@ impl Sender {
                 None => groups.push((next, error, vec![work])),
             }
         }
-        if !mended.is_empty() {
-            self.send_mended(intent, mended, queue).await?;
+        if ended.is_ok() && !mended.is_empty() {
+            ended = self.intend_mended(intent, &mended).await;
         }
-        let mut ended = Ok(());
+        if ended.is_err() {
+            // They were not sent repaired: what may land is what they were.
+            queue.extend(mended.into_iter().map(|work| vec![work.unmended()]));
+            queue.extend(groups.into_iter().map(|(.., together)| together));
+            return ended;
+        }
+        for work in mended.into_iter().rev() {
+            queue.push_front(vec![work]);
+        }
         for (next, error, together) in groups {
             let result = self.refused_alike(lane, (next, error), together, queue, done);
             ended = ended.and(result.await);

@@ -1,7 +1,5 @@
 //! A message that was refused is tried once more, repaired.
 
-use std::collections::VecDeque;
-
 use super::{
     Engine, deliver::Sender, dispatch::put, fetch::HEADER_MOST, lane::Lane, produce::Work,
 };
@@ -20,6 +18,17 @@ use crate::{
 pub(super) struct Unrepaired {
     pub(super) content: Content,
     pub(super) error: Error,
+}
+
+impl Work {
+    /// It as it came.
+    pub(super) fn unmended(mut self) -> Self {
+        if let Some(before) = self.before.take() {
+            self.row.restore();
+            self.content = before.content;
+        }
+        self
+    }
 }
 
 impl Engine {
@@ -113,12 +122,34 @@ impl Engine {
 }
 
 impl Sender {
+    /// A message that was refused for itself, as it was.
+    fn is_to_be_mended(&self, work: &Work, error: &Error) -> bool {
+        self.engine.repairs()
+            && error.kind() == ErrorKind::Refused
+            && error.scope() == Scope::Message
+            && work.before.is_none()
+    }
+
+    /// Says so, if a message was refused that might have been repaired if it were smaller.
+    pub(super) fn too_large_to_mend(&self, work: &Work, error: Error) -> Error {
+        if work.content.size() <= repair::LARGEST || !self.is_to_be_mended(work, &error) {
+            return error;
+        }
+        let most = repair::LARGEST >> 20;
+        let ours =
+            format!("Messages of more than {most} MiB are not repaired: save this one by hand.");
+        let remedy = match error.remedy() {
+            Some(own) => format!("{own} {ours}"),
+            None => ours,
+        };
+        error
+            .with_context("not repaired", format!("it has more than {most} MiB"))
+            .with_remedy(remedy)
+    }
+
     /// The repaired form of a message that was refused for itself.
     pub(super) async fn mend(&self, work: &Work, error: &Error) -> Result<Option<Work>> {
-        let worth = error.kind() == ErrorKind::Refused
-            && error.scope() == Scope::Message
-            && work.before.is_none();
-        if !self.engine.repairs() || !worth {
+        if !self.is_to_be_mended(work, error) {
             return Ok(None);
         }
         let why = format!(" (refused as it was: {})", error.code());
@@ -131,23 +162,14 @@ impl Sender {
         }))
     }
 
-    /// Sends repaired messages, each alone. What may appear at the destination from now on are these:
-    /// of the originals it is proven that they were not stored.
-    pub(super) async fn send_mended(
-        &self,
-        intent: &mut Intent,
-        mended: Vec<Work>,
-        queue: &mut VecDeque<Vec<Work>>,
-    ) -> Result<()> {
-        for work in &mended {
+    /// Before repaired messages are sent: what may appear at the destination from now on are these; of
+    /// the originals it is proven that they were not stored.
+    pub(super) async fn intend_mended(&self, intent: &mut Intent, mended: &[Work]) -> Result<()> {
+        for work in mended {
             put(&mut intent.items, &work.row);
         }
         let record = Record::Intent(Box::new(intent.clone()));
-        self.engine.ledger.commit(vec![record]).await?;
-        for work in mended.into_iter().rev() {
-            queue.push_front(vec![work]);
-        }
-        Ok(())
+        self.engine.ledger.commit(vec![record]).await
     }
 
     /// Records a message as failed: as it came, whatever was tried.

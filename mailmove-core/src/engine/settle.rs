@@ -5,22 +5,18 @@
 //! claimed by another row, or was read and differs.
 
 use std::{
-    collections::{BTreeMap, HashMap, HashSet},
-    sync::Arc,
+    collections::{BTreeMap, HashSet},
     time::Duration,
 };
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, duplicate, flags, fold, lane::Lane, moves, retry::Backoff, surplus};
+use super::{Engine, fold, lane::Lane, retry::Backoff};
 use crate::{
-    checkpoint::{
-        FolderNo, FolderRow, FolderState, Intent, ItemRow, ItemState, Record, Scan, TargetNo,
-        TargetRow,
-    },
+    checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result},
-    model::{Alteration, AlterationKind, Folder, FolderId, FolderPath, Mark, MessageId},
+    model::{Alteration, AlterationKind, ContentDigest, FolderId, FolderPath, Mark, MessageId},
     observe::{Direction, Event},
 };
 
@@ -184,6 +180,14 @@ impl Looking<'_> {
             };
             equal.extend(found.into_iter().filter(wanted));
         }
+        let others = others_contents(self.engine, &rows, &equal).await?;
+        equal.retain(|existing| existing.digest.is_none_or(|of| !others.contains(&of)));
+        // Equal bytes come before what may be a changed form of the message.
+        let is_own = |existing: &Existing| {
+            let mut digests = [existing.given, existing.digest].into_iter().flatten();
+            digests.any(|digest| rows.iter().any(|row| row.digest == Some(digest)))
+        };
+        equal.sort_by_cached_key(|existing| !is_own(existing));
         // Identical copies are told apart by date and flags, as far as they differ: what fits best is
         // given first.
         for fit in Fit::BEST_FIRST {
@@ -266,6 +270,35 @@ fn note_differences(row: &mut ItemRow, existing: &Existing) {
         row.altered
             .push(Alteration::new(AlterationKind::DateReplaced, detail));
     }
+}
+
+/// The contents among `found` that the ledger knows of other messages than `rows`: their copies, and not
+/// one of these that was changed as it was stored. Looked for only where such a copy has an equal header.
+async fn others_contents(
+    engine: &Engine,
+    rows: &[ItemRow],
+    found: &[Existing],
+) -> Result<HashSet<ContentDigest>> {
+    let own: HashSet<ContentDigest> = rows.iter().filter_map(|row| row.digest).collect();
+    let found = found.iter().filter_map(|existing| existing.digest);
+    let others: HashSet<ContentDigest> = found.filter(|digest| !own.contains(digest)).collect();
+    let mut known = HashSet::new();
+    if others.is_empty() {
+        return Ok(known);
+    }
+    let is_other = |digest: &ContentDigest| others.contains(digest);
+    for intent in engine.ledger.intents().await? {
+        let digests = intent.items.iter().filter_map(|item| item.digest);
+        known.extend(digests.filter(is_other));
+    }
+    engine
+        .each_page(Scan::all(), |page| {
+            let digests = page.iter().filter_map(|stored| stored.row.digest);
+            known.extend(digests.filter(is_other));
+            Ok(Vec::new())
+        })
+        .await?;
+    Ok(known)
 }
 
 /// Equal bytes. Where the destination rebuilds messages, an equal header that says something; where
@@ -408,135 +441,6 @@ pub(super) async fn unclaimed_equals(
     Ok((equal, others))
 }
 
-/// Settles everything that earlier runs left in doubt, whatever became of the folders since: before
-/// anything is compared, listed or moved, the ledger has to know what is there.
-pub(super) async fn left_open(engine: &Arc<Engine>, destination: &[Folder]) -> Result<()> {
-    let folders: HashMap<FolderNo, FolderRow> = {
-        let rows = engine.ledger.folders().await?;
-        rows.into_iter().map(|row| (row.no, row)).collect()
-    };
-    let targets: BTreeMap<TargetNo, TargetRow> = {
-        let rows = engine.ledger.targets().await?;
-        rows.into_iter().map(|row| (row.no, row)).collect()
-    };
-    let place = |no: TargetNo| -> Option<Place> {
-        let target = targets.get(&no)?;
-        let now = destination.iter().find(|now| now.path == target.path)?;
-        (now.identity.as_str() == target.identity).then(|| Place {
-            no,
-            id: now.id.clone(),
-            path: now.path.clone(),
-        })
-    };
-    // What was confirmed comes first: what is in doubt must not take its place.
-    for folder in folders.values() {
-        if let Some(place) = folder.target.and_then(place) {
-            unnamed(engine, &place, folder.no, None).await?;
-        }
-    }
-    for folder in folders.values() {
-        if let Some(place) = folder.target.and_then(place) {
-            surplus::landed(engine, &place, folder.no).await?;
-        }
-    }
-    for intent in engine.ledger.intents().await? {
-        let place = place(intent.target);
-        if intent.changes_flags() {
-            match place {
-                Some(place) => flags::resume(engine, &place.id, &intent).await?,
-                // Numbered anew: whatever flags it has by now are taken for the user's.
-                None => {
-                    engine
-                        .ledger
-                        .commit(vec![Record::Close(intent.batch)])
-                        .await?;
-                }
-            }
-        } else if let Some(from) = intent.moved_from {
-            moves::resume(engine, place, targets.get(&from), intent).await?;
-        } else {
-            one_intent(engine, place, intent, &folders).await?;
-        }
-    }
-    Ok(())
-}
-
-async fn one_intent(
-    engine: &Engine,
-    place: Option<Place>,
-    intent: Intent,
-    folders: &HashMap<FolderNo, FolderRow>,
-) -> Result<()> {
-    let known = known_rows(engine, &intent.items).await?;
-    let mut open = Vec::with_capacity(intent.items.len());
-    for (mut row, known) in intent.items.iter().cloned().zip(known) {
-        match known {
-            Some(known) if known.state.is_final() || known.state == ItemState::Unnamed => continue,
-            // It may have gone from the source since.
-            Some(known) => row.gone = known.gone,
-            None => {
-                let folder = folders.get(&row.folder);
-                row.gone = folder.is_none_or(|folder| folder.state == FolderState::Gone);
-            }
-        }
-        open.push(row);
-    }
-    let settled = match &place {
-        Some(place) => {
-            let doubt = Doubt {
-                rows: open,
-                mark: Some(&intent.mark),
-                since: engine.begun,
-                taken: HashSet::new(),
-            };
-            settle(engine, place, doubt).await?
-        }
-        // The folder is another one now, or gone. What is in it is looked through before anything
-        // is sent to it; until then, what is under way shall have landed.
-        None => {
-            let settle = u64::try_from(engine.to.settle.as_millis()).unwrap_or(0);
-            let wait = (engine.begun + settle).saturating_sub(engine.now_ms());
-            engine.pause(Duration::from_millis(wait)).await?;
-            open.into_iter()
-                .map(|row| (row, Verdict::Unproven))
-                .collect()
-        }
-    };
-    let mut rows = Vec::with_capacity(settled.len());
-    for (mut row, verdict) in settled {
-        if verdict != Verdict::Found {
-            // A letter's message stays what it was: nobody else takes it up.
-            row.state = if row.gone && row.dead_letter.is_some() {
-                ItemState::Failed
-            } else {
-                ItemState::Pending
-            };
-            row.resent = true;
-        } else if intent.copied {
-            row = duplicate::as_there(row, &intent.items);
-        }
-        if let Some(folder) = folders.get(&row.folder)
-            && row.original.is_some()
-        {
-            engine.arrived_repaired(&folder.path, &row);
-        }
-        rows.push(row);
-    }
-    let mut records = surplus::remember_all(engine, &rows, &intent.mark).await?;
-    let rows = rows.into_iter().map(|row| Record::Item(Box::new(row)));
-    records.extend(rows);
-    match place {
-        Some(place) if intent.copied => {
-            engine.ledger.commit(records).await?;
-            duplicate::finish(engine, &place, &intent).await
-        }
-        _ => {
-            records.push(Record::Close(intent.batch));
-            engine.ledger.commit(records).await
-        }
-    }
-}
-
 /// The ledger's rows of these messages, in their order.
 pub(super) async fn known_rows(engine: &Engine, items: &[ItemRow]) -> Result<Vec<Option<ItemRow>>> {
     let mut by_folder: BTreeMap<FolderNo, Vec<usize>> = BTreeMap::new();
@@ -587,7 +491,7 @@ pub(super) async fn unnamed(
         taken: HashSet::new(),
     };
     let mut settled = settle(engine, place, doubt).await?;
-    if mark.is_some() {
+    if mark.is_some() || engine.to.merges {
         fold::in_sight(engine, place, folder, &mut settled).await?;
     }
     let taken = settled.iter().filter_map(|(row, _)| row.target.as_ref());
@@ -605,6 +509,9 @@ pub(super) async fn unnamed(
         if row.state != ItemState::Unnamed {
             records.push(Record::Item(Box::new(row)));
         }
+    }
+    if mark.is_none() {
+        engine.note(folder, |notes| notes.settled += records.len() as u64);
     }
     engine.ledger.commit(records).await
 }

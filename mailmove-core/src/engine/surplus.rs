@@ -19,9 +19,9 @@ use super::{
 };
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
-    destination::{Existing, Outcome},
+    destination::{Depth, Existing, Outcome, Probe},
     error::{Error, ErrorKind, Result, Scope},
-    model::{ContentDigest, Mark, MessageId},
+    model::{ContentDigest, Folder, Mark, MessageId},
     observe::{Direction, Event},
 };
 
@@ -81,6 +81,12 @@ impl Resent {
     fn until(&self, engine: &Engine) -> u64 {
         let late = engine.options.late.unwrap_or(engine.to.late);
         self.at + u64::try_from(late.as_millis()).unwrap_or(u64::MAX / 2)
+    }
+
+    /// The mark, if the folder has the same numbers still.
+    fn mark_of(&self, lane: &Lane) -> Result<Option<&Mark>> {
+        let now = lane.mark()?;
+        Ok(self.mark.as_ref().filter(|mark| mark.epoch == now.epoch))
     }
 
     /// What came in since the mark came while this pass was at work, or one that it followed at once.
@@ -148,8 +154,11 @@ pub(super) async fn report(engine: &Engine, lane: &Lane) -> Result<()> {
     let goes_on = resent.goes_on(engine);
     let Rows { others, open, .. } = rows(engine, lane, goes_on.then_some(resent.from)).await?;
     if !others.is_empty() {
-        let since = resent.mark.as_ref().filter(|_| !resent.ended && !goes_on);
-        let since = since.or(lane.looked.as_ref());
+        let since = resent.mark_of(lane)?;
+        let since = since.filter(|_| !resent.ended && !goes_on);
+        let now = lane.mark()?;
+        let looked = lane.looked.as_ref();
+        let since = since.or(looked.filter(|mark| mark.epoch == now.epoch));
         let place = Place::of(lane);
         let (copies, _) = settle::unclaimed_equals(engine, &place, since, &others).await?;
         engine.note(lane.row.no, |notes| notes.doubled += copies.len() as u64);
@@ -188,14 +197,17 @@ async fn rows(engine: &Engine, lane: &Lane, from: Option<u32>) -> Result<Rows> {
         ItemState::Copied,
         ItemState::AlreadyThere,
         ItemState::Pending,
+        // Given up, or to be sent from its letter: what was sent of it may land all the same.
+        ItemState::Failed,
     ];
     engine
         .each_page(Scan::folder(lane.row.no).with_states(&states), |page| {
             let rows = page.into_iter().map(|stored| stored.row);
             for row in rows.filter(|row| row.resent) {
-                if row.state == ItemState::Pending && row.gone {
+                let open = !row.state.is_final();
+                if open && row.gone {
                     out.gone.push(row);
-                } else if row.state == ItemState::Pending {
+                } else if open {
                     out.open = true;
                 } else if from.is_some_and(|from| row.pass >= from) {
                     out.ours.push(row);
@@ -238,7 +250,8 @@ pub(super) async fn landed(engine: &Engine, place: &Place, folder: FolderNo) -> 
     let found = settled
         .into_iter()
         .filter(|(_, verdict)| *verdict == Verdict::Found);
-    let records = found.map(|(row, _)| Record::Item(Box::new(row))).collect();
+    let records: Vec<Record> = found.map(|(row, _)| Record::Item(Box::new(row))).collect();
+    engine.note(folder, |notes| notes.settled += records.len() as u64);
     engine.ledger.commit(records).await
 }
 
@@ -253,34 +266,65 @@ struct Left {
 /// Removes surplus copies of `rows`.
 async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow]) -> Result<Left> {
     let start = lane.mark()?;
-    let earlier = resent.mark.as_ref();
-    let since = earlier.filter(|mark| mark.epoch == start.epoch);
-    let since = since.unwrap_or(&start);
+    let mark = resent.mark_of(lane)?;
     let place = Place::of(lane);
-    let look = || settle::unclaimed_equals(engine, &place, Some(since), rows);
-    let (surplus, alike) = look().await?;
-    if surplus.is_empty() {
+    let look = |since| settle::unclaimed_equals(engine, &place, since, rows);
+    // Of what came in before the folder was numbered anew nobody can tell any more when: it stays.
+    let (surplus, alike) = look(Some(mark.unwrap_or(&start))).await?;
+    if surplus.is_empty() && mark.is_some() {
         return Ok(Left { doubled: 0, alike });
     }
     let count = surplus.len();
-    remove_all(
-        engine,
-        lane,
-        proven(engine.to.keeps_received, surplus, rows),
-    )
-    .await?;
-    let (left, alike) = look().await?;
-    engine.emit(Event::Note {
-        folder: Some(lane.folder.path.clone()),
-        text: format!(
-            "{count} surplus copies of our own found, {} removed",
-            count.saturating_sub(left.len())
-        ),
+    let again = {
+        let notes = engine.notes();
+        let notes = notes.folders.get(&lane.row.no);
+        notes.map(|of| of.again.clone()).unwrap_or_default()
+    };
+    let others = with_another(engine, &place, rows).await?;
+    let more = others.iter().flat_map(|row| {
+        let times = again.get(&row.id).map_or(0, |times| *times as usize);
+        std::iter::repeat_n(row, times)
     });
+    let sent: Vec<&ItemRow> = others.iter().chain(more).collect();
+    let surplus = proven(engine.to.keeps_received, surplus, &sent);
+    remove_all(engine, lane, surplus).await?;
+    let (left, alike) = look(mark).await?;
+    if count > 0 {
+        engine.emit(Event::Note {
+            folder: Some(lane.folder.path.clone()),
+            text: format!(
+                "{count} surplus copies of our own found, {} removed",
+                count.saturating_sub(left.len())
+            ),
+        });
+    }
     Ok(Left {
         doubled: left.len() as u64,
         alike,
     })
+}
+
+/// Those whose other copy is there: the one that they claim. Where somebody removed that one, the
+/// surplus copy is the message. What moved took its copy along.
+async fn with_another(engine: &Engine, place: &Place, rows: &[ItemRow]) -> Result<Vec<ItemRow>> {
+    let here = |row: &ItemRow| {
+        let target = row.target.as_ref().filter(|(no, _)| *no == place.no);
+        target.map(|(_, id)| id.clone())
+    };
+    let claimed: Vec<MessageId> = rows.iter().filter_map(here).collect();
+    let mut there = HashSet::new();
+    for ids in claimed.chunks(500) {
+        let probe = Probe::new(place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let mut pages = engine.destination.existing(probe);
+        while let Some(page) = pages.next().await {
+            there.extend(page?.into_iter().map(|existing| existing.id));
+        }
+    }
+    let has = |row: &&ItemRow| match here(row) {
+        Some(id) => there.contains(&id),
+        None => row.gone && row.target.is_none() && !row.merged(),
+    };
+    Ok(rows.iter().filter(has).cloned().collect())
 }
 
 /// Removes these messages, as far as the destination does that. To remove one twice is no harm: ids
@@ -314,11 +358,11 @@ async fn remove_all(engine: &Engine, lane: &Lane, ids: Vec<MessageId>) -> Result
     }
 }
 
-/// At most one copy of each was sent too often; equal bytes and an equal date prove it. Of several, it
+/// As many copies of each as it was sent too often; equal bytes and an equal date prove it. Of several, it
 /// is rather the one with the flags that it was sent with.
-fn proven(dated: bool, surplus: Vec<Existing>, resent: &[ItemRow]) -> Vec<MessageId> {
+fn proven(dated: bool, surplus: Vec<Existing>, resent: &[&ItemRow]) -> Vec<MessageId> {
     let mut rows: HashMap<ContentDigest, Vec<&ItemRow>> = HashMap::new();
-    for row in resent {
+    for row in resent.iter().copied() {
         if let Some(digest) = row.digest {
             rows.entry(digest).or_default().push(row);
         }
@@ -327,7 +371,9 @@ fn proven(dated: bool, surplus: Vec<Existing>, resent: &[ItemRow]) -> Vec<Messag
     let mut out = Vec::new();
     for as_sent in [true, false] {
         left.retain(|there| {
-            let rows = there.digest.and_then(|digest| rows.get_mut(&digest));
+            // Where messages are made anew, they say what they were made from.
+            let digest = there.given.or(there.digest);
+            let rows = digest.and_then(|digest| rows.get_mut(&digest));
             let Some(rows) = rows else { return false };
             let fits = |row: &&ItemRow| {
                 let date = !dated || row.received.is_none() || row.received == there.received;
@@ -346,17 +392,23 @@ fn proven(dated: bool, surplus: Vec<Existing>, resent: &[ItemRow]) -> Vec<Messag
 
 /// At a pass's end: waits until nothing lands any more of what was sent twice, and looks for the
 /// last time. Cancel safe: what is not done yet, a pass that follows at once does.
-pub(super) async fn last_look(engine: &Arc<Engine>, lanes: &mut Ended) -> Result<()> {
-    let (mut open, mut until) = (Vec::new(), 0);
-    for (at, (lane, _)) in lanes.iter().enumerate() {
-        if let Some(resent) = remembered(engine, lane.row.no).await?
-            && resent.goes_on(engine)
-        {
-            until = until.max(resent.until(engine));
-            open.push((at, resent));
-        }
+pub(super) async fn last_look(
+    engine: &Arc<Engine>,
+    lanes: &mut Ended,
+    destination: &[Folder],
+) -> Result<()> {
+    let mut without = without_lane(engine, lanes, destination).await?;
+    for (lane, _) in &without {
+        of_folder(report(engine, lane).await)?;
     }
-    if open.is_empty() {
+    let (mut open, mut until) = (Vec::new(), 0);
+    for (lane, _) in lanes.iter().chain(&without) {
+        let resent = remembered(engine, lane.row.no).await?;
+        let resent = resent.filter(|resent| resent.goes_on(engine));
+        until = until.max(resent.as_ref().map_or(0, |resent| resent.until(engine)));
+        open.push(resent);
+    }
+    if open.iter().all(Option::is_none) {
         return Ok(());
     }
     let wait = until.saturating_sub(engine.now_ms());
@@ -371,13 +423,10 @@ pub(super) async fn last_look(engine: &Arc<Engine>, lanes: &mut Ended) -> Result
         engine.pause(Duration::from_millis(wait)).await?;
     }
     let doubtful = doubtful(engine, lanes).await?;
-    for (at, resent) in open {
-        let Some((lane, problem)) = lanes.get_mut(at) else {
+    for ((lane, problem), resent) in lanes.iter_mut().chain(&mut without).zip(open) {
+        let Some(resent) = resent.filter(|_| !doubtful.contains(&lane.target.no)) else {
             continue;
         };
-        if doubtful.contains(&lane.target.no) {
-            continue;
-        }
         let mut backoff = Backoff::on(engine, Direction::Up);
         let ended = loop {
             match end(engine, lane, &resent).await {
@@ -392,6 +441,26 @@ pub(super) async fn last_look(engine: &Arc<Engine>, lanes: &mut Ended) -> Result
         }
     }
     Ok(())
+}
+
+/// Folders of which something was sent twice, and which have no lane: the source has them no more, at
+/// least not under these numbers.
+async fn without_lane(engine: &Engine, lanes: &Ended, destination: &[Folder]) -> Result<Ended> {
+    let mut out = Vec::new();
+    let mut targets = None;
+    for row in engine.ledger.folders().await? {
+        let has_lane = lanes.iter().any(|(lane, _)| lane.row.no == row.no);
+        if has_lane || remembered(engine, row.no).await?.is_none() {
+            continue;
+        }
+        let targets = match &mut targets {
+            Some(targets) => targets,
+            None => targets.insert(engine.ledger.targets().await?),
+        };
+        let lane = Lane::left(row, targets, destination).filter(|lane| lane.place.mark.is_some());
+        out.extend(lane.map(|lane| (lane, None)));
+    }
+    Ok(out)
 }
 
 /// Folders at the destination that hold what is ours and not claimed yet.

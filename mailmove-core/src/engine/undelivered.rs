@@ -4,9 +4,9 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane, produce::Producer, reconcile::World};
+use super::{Engine, lane::Lane, letters::Known, produce::Producer, reconcile::World};
 use crate::{
-    checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan, TargetRow},
+    checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan},
     dead_letter::DeadLetter,
     error::{Error, ErrorKind, Result},
     model::{Content, ContentDigest, Folder},
@@ -44,6 +44,7 @@ impl Engine {
         let mut letter = DeadLetter::new(&self.job, folder, row.folder, row.id.clone());
         letter.source = self.source.endpoint().to_string();
         letter.destination = self.destination.endpoint().to_string();
+        lane.row.identity.clone_into(&mut letter.identity);
         letter.to = lane.place.path.clone();
         letter.message = self.source.describe(&row.id);
         error.code().clone_into(&mut letter.code);
@@ -102,12 +103,13 @@ impl Engine {
         let Some(letters) = &self.dead_letters else {
             return Ok(());
         };
-        for (place, letter) in letters.list(&self.job).await? {
-            let rows = self
-                .ledger
-                .items(letter.folder_no, vec![letter.id.clone()])
-                .await?;
-            let Some(mut row) = rows.into_iter().flatten().next().map(|stored| stored.row) else {
+        let list = letters.list(&self.job).await?;
+        if list.is_empty() {
+            return Ok(());
+        }
+        let ledger = Known::of(self).await?;
+        for (place, letter) in list {
+            let (_, Some(mut row)) = ledger.about(self, &letter).await? else {
                 continue;
             };
             let delivered = matches!(
@@ -143,7 +145,7 @@ pub(super) fn is_lost(row: &ItemRow) -> bool {
 pub(super) fn is_taken_up(row: &ItemRow) -> bool {
     let failed = match row.state {
         ItemState::Failed => true,
-        ItemState::Pending => row.attempts > 0,
+        ItemState::Pending => row.attempts > 0 || row.dead_letter.is_some(),
         _ => false,
     };
     is_lost(row) || failed && !row.gone
@@ -164,29 +166,17 @@ pub(super) async fn only_those(
         }
     }
     let targets = engine.ledger.targets().await?;
-    for mut row in engine.ledger.folders().await? {
+    for row in engine.ledger.folders().await? {
         if row.state != FolderState::Gone || !any_row(engine, row.no, is_lost).await? {
             continue;
         }
-        let path = targets.iter().find(|target| Some(target.no) == row.target);
-        let place = path.and_then(|path| destination.iter().find(|now| now.path == path.path));
-        let same = |place: &&Folder| {
-            let named = |target: &&TargetRow| {
-                target.path == place.path && target.identity == place.identity.as_str()
-            };
-            targets.iter().rev().find(named)
-        };
-        let (Some(place), Some(target)) = (place, place.as_ref().and_then(same)) else {
+        let Some(mut lane) = Lane::left(row.clone(), &targets, destination) else {
             engine.emit(Event::Note {
-                folder: Some(row.path.clone()),
+                folder: Some(row.path),
                 text: "dead letters of this folder stay: it has no place at the destination".into(),
             });
             continue;
         };
-        let mut folder = Folder::new(row.id.clone(), row.path.clone(), &row.identity);
-        folder.messages = Some(0);
-        row.exists = Some(0);
-        let mut lane = Lane::new(row, folder, target.clone(), place.clone());
         lane.surveyed = true;
         lanes.push(lane);
     }
@@ -233,17 +223,30 @@ impl Producer {
         }
         let wanted: HashSet<ContentDigest> =
             rows.iter().filter_map(ItemRow::source_digest).collect();
-        let mut elsewhere = HashSet::new();
-        let mut pages = self.engine.ledger.scan(Scan::all().with_gone(false));
+        // Where each of them is, or was delivered to before it went from there too.
+        let (mut live, mut delivered) = (HashSet::new(), HashSet::new());
+        let mut pages = self.engine.ledger.scan(Scan::all());
         while let Some(page) = pages.next().await {
-            let live = page?.into_iter().map(|stored| stored.row);
-            let live = live.filter(|row| row.state != ItemState::Vanished);
-            let digests = live.filter_map(|row| row.source_digest());
-            elsewhere.extend(digests.filter(|digest| wanted.contains(digest)));
+            for row in page?.into_iter().map(|stored| stored.row) {
+                let digest = row.source_digest();
+                let Some(digest) = digest.filter(|digest| wanted.contains(digest)) else {
+                    continue;
+                };
+                if !row.gone && row.state != ItemState::Vanished {
+                    live.insert(digest);
+                } else if matches!(row.state, ItemState::Copied | ItemState::AlreadyThere) {
+                    delivered.insert((digest, row.folder));
+                }
+            }
         }
+        // What was delivered in the letter's own folder was its twin.
+        let elsewhere = |row: &ItemRow, digest| {
+            let mut places = delivered.iter();
+            live.contains(&digest) || places.any(|(of, at)| *of == digest && *at != row.folder)
+        };
         rows.retain(|row| {
             row.source_digest()
-                .is_some_and(|digest| !elsewhere.contains(&digest))
+                .is_some_and(|digest| !elsewhere(row, digest))
         });
         for row in rows {
             self.take_letter(&row).await?;

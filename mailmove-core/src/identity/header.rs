@@ -162,7 +162,8 @@ impl<'de> Deserialize<'de> for HeaderDigest {
         let text = String::deserialize(deserializer)?;
         let bad = || serde::de::Error::custom("not a header digest");
         let mut out = [0; 16];
-        if text.len() != 32 || !text.is_ascii() {
+        // Numbers may have signs, digests do not.
+        if text.len() != 32 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
             return Err(bad());
         }
         for (byte, pair) in out.iter_mut().zip(text.as_bytes().chunks(2)) {
@@ -193,6 +194,34 @@ mod tests {
             HeaderDigest::of(b"Subject: \xfc\0"),
             HeaderDigest::of(b"Subject: XX")
         );
+        // The last of seven bits is none of these.
+        assert_ne!(
+            HeaderDigest::of(b"Subject: \x7f"),
+            HeaderDigest::of(b"Subject: X")
+        );
+    }
+
+    #[test]
+    fn only_what_a_digest_is_written_as_is_read_as_one() {
+        let digits = "af1349b9f5f9a1a6a0404dea36dcc948";
+        let read = |text: &str| serde_json::from_str::<HeaderDigest>(&format!("\"{text}\""));
+        assert_eq!(read(digits).unwrap(), HeaderDigest::of(b""));
+        assert_eq!(
+            format!("{:?}", HeaderDigest::of(b"")),
+            format!("HeaderDigest({digits})")
+        );
+        for wrong in [
+            "",
+            &digits[1..],
+            &digits[2..],
+            &format!("{digits}0"),
+            &format!("{digits}00"),
+            &format!("+{}", &digits[1..]),
+            &format!("x{}", &digits[1..]),
+            &format!("\u{fc}{}", &digits[2..]),
+        ] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]
@@ -202,6 +231,7 @@ mod tests {
             "af1349b9f5f9a1a6a0404dea36dcc948"
         );
         assert!(HeaderDigest::of(b"X-Only: y\r\n\r\n").is_void());
+        assert!(!HeaderDigest::of(MAIL).is_void());
         let text = b"message-id:<1@x>\nfrom:A <a@x>\nsubject:a b\nreceived:from a by b\n";
         let plain = blake3::hash(text);
         assert_eq!(

@@ -269,5 +269,18 @@ mod tests {
             assert!(reader.next().await.unwrap().is_none());
         }
         assert_eq!(content.prefix(2).await.unwrap(), "he");
+        assert_eq!(content.size(), 5);
+        assert_eq!(content.digest(), ContentDigest::of(b"hello"));
+        assert_eq!(content.as_bytes().unwrap(), "hello");
+        assert!(!content.holds_nul() && Content::from_bytes("a\0").holds_nul());
+    }
+
+    #[test]
+    fn what_is_shown_of_it_is_no_mail() {
+        let digest = ContentDigest::of(b"hello");
+        let shown = format!("{:?}", Content::from_bytes("hello"));
+        let expected = format!("Content(5 bytes in memory, {digest})");
+        assert_eq!(shown, expected);
+        assert_eq!(format!("{digest:?}"), format!("ContentDigest({digest})"));
     }
 }

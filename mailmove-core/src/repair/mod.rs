@@ -14,6 +14,10 @@
 //! | 8-bit header | bytes above 127 in the header | encoded words (RFC 2047), parameters as of RFC 2231; `unknown-8bit` (RFC 1428) if it is no UTF-8; not where a field says how the message is divided, or is not clear: that would hide parts |
 //! | long lines | lines of more than 998 bytes | headers folded at blanks; text becomes quoted-printable, other parts base64; base64 and quoted-printable are broken anew |
 //!
+//! A message of more than [`LARGEST`] bytes is not repaired, and its failure says so: which part of it is
+//! text, and what is signed, is known only when all of it was seen, and the repaired form must be the
+//! same in each run.
+//!
 //! Dates are no matter of bytes: what a server does not take as a received date its adapter replaces.
 
 mod body;

@@ -253,7 +253,7 @@ impl Media {
             .and_then(|value| parameter(value, b"boundary"))
             .filter(|boundary| !boundary.is_empty());
         let holds = match boundary {
-            Some(boundary) if plain && kind.starts_with(b"multipart/") => Holds::Parts(boundary),
+            Some(boundary) if plain && is_multipart(&kind) => Holds::Parts(boundary),
             _ if plain && kind == b"message/rfc822" => Holds::Message,
             _ => Holds::Body(body_kind(
                 &kind,
@@ -267,6 +267,11 @@ impl Media {
             digest: kind == b"multipart/digest",
         }
     }
+}
+
+/// Also without a subtype: readers of mail look for parts there.
+fn is_multipart(kind: &[u8]) -> bool {
+    kind == b"multipart" || kind.starts_with(b"multipart/")
 }
 
 fn body_kind(kind: &[u8], encoding: Option<&[u8]>, content_type: Option<&[u8]>) -> Kind {
@@ -285,7 +290,7 @@ fn body_kind(kind: &[u8], encoding: Option<&[u8]>, content_type: Option<&[u8]>) 
         Kind::Binary { declared: true }
     } else if kind.starts_with(b"text/") {
         Kind::Text
-    } else if kind.starts_with(b"multipart/") || kind.starts_with(b"message/") {
+    } else if is_multipart(kind) || kind.starts_with(b"message/") {
         // Must not be encoded.
         Kind::Opaque
     } else {

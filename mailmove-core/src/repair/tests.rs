@@ -351,3 +351,15 @@ fn fields_that_divide_a_message_stay_as_they_are() {
         "Subject: a\r\nContent-Type: text/plain\r\nX: b\r\n\r\nbody\r\n"
     );
 }
+
+/// Readers look for parts even where it is not said of which kind they are.
+#[test]
+fn parts_of_no_kind_stay_parts() {
+    for kind in ["multipart", "Multipart ", "multipart;/alternative"] {
+        let message =
+            format!("Content-Type: {kind}; boundary=\"x\"\n\n--x\n\na\0b\n--x\n\nc\n--x--\n");
+        let repaired = text(message.as_bytes());
+        assert_eq!(repaired.matches("\r\n--x\r\n").count(), 2, "{repaired}");
+        assert!(repaired.ends_with("\r\n\r\nc\r\n--x--\r\n"), "{repaired}");
+    }
+}

@@ -229,6 +229,126 @@ async fn of_messages_that_differ_by_a_field_alone_each_arrives_as_it_is() {
     }
 }
 
+#[tokio::test]
+async fn a_message_that_is_there_is_its_own_twins_by_its_flags() {
+    // One of them is there, whichever is looked for first.
+    let twins = [&["\\Flagged"][..], &[], &["\\Seen"]];
+    for turned in 0..3 {
+        let world = World::new();
+        let (source, destination) = (world.source.account(), world.destination.account());
+        let twin = |flags: &[&str]| mail("a", 1).with_flags(flags.iter().copied());
+        for at in 0..3 {
+            add(source, &["INBOX"], twin(twins[(turned + at) % 3]));
+        }
+        add(destination, &["INBOX"], twin(&["\\Seen"]));
+        assert_eq!(world.run().await.total().copied, 2);
+        world.assert_equal();
+        world.run().await;
+        world.assert_equal();
+    }
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_twin_does_not_keep_a_message_from_its_own() {
+    let world = World::new();
+    let (source, destination) = (world.source.account(), world.destination.account());
+    let draft = |body: &str| {
+        let head = String::from_utf8(mail("a", 1).body.to_vec()).unwrap();
+        NewMessage::new(head.replace("Body", body)).with_date(mail("a", 1).date.unwrap())
+    };
+    add(source, &["INBOX"], draft("Idea"));
+    add(source, &["INBOX"], draft("Plan").with_flags(["\\Seen"]));
+    add(
+        destination,
+        &["INBOX"],
+        draft("Idea").with_flags(["\\Seen"]),
+    );
+    let report = world.run().await;
+    let total = report.total();
+    assert_eq!((total.copied, total.already_there), (1, 1), "{report:#?}");
+    assert_eq!(subjects(destination, "INBOX").len(), 2);
+}
+
+/// Flags of identical messages.
+type Twins = &'static [&'static [&'static str]];
+
+/// Messages at the source, some that were at the destination before, and one that lands there before
+/// event `at`. False if that was after all was done.
+async fn one_lands(source: Twins, before: Twins, lands: &str, at: usize) -> (World, bool) {
+    let world = World::new();
+    let twin = |flags: &[&str]| mail("a", 1).with_flags(flags.iter().copied());
+    for (account, twins) in [
+        (world.source.account(), source),
+        (world.destination.account(), before),
+    ] {
+        for flags in twins {
+            add(account, &["INBOX"], twin(flags));
+        }
+        // So that it is known that there was an earlier run.
+        add(account, &["Work"], mail("b", 1));
+    }
+    let seen = Arc::default();
+    let late = Late {
+        account: world.destination.account().clone(),
+        messages: Mutex::new(vec![mail("a", 1).with_flags(lands.split_terminator(' '))]),
+        at,
+        seen: Arc::clone(&seen),
+    };
+    let migration = Migration::builder(world.source.clone(), world.destination.clone())
+        .store(world.store.clone())
+        .edges(world.edges.clone())
+        .observer(late)
+        .build()
+        .unwrap();
+    migration.run().await.unwrap();
+    let (_, waited) = *seen.lock().unwrap();
+    (world, at <= waited.unwrap())
+}
+
+/// What lands late has the flags that the message had then, or those of its twin.
+#[tokio::test]
+async fn what_lands_late_gets_the_flags_of_the_source() {
+    type Found = &'static [&'static str];
+    let cases: [(Twins, Twins, &str, &[Found]); 3] = [
+        // Flagged since then.
+        (&[&["\\Flagged"]], &[], "", &[&["a \\Flagged"]]),
+        // Read since then; marked at the destination, as far as anybody knows.
+        (
+            &[&["\\Seen"]],
+            &[],
+            "\\Answered",
+            &[&["a \\Answered \\Seen"]],
+        ),
+        // The twin's: that one has found another to be there, if it did not find this one.
+        (
+            &[&[], &["\\Seen"]],
+            &[&["\\Flagged"]],
+            "\\Seen",
+            &[&["a", "a \\Flagged \\Seen"], &["a \\Flagged", "a \\Seen"]],
+        ),
+    ];
+    for (source, before, lands, expected) in cases {
+        let mut points = 0;
+        let mut ends = std::collections::BTreeSet::new();
+        for at in 0.. {
+            let (world, in_time) = one_lands(source, before, lands, at).await;
+            if !in_time {
+                break;
+            }
+            points += 1;
+            for _ in 0..2 {
+                let found = subjects(world.destination.account(), "INBOX");
+                let fits = expected.iter().any(|one| found == *one);
+                assert!(fits, "{source:?} {before:?} {lands} {at}: {found:?}");
+                ends.insert(found);
+                world.run().await;
+            }
+        }
+        assert!(points > 5, "{points}");
+        assert_eq!(ends.len(), expected.len(), "{ends:?}");
+    }
+}
+
 /// A mailbox that needs several batches, half of it there already. Of identical messages some are read
 /// and some are not.
 fn scene() -> World {
@@ -277,10 +397,16 @@ async fn a_state_lost_in_the_middle_of_a_run_doubles_nothing() {
 #[derive(Debug)]
 struct Late {
     account: Account,
-    messages: Mutex<Vec<Message>>,
+    messages: Mutex<Vec<NewMessage>>,
     at: usize,
     /// Events so far, and up to the wait for what is late.
     seen: Arc<Mutex<(usize, Option<usize>)>>,
+}
+
+fn as_new(message: &Message) -> NewMessage {
+    let flags: Vec<&str> = message.flags.iter().collect();
+    let copy = NewMessage::new(message.body.clone()).with_flags(flags);
+    copy.with_date(message.date)
 }
 
 impl Observer for Late {
@@ -288,9 +414,7 @@ impl Observer for Late {
         let mut seen = self.seen.lock().unwrap();
         if seen.0 == self.at {
             for message in self.messages.lock().unwrap().drain(..) {
-                let flags: Vec<&str> = message.flags.iter().collect();
-                let copy = NewMessage::new(message.body.clone()).with_flags(flags);
-                add(&self.account, &["INBOX"], copy.with_date(message.date));
+                add(&self.account, &["INBOX"], message);
             }
         }
         if let Event::Note { text, .. } = event
@@ -302,12 +426,52 @@ impl Observer for Late {
     }
 }
 
+/// How the mail of [`lands_late`] is, and what of it.
+#[derive(Clone, Copy, Debug)]
+struct Case {
+    /// Which of the messages are read.
+    is_seen: fn(usize) -> bool,
+    /// Messages of a batch; with three, twins may be torn apart.
+    batch: usize,
+    /// What lands of the next batch.
+    lands: fn(&mut Vec<Message>),
+}
+
+const CASES: [Case; 5] = [
+    Case {
+        is_seen: |n| n % 6 == 0,
+        batch: 4,
+        lands: |_| {},
+    },
+    Case {
+        is_seen: |n| n % 6 == 0,
+        batch: 3,
+        lands: |_| {},
+    },
+    Case {
+        is_seen: |n| n % 2 == 1,
+        batch: 3,
+        lands: |missing| missing.reverse(),
+    },
+    Case {
+        is_seen: |n| n % 2 == 0,
+        batch: 3,
+        lands: |missing| missing.truncate(1),
+    },
+    Case {
+        is_seen: |n| n % 2 == 0,
+        batch: 3,
+        lands: |missing| drop(missing.remove(0)),
+    },
+];
+
 /// A run that was killed after some batches, and its state lost. Then a run during which what the first
 /// one had under way lands before event `at`. How many events there were until it waited for that.
-async fn lands_late(commits: u64, at: usize) -> Option<usize> {
-    // What lands while its twin is looked for may be taken for that, and its flags stand: whether it does
-    // is a matter of moments here, so twins have the same ones.
-    let world = scene_with(|n| n % 12 < 2);
+async fn lands_late(case: Case, commits: u64, at: usize) -> Option<usize> {
+    let mut world = scene_with(case.is_seen);
+    world.destination = world
+        .destination
+        .configure(|can| can.batching = Batching::new(case.batch, 1 << 20, true));
     world.store.die_at_commit(commits, When::Before);
     let _ = world.try_run().await;
     let inbox = |account: &Account| {
@@ -327,11 +491,12 @@ async fn lands_late(commits: u64, at: usize) -> Option<usize> {
             None => true,
         }
     });
-    missing.truncate(4);
+    missing.truncate(case.batch);
+    (case.lands)(&mut missing);
     let seen = Arc::default();
     let late = Late {
         account: world.destination.account().clone(),
-        messages: Mutex::new(missing),
+        messages: Mutex::new(missing.iter().map(as_new).collect()),
         at,
         seen: Arc::clone(&seen),
     };
@@ -351,7 +516,7 @@ async fn lands_late(commits: u64, at: usize) -> Option<usize> {
         assert_eq!(
             report.status(),
             Status::Complete,
-            "{commits} {at} {report:#?}"
+            "{case:?} {commits} {at} {report:#?}"
         );
         world.assert_equal();
         assert!(world.verify().await.is_clean());
@@ -364,15 +529,16 @@ async fn lands_late(commits: u64, at: usize) -> Option<usize> {
 #[tokio::test]
 async fn what_the_lost_run_had_under_way_may_land_later() {
     let mut points = 0;
-    for commits in [8, 12, 16, 20] {
-        let waited = lands_late(commits, usize::MAX).await;
-        let waited = waited.unwrap();
-        for at in 0..=waited {
-            lands_late(commits, at).await;
-            points += 1;
+    for case in CASES {
+        for commits in [12, 20, 24, 25] {
+            let waited = lands_late(case, commits, usize::MAX).await;
+            for at in 0..=waited.unwrap() {
+                lands_late(case, commits, at).await;
+                points += 1;
+            }
         }
     }
-    assert!(points > 40, "{points} points are too few to mean anything");
+    assert!(points > 200, "{points} points are too few to mean anything");
 }
 
 #[tokio::test]
@@ -397,10 +563,10 @@ async fn a_folder_renumbered_at_any_moment_doubles_nothing() {
                 &world.destination
             };
             side.arm(Fault::Renumber(n, FolderPath::inbox()));
-            world.until_done().await;
+            world.until_complete().await;
             world.assert_equal();
             // It may have been the very last one.
-            world.until_done().await;
+            world.until_complete().await;
             world.assert_equal();
             assert!(world.verify().await.is_clean(), "{of_source} {n}");
         }

@@ -4,6 +4,7 @@ use std::sync::{Mutex, PoisonError};
 
 use mailmove_core::{
     Event, Migration, Observer,
+    checkpoint::ItemState,
     report::{MISMATCH, Report, Status},
 };
 use mailmove_testkit::{
@@ -11,7 +12,10 @@ use mailmove_testkit::{
     memory::{Fault, Predicate},
 };
 
-use crate::world::{World, add, mail, of};
+use crate::{
+    found::removed,
+    world::{World, add, mail, of},
+};
 
 fn filled() -> World {
     let world = World::new();
@@ -119,4 +123,52 @@ async fn mail_that_comes_and_goes_meanwhile_is_no_mismatch() {
         }
         world.run().await;
     }
+}
+
+#[tokio::test]
+async fn a_pass_that_stopped_while_listing_tells_no_mismatch() {
+    let mut world = filled();
+    world.source = world.source.with_page(2);
+    world.run().await;
+    for n in 0..30 {
+        let message = mail(&format!("new{n}"), n);
+        add(world.source.account(), &["INBOX"], message);
+    }
+    let kind = mailmove_core::ErrorKind::Denied;
+    world.source.arm(Fault::ListFails(3, kind));
+    let report = world.try_run().await.unwrap();
+    assert_eq!(report.status(), Status::Stopped);
+    assert_eq!(report.stopped.as_ref().unwrap().kind, kind.as_str());
+    for folder in &report.folders {
+        assert!(folder.problem.is_none(), "{folder:#?}");
+    }
+    world.run().await;
+    world.assert_equal();
+}
+
+#[tokio::test]
+async fn what_was_copied_or_there_counts_as_earlier_in_the_next_pass() {
+    let world = filled();
+    add(world.destination.account(), &["INBOX"], mail("m0", 0));
+    let sums = |report: &Report| {
+        let sum = report.total();
+        let copied = (sum.copied, sum.bytes);
+        (copied, sum.already_there, sum.earlier, sum.found)
+    };
+    let report = world.run().await;
+    let rows = world.rows().into_iter().map(|stored| stored.row);
+    let copied = rows.filter(|row| row.state == ItemState::Copied);
+    let bytes: u64 = copied.map(|row| row.size).sum();
+    assert!(bytes > 1000, "{bytes}");
+    assert_eq!(sums(&report), ((19, bytes), 1, 0, 20));
+    assert_eq!(sums(&world.run().await), ((0, 0), 0, 20, 20));
+}
+
+#[tokio::test]
+async fn what_left_the_source_is_counted_once() {
+    let world = filled();
+    world.run().await;
+    removed(world.source.account(), "INBOX", &[1, 2]);
+    assert_eq!(world.run().await.total().gone, 2);
+    assert_eq!(world.run().await.total().gone, 0);
 }

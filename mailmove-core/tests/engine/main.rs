@@ -10,13 +10,16 @@
 
 mod adoption;
 mod annotations;
+mod claims;
 mod closing;
 mod daily;
 mod explain;
 mod found;
 mod interrupt;
 mod labels;
+mod many;
 mod mending;
+mod orphans;
 mod outcomes;
 mod passes;
 mod refusal;

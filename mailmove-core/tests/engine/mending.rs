@@ -351,13 +351,8 @@ async fn broken() -> World {
 }
 
 async fn until_mended(world: &World) {
-    for _ in 0..20 {
-        let mended = world.migration().mend(Mend::new(Depth::Content)).await;
-        if mended.is_ok_and(|report| report.status() == Status::Complete) {
-            return;
-        }
-    }
-    panic!("not mended after 20 tries");
+    let pass = async || world.migration().mend(Mend::new(Depth::Content)).await;
+    world.until(pass).await;
 }
 
 /// As [`World::assert_equal`], and the ledger says so too.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use mailmove_core::{
     ErrorKind, RepairPolicy,
     checkpoint::ItemState,
+    edge::{MemoryBudget, Spool},
     model::{AlterationKind, Batching, ContentDigest},
     repair::repair,
     report::Status,
@@ -15,7 +16,7 @@ use mailmove_testkit::{
     memory::{AppendFault, Fault, Landing, Predicate},
 };
 
-use crate::world::{NOW, World, add, mail, of};
+use crate::world::{NOW, World, add, mail, of, subjects};
 
 /// Refuses what strict servers refuse.
 fn strict(account: &Account) {
@@ -238,16 +239,6 @@ async fn doubt_about_a_repaired_message_is_settled_by_what_was_sent() {
     }
 }
 
-async fn until_done(world: &World) {
-    for _ in 0..6 {
-        match world.try_run().await {
-            Ok(report) if report.status() == Status::Complete => return,
-            _ => {}
-        }
-    }
-    panic!("never complete");
-}
-
 /// Found by what was sent, not by chance: each row says copied, and knows what is there.
 #[track_caller]
 fn assert_recorded(world: &World, settled: bool) {
@@ -289,7 +280,7 @@ async fn killed_at_every_commit_it_arrives_once() {
                     }
                 }
                 world.store.die_at_commit(n, when);
-                until_done(&world).await;
+                world.until_done().await;
                 world.destination.land();
                 assert_arrived(&world);
                 world.run().await;
@@ -383,4 +374,91 @@ async fn what_cannot_be_fetched_has_a_letter_without_content() {
     world.run().await;
     world.assert_equal();
     assert!(world.letters.all().is_empty());
+}
+
+/// Four messages are in doubt, the first lands late; sent again they are refused, and the disk is full
+/// when the third is repaired.
+async fn disk_full_amid_repairs() -> World {
+    let mut world = scene_of_repairs();
+    let full = tempfile::NamedTempFile::new().unwrap();
+    let spool = Spool::new(full.path(), MemoryBudget::new(8 * 1000));
+    let edges = world.edges.clone();
+    world.edges = edges.clone().with_spool(spool);
+    let late = Landing::At(Duration::from_secs(NOW.unsigned_abs() + 90));
+    world
+        .destination
+        .arm(Fault::Append(0, AppendFault::Ends(late)));
+    for (name, kind) in [
+        ("a\nb", ErrorKind::Refused),
+        ("later", ErrorKind::Unavailable),
+    ] {
+        let poison = Predicate::holding(name);
+        world.destination.arm(Fault::Refuse(poison, kind));
+    }
+    let report = world.try_run().await.unwrap();
+    let told = report.stopped.as_ref();
+    let told = told.or(of(&report, "INBOX").problem.as_ref());
+    assert_eq!(told.unwrap().code, "spool/create", "{report:#?}");
+    world.edges = edges;
+    world.destination.disarm();
+    world
+}
+
+fn scene_of_repairs() -> World {
+    let mut world = World::new();
+    world.destination = world
+        .destination
+        .configure(|can| can.batching = Batching::new(4, 1 << 20, false));
+    let source = world.source.account();
+    for (n, lines) in [(0, 1), (1, 0), (2, 200), (3, 1)] {
+        let body = match lines {
+            0 => "later\r\n".to_owned(),
+            _ => format!("{n}\r\n{}", "a\nb\r\n".repeat(lines)),
+        };
+        add(source, &["INBOX"], odd(&format!("m{n}"), &body));
+    }
+    world
+}
+
+#[tokio::test]
+async fn a_disk_that_is_full_amid_repairs_forgets_nothing_that_was_sent_twice() {
+    let world = disk_full_amid_repairs().await;
+    let rows = world.rows();
+    assert!(world.store.intents(&world.job()).is_empty());
+    assert_eq!(rows.len(), 4);
+    for stored in rows {
+        let row = stored.row;
+        assert!(row.resent && row.state == ItemState::Pending, "{row:?}");
+        // What may land is as it came.
+        assert!(row.original.is_none() && row.altered.is_empty(), "{row:?}");
+    }
+    // What lands after the next run has sent it again is removed.
+    world.run().await;
+    assert_eq!(world.destination.in_flight(), 0);
+    assert_eq!(
+        subjects(world.destination.account(), "INBOX"),
+        ["m0", "m1", "m2", "m3"]
+    );
+}
+
+#[tokio::test]
+async fn what_is_too_large_to_be_repaired_says_so() {
+    let world = World::new();
+    strict(world.destination.account());
+    let most = usize::try_from(mailmove_core::repair::LARGEST).unwrap();
+    let source = world.source.account();
+    for size in [100, most] {
+        let body = format!("{}\n", "x\r\n".repeat(size / 3));
+        add(source, &["INBOX"], odd("large", &body));
+    }
+    let report = world.try_run().await.unwrap();
+    let tally = of(&report, "INBOX").tally;
+    assert_eq!((tally.copied, tally.failed), (1, 1), "{report:#?}");
+    let failure = &report.failures[0];
+    assert!(failure.size > most as u64);
+    assert!(failure.reason.contains("not repaired"), "{failure:?}");
+    let remedy = failure.remedy.as_ref().unwrap();
+    assert!(remedy.contains("more than 32 MiB"), "{remedy}");
+    let letters = world.letters.all();
+    assert_eq!(letters[0].0.remedy.as_ref(), Some(remedy));
 }

@@ -99,8 +99,27 @@ impl World {
         report
     }
 
-    /// Runs until a pass is complete; each run is a new "process".
+    /// Runs until one comes to its end, which must be complete; each run is a new "process".
     pub(crate) async fn until_done(&self) {
+        self.until(async || self.try_run().await).await;
+    }
+
+    /// The same for passes of any kind. What ends one early is a kill or an order of the test.
+    pub(crate) async fn until(&self, pass: impl AsyncFn() -> Result<Report>) {
+        for _ in 0..20 {
+            match pass().await {
+                Ok(report) if report.stopped.is_none() => {
+                    assert_eq!(report.status(), Status::Complete, "{report:#?}");
+                    return;
+                }
+                _ => {}
+            }
+        }
+        panic!("no pass of 20 came to its end");
+    }
+
+    /// Runs until one is complete, where folders fail on the way.
+    pub(crate) async fn until_complete(&self) {
         for _ in 0..20 {
             let done = self.try_run().await;
             if done.is_ok_and(|report| report.status() == Status::Complete) {

@@ -1,6 +1,9 @@
 //! From a host's name to a greeting: TCP, TLS, and who answers there.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, OnceLock},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use mailmove_core::{
@@ -13,7 +16,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{Connection, Incoming, Transport, suspect};
 use crate::{
-    config::{Access, Security},
+    config::{Access, ImapConfig, Security},
     error,
     wire::{Capabilities, Framer, Limits, Response, Status, StatusKind},
 };
@@ -31,28 +34,35 @@ pub(crate) struct Dialled {
     pub(crate) greeting: String,
 }
 
+/// How TLS is spoken, for all connections of a pool. Made when it is needed: the platform's certificates
+/// are many.
+#[derive(Debug, Default)]
+pub(crate) struct Tls(OnceLock<Arc<ClientConfig>>);
+
+impl Tls {
+    pub(crate) fn of(&self, config: &ImapConfig) -> Result<&Arc<ClientConfig>> {
+        if let Some(made) = self.0.get() {
+            return Ok(made);
+        }
+        let made = config.tls().client_config()?;
+        Ok(self.0.get_or_init(|| made))
+    }
+}
+
 /// Connects, makes the TLS handshake where that comes first, and reads the greeting. Cancel safe.
-pub(crate) async fn dial(
-    access: &Access,
-    tls: &Arc<ClientConfig>,
-    permit: ConnectionPermit,
-) -> Result<Dialled> {
+pub(crate) async fn dial(access: &Access, tls: &Tls, permit: ConnectionPermit) -> Result<Dialled> {
     match greeted(access, tls, permit).await {
         Ok(dialled) => Ok(dialled),
         Err(error) => Err(located(suspect::explain(error, access).await, access)),
     }
 }
 
-async fn greeted(
-    access: &Access,
-    tls: &Arc<ClientConfig>,
-    permit: ConnectionPermit,
-) -> Result<Dialled> {
+async fn greeted(access: &Access, tls: &Tls, permit: ConnectionPermit) -> Result<Dialled> {
     let config = &access.config;
     let host = config.host();
     let tcp = edge::connect(&access.edges, host, config.port(), config.timeout()).await?;
     let transport = match config.security() {
-        Security::Tls => handshake(tcp, host, tls, config.timeout()).await?,
+        Security::Tls => handshake(tcp, host, tls.of(config)?, config.timeout()).await?,
         Security::StartTls | Security::Plain => Transport::Plain(tcp),
     };
     let mut connection = Connection::new(
@@ -150,7 +160,7 @@ async fn probe(connection: &mut Connection, silent: Error, rest: Duration) -> Re
 pub(crate) async fn start_tls(
     connection: &mut Connection,
     access: &Access,
-    tls: &Arc<ClientConfig>,
+    tls: &Tls,
     offered: &Capabilities,
 ) -> Result<()> {
     if !offered.has("STARTTLS") {
@@ -180,8 +190,8 @@ pub(crate) async fn start_tls(
     else {
         return Err(error::unexpected("STARTTLS within TLS"));
     };
-    connection.transport =
-        handshake(tcp, access.config.host(), tls, access.config.timeout()).await?;
+    let (config, host) = (&access.config, access.config.host());
+    connection.transport = handshake(tcp, host, tls.of(config)?, config.timeout()).await?;
     connection.framer = Framer::without_greeting(Limits::default());
     Ok(())
 }

@@ -32,7 +32,7 @@ use tokio::{
 };
 
 pub(crate) use deflate::Deflate;
-pub(crate) use dial::{Dialled, dial, located, start_tls};
+pub(crate) use dial::{Dialled, Tls, dial, located, start_tls};
 use measure::Measure;
 use pump::Moved;
 use transport::Transport;

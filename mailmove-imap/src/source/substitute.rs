@@ -37,21 +37,43 @@ fn reads_like_one(text: &[u8]) -> bool {
 fn by_the_server_itself(text: &[u8]) -> bool {
     let mut from_server = false;
     for line in text.split(|byte| *byte == b'\n') {
-        let line = String::from_utf8_lossy(line)
-            .trim_end()
-            .to_ascii_lowercase();
+        let line = line.trim_ascii_end();
         if line.is_empty() {
             break;
         }
-        if line.starts_with("date:") || line.starts_with("message-id:") {
+        if starts_with(line, "date:") || starts_with(line, "message-id:") {
             return false;
         }
-        from_server |= line.starts_with("from:") && line.contains("microsoft exchange server");
+        if starts_with(line, "from:") {
+            let line = String::from_utf8_lossy(line).to_ascii_lowercase();
+            from_server |= line.contains("microsoft exchange server");
+        }
     }
     from_server
 }
 
+/// In any case of letters.
+fn starts_with(line: &[u8], name: &str) -> bool {
+    line.get(..name.len())
+        .is_some_and(|start| start.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether the word of the subject that is rarest elsewhere is there: each message is looked at.
+fn has_the_word(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"retrieval";
+    // Its rarest letter, and where that stands.
+    const V: usize = 6;
+    memchr::memchr2_iter(b'v', b'V', text).any(|at| {
+        let start = at.checked_sub(V);
+        let word = start.and_then(|start| text.get(start..start + WORD.len()));
+        word.is_some_and(|word| word.eq_ignore_ascii_case(WORD))
+    })
+}
+
 fn in_english(text: &[u8]) -> bool {
+    if !has_the_word(text) {
+        return false;
+    }
     // Long lines are folded.
     let words: Vec<String> = String::from_utf8_lossy(text)
         .to_ascii_lowercase()
@@ -87,6 +109,7 @@ mod tests {
             \t752\r\n\r\nThe server couldn't retrieve the following message:\r\n\r\n\
             Subject: x\r\n\r\nThe message hasn't been deleted.\r\n";
         assert!(reads_like_one(exchange));
+        assert!(reads_like_one(&exchange.to_ascii_uppercase()));
         let reply =
             b"Subject: Retrieval using the IMAP4 protocol failed\r\n\r\nDo you know that?\r\n";
         assert!(!reads_like_one(reply));
@@ -94,5 +117,20 @@ mod tests {
             b"Subject: Re: what is this?\r\n\r\n> Retrieval using the IMAP4 protocol failed \
             for the following message: 3\r\n";
         assert!(!reads_like_one(quoted));
+    }
+
+    #[test]
+    fn in_any_language_it_comes_from_the_server_without_date_and_id() {
+        let from = "From: Microsoft Exchange Server <x@example.com>\r\nSubject: \u{c9}chec\r\n";
+        assert!(reads_like_one(
+            format!("{from}\r\nVoil\u{e0}\r\n").as_bytes()
+        ));
+        for genuine in ["Date: today\r\n", "MESSAGE-ID: <1@x>\r\n"] {
+            assert!(!reads_like_one(format!("{from}{genuine}\r\n").as_bytes()));
+        }
+        // In the text it says nothing.
+        assert!(!reads_like_one(
+            format!("Subject: x\r\n\r\n{from}").as_bytes()
+        ));
     }
 }

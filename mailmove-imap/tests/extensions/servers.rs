@@ -1,4 +1,4 @@
-//! A real server, started by `cargo xtask servers`: Cyrus keeps annotations of folders.
+//! Real servers, started by `cargo xtask servers`: Cyrus and Dovecot keep annotations of folders.
 
 use std::{collections::BTreeMap, sync::Arc};
 
@@ -13,9 +13,10 @@ use serde_json::Value;
 
 use crate::support::*;
 
-/// The port of an instance; `None`, said aloud, if there is none.
-fn port(name: &str) -> Option<u16> {
-    let required = std::env::var("MAILMOVE_REQUIRE").is_ok_and(|all| all.contains(name));
+/// The port of an instance of a server; `None`, said aloud, if there is none.
+fn port(server: &str, name: &str) -> Option<u16> {
+    let required = std::env::var("MAILMOVE_REQUIRE");
+    let required = required.is_ok_and(|all| all.split(',').any(|one| one == server));
     let Some(path) = std::env::var_os("MAILMOVE_TEST_DOVECOT") else {
         assert!(!required, "MAILMOVE_TEST_DOVECOT is not set");
         eprintln!("SKIPPED: MAILMOVE_TEST_DOVECOT is not set; see `cargo xtask servers`");
@@ -24,7 +25,13 @@ fn port(name: &str) -> Option<u16> {
     let all: Value = serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap();
     let mut instances = all["instances"].as_array().unwrap().iter();
     let found = instances.find(|one| one["name"] == name);
-    assert!(found.is_some() || !required, "there is no {name}");
+    let why = all["absent"].to_string();
+    // An instance that this version of a server cannot be is none that is missing.
+    let excused = why.contains("syntax of Dovecot") && name == "shared";
+    assert!(found.is_some() || !required || excused, "{name}: {why}");
+    if found.is_none() {
+        eprintln!("SKIPPED: there is no {name}: {why}");
+    }
     u16::try_from(found?["imap_port"].as_u64()?).ok()
 }
 
@@ -58,11 +65,11 @@ impl Real {
     }
 }
 
-async fn pass(source: ImapSource, destination: ImapDestination) -> Report {
+async fn pass(store: &MemoryStore, source: ImapSource, destination: ImapDestination) -> Report {
     let mut options = Options::new();
     options.annotations = true;
     let migration = Migration::builder(source, destination)
-        .store(MemoryStore::new())
+        .store(store.clone())
         .options(options)
         .build()
         .unwrap();
@@ -79,7 +86,10 @@ fn noted(report: &Report, name: &str) -> AnnotationReport {
 
 #[tokio::test]
 async fn cyrus_keeps_comments_and_says_what_it_does_not_keep() {
-    let Some(port) = port("cyrus") else { return };
+    let Some(port) = port("cyrus", "cyrus") else {
+        return;
+    };
+    let store = MemoryStore::new();
     let cyrus = Real::new(port, "noted");
     let from = Side::new(|server| server).await;
     from.put(&["Box"], mail("a"));
@@ -95,7 +105,7 @@ async fn cyrus_keeps_comments_and_says_what_it_does_not_keep() {
         from.server.annotate(USER, &["Box"], name, value.as_bytes());
     }
     for copied in [2, 0] {
-        let report = pass(from.source(from.config()), cyrus.destination()).await;
+        let report = pass(&store, from.source(from.config()), cyrus.destination()).await;
         let noted = noted(&report, "Box");
         assert_eq!(
             (noted.copied, noted.equal),
@@ -111,9 +121,61 @@ async fn cyrus_keeps_comments_and_says_what_it_does_not_keep() {
     }
     // And back: of the server's own dozens none comes along.
     let to = Side::new(|server| server).await;
-    let report = pass(cyrus.source(), to.destination(to.config())).await;
+    let report = pass(&store, cyrus.source(), to.destination(to.config())).await;
     assert_eq!(noted(&report, "Box").copied, 2);
     let wanted: BTreeMap<String, Vec<u8>> = comments
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
+        .collect();
+    assert_eq!(to.server.annotations(USER, &["Box"]), wanted);
+    assert!(to.server.annotations(USER, &["INBOX"]).is_empty());
+}
+
+#[tokio::test]
+async fn dovecot_keeps_all_but_nul_and_gives_it_to_another_dovecot() {
+    let Some(port) = port("dovecot", "shared") else {
+        return;
+    };
+    let store = MemoryStore::new();
+    let (dovecot, other) = (Real::new(port, "noted"), Real::new(port, "noted-too"));
+    let from = Side::new(|server| server).await;
+    from.put(&["Box"], mail("a"));
+    let kept = [
+        ("/private/comment", "gr\u{fc}n \"and\" more"),
+        ("/private/vendor/kolab/folder-test", "event"),
+        ("/shared/comment", "two\r\nlines"),
+    ];
+    for (name, value) in kept.iter().chain(&[("/shared/bytes", "\0")]) {
+        from.server.annotate(USER, &["Box"], name, value.as_bytes());
+    }
+    for copied in [3, 0] {
+        let report = pass(&store, from.source(from.config()), dovecot.destination()).await;
+        let noted = noted(&report, "Box");
+        assert_eq!(
+            (noted.copied, noted.equal),
+            (copied, 3 - copied),
+            "{noted:?}"
+        );
+        let [refused] = noted.refused.as_slice() else {
+            panic!("{noted:?}")
+        };
+        assert_eq!(refused.name, "/shared/bytes");
+        assert!(refused.reason.contains("has NULs"), "{refused:?}");
+    }
+    for copied in [3, 0] {
+        let noted = noted(
+            &pass(&store, dovecot.source(), other.destination()).await,
+            "Box",
+        );
+        assert_eq!(
+            (noted.copied, noted.equal),
+            (copied, 3 - copied),
+            "{noted:?}"
+        );
+    }
+    let to = Side::new(|server| server).await;
+    pass(&store, other.source(), to.destination(to.config())).await;
+    let wanted: BTreeMap<String, Vec<u8>> = kept
         .iter()
         .map(|(name, value)| ((*name).to_owned(), value.as_bytes().to_vec()))
         .collect();

@@ -5,8 +5,8 @@
 
 mod faults;
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::path::PathBuf;
+use std::process::Stdio;
 
 use faults::{ALL, Fault};
 
@@ -75,13 +75,7 @@ impl Ground {
             tree: dir.join("tree"),
             target: dir.join("target"),
         };
-        let root = workspace::root()?;
-        let mut list = Command::new("git");
-        list.args(["ls-files", "--cached", "--others", "--exclude-standard"]);
-        let files = process::capture(list.current_dir(&root))?;
-        for file in files.lines() {
-            copy(&root.join(file), &ground.tree.join(file))?;
-        }
+        workspace::copy(&ground.tree)?;
         Ok(ground)
     }
 
@@ -130,22 +124,6 @@ fn planted(fault: &Fault, text: &str) -> Result<String> {
         )
         .into()),
     }
-}
-
-/// Copies what differs, so that cargo builds no more than it must.
-fn copy(from: &Path, to: &Path) -> Result<()> {
-    // What was deleted and not yet committed is listed too.
-    let Ok(new) = std::fs::read(from) else {
-        let _ = std::fs::remove_file(to);
-        return Ok(());
-    };
-    if std::fs::read(to).is_ok_and(|old| old == new) {
-        return Ok(());
-    }
-    if let Some(parent) = to.parent() {
-        std::fs::create_dir_all(parent)?;
-    }
-    Ok(std::fs::write(to, new)?)
 }
 
 #[cfg(test)]

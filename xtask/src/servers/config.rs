@@ -157,8 +157,8 @@ protocol imap {{
     )
 }
 
-/// Folders for all, which the user `publisher` may make and give rights to, and those of other users,
-/// who say by ACL whom they let in.
+/// Folders for all, which the user `publisher` may make and give rights to, those of other users, who
+/// say by ACL whom they let in, and annotations of folders.
 fn shared_v23(instance: &Instance<'_>) -> String {
     if !instance.spec.shared {
         return String::new();
@@ -185,6 +185,10 @@ namespace shared {{
 }}
 plugin {{
   acl_shared_dict = file:{dir}/state/shared-mailboxes
+}}
+mail_attribute_dict = file:{mail}/%u/dovecot-attributes
+protocol imap {{
+  imap_metadata = yes
 }}
 "
     )

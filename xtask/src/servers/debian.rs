@@ -272,6 +272,9 @@ pub(crate) fn client(dir: &Path, bin: &Path, program: &str, package: &str) -> Re
     let mut run = format!("'{}'", path(&format!("/usr/bin/{program}")));
     match program {
         "python3" => more = format!("export PYTHONHOME='{}'\n", path("/usr")),
+        "valgrind" => {
+            more = format!("export VALGRIND_LIB='{}'\n", path("/usr/libexec/valgrind"));
+        }
         "npm" => {
             // A script of node's, which looks for modules where they are installed.
             let (share, lib) = (path("/usr/share/nodejs"), path("/usr/lib/nodejs"));

@@ -251,7 +251,8 @@ pub(crate) struct Spec {
     pub(crate) capability: Option<&'static str>,
     /// How many connections a user may have.
     pub(crate) connections: u32,
-    /// Public folders below `Public/`, other users' below `shared/`; with the syntax of 2.3 alone.
+    /// Public folders below `Public/`, other users' below `shared/`, annotations of folders; with the
+    /// syntax of 2.3 alone.
     pub(crate) shared: bool,
 }
 

@@ -78,6 +78,30 @@ const DOVECOTS: [Spec; 8] = [
     },
 ];
 
+/// What is measured between, in the mail format that is fastest to write. The last takes the place of the
+/// second.
+const PAIR: [Spec; 3] = [
+    Spec {
+        name: "from",
+        format: "mdbox",
+        ..PLAIN
+    },
+    Spec {
+        name: "to",
+        format: "mdbox",
+        ..PLAIN
+    },
+    Spec {
+        name: "to",
+        format: "mdbox",
+        capability: Some(
+            "IMAP4rev1 ID ENABLE NAMESPACE SPECIAL-USE LIST-EXTENDED LIST-STATUS UNSELECT UIDPLUS \
+             CONDSTORE QRESYNC ESEARCH MOVE",
+        ),
+        ..PLAIN
+    },
+];
+
 /// Serves nothing but an expired certificate.
 const EXPIRED: Spec = Spec {
     name: "expired",
@@ -110,6 +134,32 @@ impl Servers {
         quota: &str,
         lifetime: Lifetime,
     ) -> Result<Self> {
+        Self::start_those(tools, run, quota, lifetime, |starter| starter.all(tools))
+    }
+
+    /// Starts two Dovecots, `from` and `to`, to measure between; they end with this process. A poor
+    /// destination offers neither LITERAL+ nor MULTIAPPEND.
+    pub(crate) fn start_pair(tools: &Tools, run: &Path, poor: bool) -> Result<Self> {
+        Self::start_those(tools, run, super::QUOTA, Lifetime::Guarded, |starter| {
+            let mut told = Vec::new();
+            let [from, to, poor_to] = &PAIR;
+            for spec in [from, if poor { poor_to } else { to }] {
+                let place = starter.place(spec.name, &starter.certificates.good, |place| {
+                    tools.dovecot.start(spec, place)
+                })?;
+                told.push(starter.tell(tools.dovecot.describe(spec, &place), &place, 0));
+            }
+            Ok(told)
+        })
+    }
+
+    fn start_those(
+        tools: &Tools,
+        run: &Path,
+        quota: &str,
+        lifetime: Lifetime,
+        those: impl FnOnce(&Starter<'_>) -> Result<Vec<Value>>,
+    ) -> Result<Self> {
         stop_all(run)?;
         let account = Account::of_servers()?;
         let certificates = tls::certificates(&tools.dir.join("tls"), &account)?;
@@ -130,7 +180,7 @@ impl Servers {
             certificates: &certificates,
             quota,
         };
-        let all = json!({ "instances": starter.all(tools)?, "absent": tools.absent() });
+        let all = json!({ "instances": those(&starter)?, "absent": tools.absent() });
         std::fs::write(description(run), serde_json::to_string_pretty(&all)?)?;
         Ok(servers)
     }

@@ -133,7 +133,12 @@ pub(crate) fn fetch() -> Result<Tools> {
 
 /// Debian's npm, unpacked, for a machine that has none.
 pub(crate) fn npm() -> Result<PathBuf> {
-    program("npm", "npm")
+    client("npm")
+}
+
+/// A program of the Debian package of the same name: the machine's own, or unpacked.
+pub(crate) fn client(name: &str) -> Result<PathBuf> {
+    program(name, name)
 }
 
 /// A program out of this package of Debian's, unpacked, for a machine that has none.
@@ -156,6 +161,6 @@ pub(crate) fn unpack(name: &str, packages: &[&str]) -> Result<PathBuf> {
 }
 
 /// The file that tells tests what runs.
-fn description(run: &Path) -> PathBuf {
+pub(crate) fn description(run: &Path) -> PathBuf {
     run.join("servers.json")
 }

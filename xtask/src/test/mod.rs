@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, run: Check) -> Step {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const STEPS: [Step; 18] = [
+const STEPS: [Step; 19] = [
     step("fmt", true, steps::fmt),
     step("paths", true, crate::checks::paths::check),
     step("clippy", true, steps::clippy),
@@ -46,6 +46,7 @@ const STEPS: [Step; 18] = [
     step("servers", false, steps::servers),
     step("corpora", false, steps::corpora),
     step("tests", true, steps::tests),
+    step("peers", false, steps::peers),
     step("doc-tests", true, steps::doc_tests),
     step("docs", true, steps::docs),
     step("fuzz", false, steps::fuzz),

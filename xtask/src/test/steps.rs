@@ -138,6 +138,15 @@ pub(super) fn tests(context: &mut Context) -> Result<Outcome> {
     Ok(Outcome::Passed(count(&context.run("tests", &mut command)?)))
 }
 
+/// `cargo xtask peers` in its smallest form, with what `tests` built.
+pub(super) fn peers(context: &mut Context) -> Result<Outcome> {
+    match servers::fetch().and_then(|_| crate::peers::smoke()) {
+        Ok(note) => Ok(Outcome::Passed(note)),
+        Err(error) if context.require || context.servers.is_some() => Err(error),
+        Err(error) => Ok(Outcome::Skipped(error.to_string())),
+    }
+}
+
 pub(super) fn doc_tests(context: &mut Context) -> Result<Outcome> {
     let args = ["test", "--workspace", "--doc", "--locked", "--no-fail-fast"];
     Ok(Outcome::Passed(count(

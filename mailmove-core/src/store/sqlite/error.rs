@@ -164,4 +164,23 @@ mod tests {
             assert!(error.remedy().is_some() && error.to_string().contains("x.sqlite3"));
         }
     }
+
+    #[test]
+    fn each_failure_of_the_file_system_has_a_code_and_its_remedy() {
+        use std::io::ErrorKind as Io;
+        for (kind, code, remedy) in [
+            (Io::StorageFull, "store/full", "Free some space"),
+            (Io::QuotaExceeded, "store/full", "Free some space"),
+            (Io::PermissionDenied, "store/read-only", "writable"),
+            (Io::ReadOnlyFilesystem, "store/read-only", "writable"),
+            (Io::NotADirectory, "store/io", "Something else"),
+            (Io::AlreadyExists, "store/io", "Something else"),
+            (Io::Unsupported, "store/io", "local file system"),
+        ] {
+            let error = file_error(Path::new("x.lock"), "it failed", kind.into());
+            assert_eq!((error.kind(), error.code()), (ErrorKind::Store, code));
+            assert!(error.remedy().unwrap().contains(remedy), "{error}");
+            assert!(error.to_string().contains("x.lock"));
+        }
+    }
 }

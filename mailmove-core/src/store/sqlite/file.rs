@@ -127,7 +127,7 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection> {
 }
 
 /// Whoever had the ledger last did not close it, or it is small enough to be looked at in any case.
-fn wants_check(path: &Path) -> bool {
+pub(super) fn wants_check(path: &Path) -> bool {
     let size = |path: &Path| std::fs::metadata(path).map_or(0, |file| file.len());
     let mut log = path.as_os_str().to_owned();
     log.push("-wal");

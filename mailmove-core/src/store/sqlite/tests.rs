@@ -53,6 +53,21 @@ async fn only_this_user_can_read_it() {
     assert!(log.is_err(), "{log:?}");
 }
 
+/// What was answered must be on the disk: nothing else says so before the power is lost.
+#[test]
+fn commits_wait_for_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let writer = file::open_writer(&directory.path().join("job.sqlite3")).unwrap();
+    let journal: String = writer
+        .pragma_query_value(None, "journal_mode", |row| row.get(0))
+        .unwrap();
+    let synchronous: i64 = writer
+        .pragma_query_value(None, "synchronous", |row| row.get(0))
+        .unwrap();
+    // 2 is FULL.
+    assert_eq!((journal.as_str(), synchronous), ("wal", 2));
+}
+
 #[cfg(unix)]
 #[tokio::test]
 async fn where_anybody_may_put_files_there_is_no_ledger() {
@@ -122,6 +137,13 @@ async fn newer_and_foreign_files_are_refused_and_left_alone() {
     );
     raw("PRAGMA user_version = 3; PRAGMA application_id = 77");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
+    // Ours by its mark, but of no format that ever was.
+    for version in [0, -1] {
+        raw(&format!(
+            "PRAGMA application_id = 0x6d766c67; PRAGMA user_version = {version}"
+        ));
+        assert_eq!(refused(directory.path()).await.code(), "store/foreign");
+    }
     fs::remove_file(&file).unwrap();
     raw("CREATE TABLE addresses (x)");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
@@ -248,6 +270,28 @@ async fn damage_is_told() {
     assert_eq!(refused(directory.path()).await.code(), "store/corrupt");
 }
 
+#[test]
+fn a_file_is_checked_if_it_is_small_or_was_not_closed() {
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("job.sqlite3");
+    let make = |path: &Path, bytes| fs::File::create(path).unwrap().set_len(bytes).unwrap();
+    let small = 4 * 1024 * 1024;
+    for (bytes, log, checked) in [
+        (0, None, true),
+        (small, None, true),
+        (small + 1, None, false),
+        (small + 1, Some(0), false),
+        (small + 1, Some(1), true),
+        (small, Some(1), true),
+    ] {
+        make(&file, bytes);
+        if let Some(bytes) = log {
+            make(&directory.path().join("job.sqlite3-wal"), bytes);
+        }
+        assert_eq!(file::wants_check(&file), checked, "{bytes}, {log:?}");
+    }
+}
+
 #[tokio::test]
 async fn values_that_nobody_wrote_are_damage() {
     let directory = tempfile::tempdir().unwrap();
@@ -294,7 +338,10 @@ async fn directories_that_cannot_be_are_told() {
     }
     fs::create_dir(directory.path().join("job.sqlite3")).unwrap();
     assert_eq!(refused(directory.path()).await.kind(), ErrorKind::Store);
-    for name in ["", "../x", "a/b", ".x", "a\0"] {
+    let (longest, too_long) = ("x".repeat(128), "x".repeat(129));
+    let store = SqliteStore::new(directory.path());
+    drop(store.open(&JobId::new(longest)).await.unwrap());
+    for name in ["", "../x", "a/b", ".x", "a\0", &too_long] {
         let store = SqliteStore::new(directory.path());
         let error = store.open(&JobId::new(name)).await.unwrap_err();
         assert_eq!(error.kind(), ErrorKind::Config);
@@ -340,6 +387,40 @@ async fn a_full_disk_fails_the_commit_and_nothing_else() {
         assert!(there.iter().all(|row| row.is_some() == result.is_ok()));
     }
     ledger.commit(records(30..31)).await.unwrap();
+}
+
+/// Failures that leave SQLite's transaction open: in the middle of it, and at its end.
+#[tokio::test]
+async fn a_commit_that_fails_does_not_disturb_the_next_ones() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    let raw = Connection::open(store.file(&job())).unwrap();
+    raw.execute_batch(
+        "CREATE TABLE parent (x PRIMARY KEY);
+         CREATE TABLE child (x REFERENCES parent DEFERRABLE INITIALLY DEFERRED);
+         CREATE TRIGGER middle BEFORE INSERT ON meta WHEN NEW.key = 'middle'
+         BEGIN SELECT RAISE(ABORT, 'no'); END;
+         CREATE TRIGGER finish AFTER INSERT ON meta WHEN NEW.key = 'end'
+         BEGIN INSERT INTO child VALUES (1); END;",
+    )
+    .unwrap();
+    let meta = |key: &str| ledger.commit(vec![Record::Meta(key.into(), "x".into())]);
+    for bad in ["middle", "end"] {
+        let error = meta(bad).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Store, "{bad}");
+        assert_eq!(ledger.meta(bad).await.unwrap(), None);
+        meta(&format!("after {bad}")).await.unwrap();
+    }
+    let (one, two, three) = tokio::join!(meta("one"), meta("middle"), meta("three"));
+    assert!(one.is_ok() && two.is_err() && three.is_ok());
+    for key in ["after middle", "after end", "one", "three"] {
+        assert_eq!(
+            ledger.meta(key).await.unwrap().as_deref(),
+            Some("x"),
+            "{key}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -42,6 +42,8 @@ pub enum Fault {
     EnsureFails(FolderPath, ErrorKind),
     /// The next listing with a cursor finds it expired: `Stale`.
     CursorExpires,
+    /// Moves copy, and cannot remove the message from its old place. Stays.
+    MovesCopy,
     /// Sizes are off by so many bytes, in listings and of what exists. Stays.
     SizeHints(i64),
     /// The source counts so many messages more in each folder than it lists. Stays.

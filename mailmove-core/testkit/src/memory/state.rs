@@ -188,6 +188,10 @@ impl State {
         self.armed.iter().any(|f| matches!(f, Fault::DropsKeywords))
     }
 
+    pub(super) fn moves_copy(&self) -> bool {
+        self.armed.iter().any(|f| matches!(f, Fault::MovesCopy))
+    }
+
     pub(super) fn shifts_dates(&self) -> i64 {
         let shifts = self.armed.iter().filter_map(|fault| match fault {
             Fault::ShiftsDates(by) => Some(*by),

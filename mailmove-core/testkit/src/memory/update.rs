@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     Error, ErrorKind, Result, Scope,
     destination::{FlagChange, Outcome, Receipt, Updater},
-    model::{Flags, FolderId, MessageId},
+    model::{Alteration, AlterationKind, Flags, FolderId, MessageId},
     source::BoxStream,
 };
 
@@ -45,6 +45,9 @@ impl Updater for MemoryMailbox {
         let to = to.clone();
         let apply = move |mailbox: &Self, info: &FolderInfo, _, uid: u32| {
             let target = mailbox.resolve(&to)?;
+            if mailbox.state().moves_copy() {
+                return mailbox.move_by_copying(info, uid, &target);
+            }
             let moved = mailbox
                 .account()
                 .move_messages(info.id, &[uid], target.id)
@@ -87,6 +90,14 @@ impl Updater for MemoryMailbox {
 }
 
 impl MemoryMailbox {
+    fn move_by_copying(&self, info: &FolderInfo, uid: u32, to: &FolderInfo) -> Result<Receipt> {
+        let copied = self.account().copy(info.id, &[uid], to.id);
+        let copied = copied.map_err(|error| refused(&error))?;
+        let (_, new) = copied.uids.first().ok_or_else(missing)?;
+        let kept = Alteration::new(AlterationKind::OldPlaceKept, "as the test asked for");
+        Ok(Receipt::new(Some(Id::write(&epoch(to), *new))).with_altered(vec![kept]))
+    }
+
     fn change_flags(
         &self,
         info: &FolderInfo,

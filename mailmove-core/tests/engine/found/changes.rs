@@ -1,12 +1,12 @@
 //! What changes at the source between two passes, or while one is broken off.
 
-use mailmove_core::{ErrorKind, store::When};
+use mailmove_core::{ErrorKind, model::AlterationKind, store::When};
 use mailmove_testkit::{
     mailbox::FlagOp,
     memory::{AppendFault, Fault, UpdateFault},
 };
 
-use super::{accounts, batches, moved, until_done};
+use super::{accounts, batches, moved};
 use crate::world::{World, add, flag, mail, of, subjects};
 
 #[tokio::test]
@@ -69,7 +69,7 @@ async fn mail_that_moves_while_a_first_pass_is_broken_off_moves() {
         world.store.die_at_commit(n, When::After);
         let _ = world.try_run().await;
         moved(&source, "INBOX", &[1, 2], "Work");
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
@@ -107,7 +107,7 @@ async fn flags_that_change_while_a_first_pass_is_broken_off_arrive() {
                 flag(&source, "INBOX", uid, FlagOp::Add, &["\\Seen"]);
             }
             world.store.disarm();
-            until_done(&world).await;
+            world.until_done().await;
             world.run().await;
             world.assert_equal();
         }
@@ -191,17 +191,87 @@ async fn what_cannot_be_read_may_have_moved_and_is_not_copied() {
         Fault::FetchRefused(0, ErrorKind::Refused),
         Fault::FetchEnds(0),
     ] {
-        let mut world = World::new();
-        world.source = world.source.with_inline(None);
-        let (source, _) = accounts(&world);
-        for n in 0..4 {
+        for retries in [false, true] {
+            let mut world = World::new();
+            world.source = world.source.with_inline(None);
+            let (source, _) = accounts(&world);
+            for n in 0..4 {
+                add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+            }
+            world.run().await;
+            moved(&source, "INBOX", &[2], "Work");
+            world.source.arm(fault.clone());
+            let _ = world.try_run().await;
+            if retries {
+                world.migration().retry().await.unwrap();
+                world.assert_equal();
+            }
+            world.until_done().await;
+            world.assert_equal();
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_stays_in_its_old_place_when_it_moves_is_told() {
+    // By the server, or by what is found when there was no answer.
+    for answered in [true, false] {
+        let world = World::new();
+        let (source, destination) = accounts(&world);
+        for n in 0..3 {
             add(&source, &["INBOX"], mail(&format!("m{n}"), n));
         }
         world.run().await;
         moved(&source, "INBOX", &[2], "Work");
-        world.source.arm(fault.clone());
+        world.destination.arm(Fault::MovesCopy);
+        if !answered {
+            let lost = UpdateFault::Unknown { done: true };
+            world.destination.arm(Fault::Update(0, lost));
+        }
+        let report = world.run().await;
+        let line = of(&report, "Work");
+        let kept = line.altered.get(&AlterationKind::OldPlaceKept);
+        assert_eq!((line.tally.moved, kept), (1, Some(&1)), "{answered}");
+        world.destination.disarm();
+        for _ in 0..2 {
+            assert_eq!(subjects(&destination, "INBOX"), ["m0", "m1", "m2"]);
+            assert_eq!(subjects(&destination, "Work"), ["m1"]);
+            world.run().await;
+            assert!(world.verify().await.is_clean());
+        }
+    }
+}
+
+#[tokio::test]
+async fn flags_that_were_under_way_arrive_where_the_destination_is_numbered_anew() {
+    async fn changed() -> World {
+        let world = World::new();
+        let (source, _) = accounts(&world);
+        for n in 0..3 {
+            let message = mail(&format!("m{n}"), n).with_flags(["\\Seen"]);
+            add(&source, &["INBOX"], message);
+        }
+        world.run().await;
+        flag(&source, "INBOX", 1, FlagOp::Remove, &["\\Seen"]);
+        flag(&source, "INBOX", 2, FlagOp::Add, &["\\Flagged"]);
+        moved(&source, "INBOX", &[1, 2], "Work");
+        world
+    }
+    let world = changed().await;
+    let start = world.store.commits();
+    world.run().await;
+    for n in 1..=world.store.commits() - start {
+        let world = changed().await;
+        world
+            .store
+            .die_at_commit(world.store.commits() + n, When::After);
         let _ = world.try_run().await;
-        until_done(&world).await;
+        world.store.disarm();
+        let (_, destination) = accounts(&world);
+        for folder in destination.folders() {
+            destination.bump_uidvalidity(folder.id).unwrap();
+        }
+        world.run().await;
         world.assert_equal();
     }
 }

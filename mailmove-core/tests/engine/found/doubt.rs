@@ -20,7 +20,7 @@ use mailmove_testkit::{
     memory::{AppendFault, Fault, Landing},
 };
 
-use super::{accounts, batches, moved, until_done};
+use super::{accounts, batches, moved};
 use crate::world::{NOW, World, add, mail, of, subjects};
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn a_confirmed_message_without_an_id_is_not_taken_for_its_twin() {
         if dies {
             world.store.die_at_commit(7, When::After);
         }
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
         assert!(world.verify().await.is_clean());
     }
@@ -91,7 +91,7 @@ async fn what_was_in_doubt_and_moved_before_the_next_run_is_not_copied_twice() {
         world.store.die_at_commit(n, When::Before);
         let _ = world.try_run().await;
         moved(&source, "INBOX", &[1], "Work");
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
@@ -135,19 +135,23 @@ impl Observer for StopWhenWaiting {
     }
 }
 
+async fn stopped_while_waiting(world: &World) {
+    let stop = Stop::new();
+    let migration = Migration::builder(world.source.clone(), world.destination.clone())
+        .store(world.store.clone())
+        .edges(world.edges.clone())
+        .observer(StopWhenWaiting(stop.clone()))
+        .stop(stop);
+    let report = migration.build().unwrap().run().await.unwrap();
+    assert_eq!(report.status(), Status::Cancelled, "{report:#?}");
+    assert_eq!(world.destination.in_flight(), 1);
+}
+
 #[tokio::test]
 async fn a_pass_that_was_broken_off_while_it_waited_is_ended_by_one_that_follows_at_once() {
     for after in [Duration::ZERO, Duration::from_secs(3600)] {
         let (world, destination) = lands_after(90);
-        let stop = Stop::new();
-        let migration = Migration::builder(world.source.clone(), world.destination.clone())
-            .store(world.store.clone())
-            .edges(world.edges.clone())
-            .observer(StopWhenWaiting(stop.clone()))
-            .stop(stop);
-        let report = migration.build().unwrap().run().await.unwrap();
-        assert_eq!(report.status(), Status::Cancelled, "{report:#?}");
-        assert_eq!(world.destination.in_flight(), 1);
+        stopped_while_waiting(&world).await;
         world.edges.clock.sleep(after).await;
         world.destination.land();
         assert_eq!(subjects(&destination, "INBOX").len(), 9);
@@ -162,6 +166,23 @@ async fn a_pass_that_was_broken_off_while_it_waited_is_ended_by_one_that_follows
         // Told once.
         world.run().await;
     }
+}
+
+#[tokio::test]
+async fn a_copy_that_lands_in_a_folder_numbered_anew_is_reported() {
+    let (world, destination) = lands_after(60);
+    stopped_while_waiting(&world).await;
+    world.destination.land();
+    let inbox = destination.folder(&["INBOX"]).unwrap().id;
+    destination.bump_uidvalidity(inbox).unwrap();
+    let report = world.try_run().await.unwrap();
+    assert_eq!(report.total().doubled, 1, "{report:#?}");
+    assert_ne!(report.status(), Status::Complete);
+    assert_eq!(
+        subjects(&destination, "INBOX").len(),
+        9,
+        "it may be the user's"
+    );
 }
 
 #[tokio::test]

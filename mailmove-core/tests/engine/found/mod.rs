@@ -2,9 +2,12 @@
 
 mod changes;
 mod doubt;
+mod folded;
+mod surplus;
 mod there;
+mod variants;
 
-use mailmove_core::{model::Batching, report::Status};
+use mailmove_core::model::Batching;
 use mailmove_testkit::mailbox::Account;
 
 use crate::world::World;
@@ -32,15 +35,4 @@ pub(crate) fn moved(account: &Account, from: &str, uids: &[u32], to: &str) {
 pub(crate) fn removed(account: &Account, folder: &str, uids: &[u32]) {
     let id = account.folder(&[folder]).unwrap().id;
     account.remove(id, uids).unwrap();
-}
-
-/// Passes until one is complete, each a new "process".
-pub(crate) async fn until_done(world: &World) {
-    for _ in 0..20 {
-        let done = world.try_run().await;
-        if done.is_ok_and(|report| report.status() == Status::Complete) {
-            return;
-        }
-    }
-    panic!("not complete after 20 runs");
 }

@@ -1,12 +1,19 @@
 //! What is at the destination, and what a user does there.
 
-use mailmove_core::{ErrorKind, report::Status, store::When};
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use mailmove_core::{
+    ErrorKind, Migration,
+    observe::{Event, Observer},
+    report::Status,
+    store::When,
+};
 use mailmove_testkit::{
-    mailbox::NewMessage,
+    mailbox::{Account, NewMessage},
     memory::{AppendFault, Fault, UpdateFault},
 };
 
-use super::{accounts, batches, moved, removed, until_done};
+use super::{accounts, batches, moved, removed};
 use crate::world::{World, add, mail, of, subjects};
 
 #[tokio::test]
@@ -25,7 +32,7 @@ async fn flags_of_what_was_there_arrive_wherever_a_run_ends() {
             .destination
             .arm(Fault::Update(n % 4, UpdateFault::Unknown { done: false }));
         let _ = world.try_run().await;
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
 }
@@ -158,7 +165,7 @@ async fn a_renumbered_destination_is_matched_again_wherever_the_run_ends() {
         for when in [When::Before, When::After] {
             let world = changed().await;
             world.store.die_at_commit(world.store.commits() + n, when);
-            until_done(&world).await;
+            world.until_done().await;
             let account = world.destination.account();
             assert_eq!(
                 (subjects(account, "INBOX"), subjects(account, "Work")),
@@ -188,7 +195,45 @@ async fn what_has_a_place_is_not_filled_by_moving_its_twin() {
             let id = source.folder(&[folder]).unwrap().id;
             source.bump_uidvalidity(id).unwrap();
         }
-        until_done(&world).await;
+        world.until_done().await;
         world.assert_equal();
     }
+}
+
+/// Puts a message at the destination while a pass is copying.
+#[derive(Debug)]
+struct UserAdds(Account, AtomicBool);
+
+impl Observer for UserAdds {
+    fn on(&self, event: &Event) {
+        if matches!(event, Event::Progress { .. }) && !self.1.swap(true, Ordering::Relaxed) {
+            add(&self.0, &["INBOX"], mail("user", 3));
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_came_while_a_pass_settled_an_earlier_ones_message_is_already_there() {
+    let mut settled = 0;
+    for n in 1..16 {
+        let world = batches(World::new(), 1, false);
+        let (source, destination) = accounts(&world);
+        for subject in ["m", "n"] {
+            add(&source, &["INBOX"], mail(subject, 1));
+        }
+        world.store.die_at_commit(n, When::Before);
+        let _ = world.try_run().await;
+        world.store.disarm();
+        let was_there = subjects(&destination, "INBOX").len() == 1;
+        let migration = Migration::builder(world.source.clone(), world.destination.clone())
+            .store(world.store.clone())
+            .edges(world.edges.clone())
+            .observer(UserAdds(destination.clone(), AtomicBool::new(false)));
+        let report = migration.build().unwrap().run().await.unwrap();
+        settled += u64::from(was_there && report.total().copied == 2);
+        add(&source, &["INBOX"], mail("user", 3));
+        world.run().await;
+        world.assert_equal();
+    }
+    assert!(settled > 0);
 }

@@ -1,13 +1,15 @@
 //! What there should be, told without the engine's means: each message of the source with its
 //! place, and bounds for how often a content may stand in a destination folder.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use mailmove_testkit::mailbox::{Account, EmailId, FlagOp, InternalDate, Message, NewMessage};
 
 use super::steps::{Change, Setup};
 use crate::world::NOW;
+
+mod check;
 
 /// Folders of the source by number: their names (one may change), and where their mail goes.
 /// Two of them share a place.
@@ -45,27 +47,6 @@ struct Msg {
     mine: bool,
 }
 
-/// How often a content is in a place.
-#[derive(Debug, Default)]
-struct Bounds {
-    /// As often as it is to be there.
-    live: usize,
-    /// And so often because it was copied before it went from the source.
-    surely: usize,
-    /// Or so often, if it was copied before.
-    perhaps: usize,
-}
-
-impl Bounds {
-    fn plus(self, other: Self) -> Self {
-        Self {
-            live: self.live + other.live,
-            surely: self.surely + other.surely,
-            perhaps: self.perhaps + other.perhaps,
-        }
-    }
-}
-
 #[derive(Debug)]
 pub(super) struct Model {
     setup: Setup,
@@ -79,9 +60,6 @@ pub(super) struct Model {
     clean: bool,
     /// The last pass came to its end: whatever comes in from now on is not of its sending.
     ended: bool,
-    /// Since then messages went from their places: a copy that is under way to one of them, and lands in a
-    /// folder that is numbered anew, stays there and is told.
-    went: bool,
     /// The state was lost, and no pass completed since.
     pub(super) lost: bool,
     /// Messages may stay in their old place as well, since they cannot be moved.
@@ -117,7 +95,6 @@ impl Model {
             groups: 0,
             clean: false,
             ended: true,
-            went: false,
             lost: false,
             removed_since: false,
             renumbered_since: false,
@@ -245,8 +222,8 @@ impl Model {
                 self.add(class, folder, a / 5);
             }
             Change::Flag => self.flag(a, b),
-            Change::Move if !self.lost && self.may_go() => self.relocate(a, b),
-            Change::Delete if !self.lost && self.may_go() => self.delete(a),
+            Change::Move if !self.lost => self.relocate(a, b),
+            Change::Delete if !self.lost => self.delete(a),
             Change::Renumber if folder != LISTS || !self.renamed_since => {
                 let info = self.source.folder(&[&self.names[folder]]).unwrap();
                 self.source.bump_uidvalidity(info.id).unwrap();
@@ -258,7 +235,7 @@ impl Model {
                     self.renamed_since = true;
                 }
             }
-            Change::Recreate if !self.lost && self.names[LISTS] == "Lists" && self.may_go() => {
+            Change::Recreate if !self.lost && self.names[LISTS] == "Lists" => {
                 self.source.delete(&["Lists"]).unwrap();
                 self.source.create(&["Lists"]).unwrap();
                 for message in &mut self.messages {
@@ -277,7 +254,8 @@ impl Model {
             Change::UserRemoves if !self.renumbered_since && !self.lost => self.user_removes(a),
             Change::UserRemovesOwn => self.user_removes_own(a),
             Change::UserFlags => self.user_flags(a),
-            Change::RenumberThere if !self.removed_since && (self.ended || !self.went) => {
+            // What lands in a folder that is numbered anew meanwhile stays there, and is told.
+            Change::RenumberThere if !self.removed_since && self.ended => {
                 self.renumbered_since = true;
                 let info = self.destination.folder(&[PLACES[place]]).unwrap();
                 self.destination.bump_uidvalidity(info.id).unwrap();
@@ -289,6 +267,38 @@ impl Model {
             _ => self.clean = was_clean,
         }
         false
+    }
+
+    /// Damages or removes copies of ours, if all is as the last pass left it. The engine replaces only
+    /// what it stored itself.
+    pub(super) fn damage(&mut self, which: u64) -> bool {
+        let setup = &self.setup;
+        let settled = self.clean && self.ended && !self.lost && !self.may_stay;
+        if !settled || setup.loses_state || !setup.removes {
+            return false;
+        }
+        let mut which = which;
+        for _ in 0..1 + which % 3 {
+            which /= 3;
+            let Some(at) = self.known_there(which) else {
+                continue;
+            };
+            let (class, place) = (self.messages[at].class, self.messages[at].there.unwrap());
+            let copies = self.copies(class, place);
+            let [copy] = copies.as_slice() else { continue };
+            let info = self.destination.folder(&[PLACES[place]]).unwrap();
+            if which.is_multiple_of(2) {
+                self.destination.remove(info.id, &[copy.uid]).unwrap();
+            } else {
+                let text = String::from_utf8(copy.body.to_vec()).unwrap();
+                let text = text.replace("This is", "Th1s is");
+                let damaged = self.destination.damage(info.id, copy.uid, text, None);
+                damaged.unwrap();
+            }
+            // The user's own keyword goes with the copy.
+            self.messages[at].mine = false;
+        }
+        true
     }
 
     fn flag(&mut self, a: u64, b: u64) {
@@ -346,9 +356,9 @@ impl Model {
             return;
         };
         let (class, place) = (self.messages[at].class, self.messages[at].there.unwrap());
-        // A pass that did not complete may have moved it, or put a second copy elsewhere: then it
-        // is left alone.
-        if self.may_stay && self.messages[at].maybe.iter().any(|other| *other != place) {
+        // A second copy may have stayed, or been put, elsewhere: then it is left alone.
+        let (maybe, left) = (&self.messages[at].maybe, &self.messages[at].left);
+        if self.may_stay && maybe.union(left).any(|other| *other != place) {
             return;
         }
         if let [copy] = self.copies(class, place).as_slice() {
@@ -370,7 +380,10 @@ impl Model {
             return;
         }
         let (class, place) = own[(a % own.len() as u64) as usize];
-        let uid = self.copies(class, place)[0].uid;
+        // Folded into another.
+        let Some(uid) = self.copies(class, place).first().map(|copy| copy.uid) else {
+            return;
+        };
         let info = self.destination.folder(&[PLACES[place]]).unwrap();
         self.destination.remove(info.id, &[uid]).unwrap();
         self.classes[class].foreign[place] -= 1;
@@ -420,17 +433,9 @@ impl Model {
         }
     }
 
-    /// Whether a message may go from its place now.
-    fn may_go(&mut self) -> bool {
-        let may = self.ended || !self.renumbered_since;
-        self.went |= may;
-        may
-    }
-
     /// A pass has ended.
     pub(super) fn passed(&mut self, complete: bool) {
         self.ended = complete;
-        self.went &= !complete;
         for at in 0..self.messages.len() {
             let may_stay = self.may_stay;
             let message = &mut self.messages[at];
@@ -457,157 +462,5 @@ impl Model {
             self.renumbered_since = false;
             self.renamed_since = false;
         }
-    }
-
-    /// Compares the destination with what it should hold.
-    pub(super) fn check(&self) -> Result<(), String> {
-        let mut wrong = Vec::new();
-        for class in 0..self.classes.len() {
-            for place in 0..4 {
-                self.check_count(class, place, &mut wrong);
-            }
-        }
-        for at in 0..self.messages.len() {
-            self.check_message(at, &mut wrong);
-        }
-        let known: BTreeSet<&Bytes> = self.classes.iter().map(|class| &class.body).collect();
-        for (place, name) in PLACES.iter().enumerate() {
-            for message in self.in_destination(place) {
-                if !known.contains(&message.body) {
-                    wrong.push(format!("a message that nobody sent in {name}"));
-                }
-            }
-        }
-        if wrong.is_empty() {
-            Ok(())
-        } else {
-            Err(wrong.join("\n"))
-        }
-    }
-
-    /// Counts a content's copies in a place. Of equal messages with equal dates nobody can tell which
-    /// of them moved and which was deleted: such a content has to be right in sum, and in each place
-    /// within these bounds.
-    fn check_count(&self, class: usize, place: usize, wrong: &mut Vec<String>) {
-        let here = self.bounds(class, place);
-        let all = (0..4).map(|place| self.bounds(class, place));
-        let all = all.fold(Bounds::default(), Bounds::plus);
-        let class_of = &self.classes[class];
-        let foreign = class_of.foreign.iter().sum::<usize>();
-        let removed = |m: &&Msg| m.class == class && m.removed;
-        let removed = self.messages.iter().filter(removed).count();
-        let found = self.copies(class, place).len();
-        let sum: usize = (0..4).map(|place| self.copies(class, place).len()).sum();
-        let (least, most) = if class_of.messages == 1 && !class_of.adopted {
-            (here.live + here.surely, here.live + here.perhaps)
-        } else {
-            let least = here.live.saturating_sub(removed);
-            (least, here.live + all.perhaps + foreign + removed)
-        };
-        let removed_gone = |m: &&Msg| m.class == class && m.removed && m.folder.is_none();
-        let removed_gone = self.messages.iter().filter(removed_gone).count();
-        let least_sum = all.live.saturating_sub(removed_gone);
-        let most_sum = all.live + all.perhaps + foreign;
-        if found < least || found > most || sum < least_sum || sum > most_sum {
-            wrong.push(format!(
-                "text {class:04}: {found} copies in {}, {least} to {most} expected; {sum} in all, \
-                 {least_sum} to {most_sum} expected",
-                PLACES[place]
-            ));
-        }
-    }
-
-    fn bounds(&self, class: usize, place: usize) -> Bounds {
-        let of = |test: &dyn Fn(&Msg) -> bool| {
-            let all = self.messages.iter().filter(|m| m.class == class);
-            all.filter(|m| test(m)).count()
-        };
-        let gone = |m: &Msg| m.folder.is_none() && !m.removed;
-        let here = |m: &Msg| m.there == Some(place) || m.maybe.contains(&place);
-        // Servers that cannot move: it stays in its old places too.
-        let old = of(&|m| {
-            let elsewhere = m.folder.is_some_and(|f| PLACE[f] != place);
-            self.may_stay && (m.left.contains(&place) || elsewhere && here(m))
-        });
-        Bounds {
-            live: of(&|m| m.folder.map(|f| PLACE[f]) == Some(place) && !m.removed),
-            surely: of(&|m| {
-                let moved = m.maybe.iter().any(|other| *other != place);
-                gone(m) && m.there == Some(place) && !moved
-            }),
-            perhaps: of(&|m| gone(m) && here(m)) + old,
-        }
-    }
-
-    /// Flags and date, where the copy can be told from others.
-    fn check_message(&self, at: usize, wrong: &mut Vec<String>) {
-        let message = &self.messages[at];
-        let class = &self.classes[message.class];
-        let Some((folder, uid)) = self.uid(at) else {
-            return;
-        };
-        let mut there = self.copies(message.class, PLACE[folder]);
-        if class.messages != 1 || class.adopted || message.removed || there.len() != 1 {
-            return;
-        }
-        let there = there.remove(0);
-        let here = self.in_source(folder);
-        let here = here.iter().find(|m| m.uid == uid).unwrap();
-        let mut expected: BTreeMap<&str, ()> = here.flags.iter().map(|flag| (flag, ())).collect();
-        if message.mine {
-            expected.insert("Mine", ());
-        }
-        let mut found: BTreeMap<&str, ()> = there.flags.iter().map(|flag| (flag, ())).collect();
-        if self.refused {
-            return;
-        }
-        if self.may_stay {
-            expected.remove("Mine");
-            found.remove("Mine");
-        }
-        if expected != found || here.date != there.date {
-            wrong.push(format!(
-                "text {:04} in {}: {:?} {:?} expected, {:?} {:?} found",
-                message.class,
-                PLACES[PLACE[folder]],
-                expected.keys(),
-                here.date,
-                found.keys(),
-                there.date
-            ));
-        }
-    }
-
-    /// Counts per place, for people.
-    pub(super) fn picture(&self) -> String {
-        let mut out = String::new();
-        for (folder, name) in self.names.iter().enumerate() {
-            let texts: Vec<String> = self
-                .in_source(folder)
-                .iter()
-                .map(|m| self.named(m))
-                .collect();
-            out.push_str(&format!("  source {name}: {}\n", texts.join(" ")));
-        }
-        for (place, name) in PLACES.iter().enumerate() {
-            let texts: Vec<String> = self
-                .in_destination(place)
-                .iter()
-                .map(|m| self.named(m))
-                .collect();
-            out.push_str(&format!("  destination {name}: {}\n", texts.join(" ")));
-        }
-        out
-    }
-
-    fn named(&self, message: &Message) -> String {
-        let class = self.classes.iter().position(|c| c.body == message.body);
-        let flags: Vec<&str> = message.flags.iter().collect();
-        format!(
-            "{}[{}]{:?}",
-            message.uid,
-            flags.join(","),
-            class.unwrap_or(9999)
-        )
     }
 }

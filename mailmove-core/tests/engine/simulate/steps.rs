@@ -17,6 +17,8 @@ pub(super) struct Setup {
     pub(super) moves: bool,
     pub(super) removes: bool,
     pub(super) opaque: bool,
+    /// The destination folds identical messages of a folder, some time after it took them.
+    pub(super) folds: bool,
     pub(super) inline: bool,
     pub(super) page: usize,
     pub(super) concurrency: usize,
@@ -30,6 +32,30 @@ pub(super) enum Step {
     Change(Change, u64, u64),
     /// A pass, with what goes wrong in it.
     Pass(Vec<Trouble>),
+    /// A pass that takes up what failed.
+    Retry(Vec<Trouble>),
+    /// Some messages at the destination are damaged or lost; passes that mend follow, the first of them
+    /// with what goes wrong in it.
+    Mend(u64, Vec<Trouble>),
+}
+
+impl Step {
+    /// The same step with other troubles; `None` if it has none.
+    pub(super) fn with(&self, troubles: Vec<Trouble>) -> Option<Self> {
+        match self {
+            Self::Change(..) => None,
+            Self::Pass(_) => Some(Self::Pass(troubles)),
+            Self::Retry(_) => Some(Self::Retry(troubles)),
+            Self::Mend(which, _) => Some(Self::Mend(*which, troubles)),
+        }
+    }
+
+    pub(super) fn troubles(&self) -> &[Trouble] {
+        match self {
+            Self::Change(..) => &[],
+            Self::Pass(troubles) | Self::Retry(troubles) | Self::Mend(_, troubles) => troubles,
+        }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -84,6 +110,8 @@ pub(super) enum Trouble {
     FetchEnds(u64),
     Vanish(u64),
     CursorExpires,
+    /// The destination refuses all messages with this text.
+    Poison(u64),
 }
 
 pub(super) fn setup(rng: &mut Rng) -> Setup {
@@ -96,6 +124,7 @@ pub(super) fn setup(rng: &mut Rng) -> Setup {
         moves: rng.chance(85),
         removes: rng.chance(85),
         opaque: rng.chance(15),
+        folds: rng.chance(12),
         inline: rng.chance(50),
         page: rng.pick(&[1, 2, 3, 5, 20]),
         concurrency: rng.pick(&[1, 2, 4]),
@@ -126,7 +155,22 @@ pub(super) fn history(rng: &mut Rng) -> Vec<Step> {
                 troubles.push(trouble(rng));
             }
         }
-        steps.push(Step::Pass(troubles));
+        let step = match rng.below(12) {
+            0..=8 => Step::Pass(troubles),
+            9..=10 => Step::Retry(troubles),
+            _ => {
+                // Else nothing is as it was left.
+                steps.push(Step::Pass(Vec::new()));
+                // What vanishes cannot be sent again, and what may not be removed stays beside it.
+                troubles.retain(|trouble| {
+                    let refused = UpdateFault::Refuse(ErrorKind::Refused);
+                    !matches!(trouble, Trouble::Vanish(_))
+                        && !matches!(trouble, Trouble::Update(_, fault) if *fault == refused)
+                });
+                Step::Mend(rng.next(), troubles)
+            }
+        };
+        steps.push(step);
         for _ in 0..rng.below(6) {
             steps.push(Step::Change(change(rng), rng.next(), rng.next()));
         }
@@ -180,7 +224,7 @@ fn trouble(rng: &mut Rng) -> Trouble {
         rng.pick(&[Land::Stored, Land::Lost, Land::In(seconds)])
     };
     let done = rng.chance(50);
-    match rng.below(20) {
+    match rng.below(21) {
         0..=4 => Trouble::Kill(1 + rng.below(40), when),
         5 => Trouble::Stop(rng.below(12)),
         6..=7 => Trouble::Append(rng.below(16), Sent::Unknown(land)),
@@ -216,6 +260,7 @@ fn trouble(rng: &mut Rng) -> Trouble {
             _ => Trouble::FetchEnds(rng.below(16)),
         },
         18 => Trouble::Vanish(rng.below(16)),
+        19 => Trouble::Poison(rng.below(12)),
         _ => Trouble::CursorExpires,
     }
 }

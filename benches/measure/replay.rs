@@ -6,12 +6,80 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Barrier, Mutex, PoisonError};
 use std::time::Instant;
 
-use crate::Result;
-use crate::options::Options;
-use crate::raw::{Connection, Folder, Message, literal_size};
+use super::Result;
+use super::raw::{Connection, Folder, Message, literal_size};
 
 /// A batch ends earlier than asked if it holds this many bytes, so that memory stays in bounds.
 const BATCH_BYTES: usize = 16 << 20;
+
+/// A mailbox on a port without TLS.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "used in this workspace alone")]
+pub struct Side<'a> {
+    /// Name or address.
+    pub host: &'a str,
+    /// Port without TLS.
+    pub port: u16,
+    /// Whose mailbox.
+    pub user: &'a str,
+    /// In the clear.
+    pub password: &'a str,
+}
+
+impl Side<'_> {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// As [`Connection::open`].
+    pub fn connect(&self) -> Result<Connection> {
+        Connection::open(self.host, self.port, self.user, self.password)
+    }
+}
+
+/// What is replayed, and how.
+#[derive(Clone, Copy, Debug)]
+#[allow(clippy::exhaustive_structs, reason = "used in this workspace alone")]
+pub struct Replay<'a> {
+    /// Where it is.
+    pub from: Side<'a>,
+    /// Where it goes.
+    pub to: Side<'a>,
+    /// To each side.
+    pub connections: usize,
+    /// Messages in one APPEND.
+    pub batch: usize,
+    /// Whether one folder may be on several connections, in whatever order its messages then arrive.
+    pub spread: bool,
+}
+
+impl Replay<'_> {
+    /// Parts of the work, the largest first: what is begun last should be short.
+    fn parts(&self, folders: &[Folder]) -> VecDeque<Part> {
+        let mut parts = Vec::new();
+        for folder in folders {
+            let size = match self.spread {
+                true => (folder.messages.div_ceil(self.connections as u64)).max(self.batch as u64),
+                false => folder.messages.max(1),
+            };
+            let mut first = 1;
+            while first <= folder.messages {
+                let last = folder.messages.min(first + size - 1);
+                let name = folder.name.clone();
+                parts.push(Part { name, first, last });
+                first = last + 1;
+            }
+        }
+        parts.sort_by_key(|part| std::cmp::Reverse(part.last - part.first));
+        parts.into()
+    }
+}
+
+/// Some or all messages of a folder, by their numbers there.
+struct Part {
+    name: Vec<u8>,
+    first: u64,
+    last: u64,
+}
 
 struct Batch {
     folder: Vec<u8>,
@@ -19,10 +87,13 @@ struct Batch {
 }
 
 /// Reads everything once; returns the bytes of all bodies.
-pub(crate) fn read_all(source: &mut Connection, folders: &[Folder]) -> Result<u64> {
+///
+/// # Errors
+/// As [`Connection`]'s.
+pub fn read_all(source: &mut Connection, folders: &[Folder]) -> Result<u64> {
     let mut bytes = 0;
     for folder in folders {
-        fetch(source, &folder.name, |message| {
+        fetch(source, &folder.name, ALL, |message| {
             bytes += message.body.len() as u64;
             Ok(())
         })?;
@@ -32,21 +103,21 @@ pub(crate) fn read_all(source: &mut Connection, folders: &[Folder]) -> Result<u6
 
 /// Copies everything to an empty mailbox; returns the seconds from the first FETCH to the last
 /// APPEND's OK. Connections and folders are made before the clock starts.
-pub(crate) fn run(options: &Options, folders: &[Folder], user: &str) -> Result<f64> {
-    let mut first = options.to.connect(user)?;
+///
+/// # Errors
+/// If either server refuses something, or lacks LITERAL+.
+pub fn run(replay: &Replay<'_>, folders: &[Folder]) -> Result<f64> {
+    let mut first = replay.to.connect()?;
     for folder in folders {
         // Some exist from the start; what really fails shows at the first APPEND.
         let _ = first.command(&[b"CREATE ", &*folder.name].concat());
     }
     drop(first);
-    // The largest first: what is begun last should be short.
-    let mut order: Vec<Folder> = folders.to_vec();
-    order.sort_by_key(|folder| std::cmp::Reverse(folder.messages));
-    let queue = Mutex::new(VecDeque::from(order));
+    let queue = Mutex::new(replay.parts(folders));
     let mut pairs = Vec::new();
-    for _ in 0..options.connections {
-        let source = options.from.connect(&options.from.user)?;
-        let destination = options.to.connect(user)?;
+    for _ in 0..replay.connections {
+        let source = replay.from.connect()?;
+        let destination = replay.to.connect()?;
         if !destination.offers("LITERAL+") {
             return Err("the replay needs a destination with LITERAL+".into());
         }
@@ -60,7 +131,7 @@ pub(crate) fn run(options: &Options, folders: &[Folder], user: &str) -> Result<f
             let (queue, ready) = (&queue, &ready);
             threads.push(scope.spawn(move || {
                 ready.wait();
-                read(&mut source, queue, options.batch, &sender)
+                read(&mut source, queue, replay.batch, &sender)
             }));
             threads.push(scope.spawn(move || {
                 ready.wait();
@@ -93,7 +164,7 @@ const GONE: &str = "the writing half has stopped";
 
 fn read(
     source: &mut Connection,
-    queue: &Mutex<VecDeque<Folder>>,
+    queue: &Mutex<VecDeque<Part>>,
     size: usize,
     sender: &SyncSender<Batch>,
 ) -> Result<()> {
@@ -102,27 +173,28 @@ fn read(
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .pop_front();
-        let Some(folder) = next else {
+        let Some(part) = next else {
             return Ok(());
         };
         let (mut messages, mut bytes) = (Vec::with_capacity(size), 0);
-        fetch(source, &folder.name, |message| {
+        let some = format!("FETCH {}:{}", part.first, part.last);
+        fetch(source, &part.name, &some, |message| {
             bytes += message.body.len();
             messages.push(message);
             if messages.len() >= size || bytes >= BATCH_BYTES {
                 bytes = 0;
-                hand_over(sender, &folder, std::mem::take(&mut messages))?;
+                hand_over(sender, &part, std::mem::take(&mut messages))?;
             }
             Ok(())
         })?;
         if !messages.is_empty() {
-            hand_over(sender, &folder, messages)?;
+            hand_over(sender, &part, messages)?;
         }
     }
 }
 
-fn hand_over(sender: &SyncSender<Batch>, folder: &Folder, messages: Vec<Message>) -> Result<()> {
-    let folder = folder.name.clone();
+fn hand_over(sender: &SyncSender<Batch>, part: &Part, messages: Vec<Message>) -> Result<()> {
+    let folder = part.name.clone();
     sender
         .send(Batch { folder, messages })
         .map_err(|_| GONE.into())
@@ -161,14 +233,19 @@ fn write(destination: &mut Connection, receiver: &Receiver<Batch>) -> Result<()>
     Ok(())
 }
 
-/// Streams one folder.
-fn fetch(
+/// All messages of a folder, if there are any.
+pub(super) const ALL: &str = "UID FETCH 1:*";
+
+/// Streams messages of one folder.
+pub(super) fn fetch(
     source: &mut Connection,
     folder: &[u8],
+    of: &str,
     mut each: impl FnMut(Message) -> Result<()>,
 ) -> Result<()> {
     source.command(&[b"EXAMINE ", folder].concat())?;
-    let tag = source.start(b"UID FETCH 1:* (UID FLAGS INTERNALDATE BODY.PEEK[])")?;
+    let command = format!("{of} (UID FLAGS INTERNALDATE BODY.PEEK[])");
+    let tag = source.start(command.as_bytes())?;
     loop {
         let mut line = source.line()?;
         if line.starts_with(&tag) {
@@ -228,4 +305,49 @@ fn between<'a>(line: &'a [u8], start: &[u8], end: &[u8]) -> Option<&'a [u8]> {
     let find = |text: &[u8], part: &[u8]| text.windows(part.len()).position(|at| at == part);
     let rest = line.get(find(line, start)? + start.len()..)?;
     rest.get(..find(rest, end)?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_message_is_in_one_part() {
+        let side = Side {
+            host: "",
+            port: 0,
+            user: "",
+            password: "",
+        };
+        let mut replay = Replay {
+            from: side,
+            to: side,
+            connections: 4,
+            batch: 10,
+            spread: true,
+        };
+        let folder = |name: &str, messages| Folder {
+            name: name.into(),
+            messages,
+        };
+        let folders = [folder("a", 0), folder("b", 15), folder("c", 1001)];
+        let parts = |replay: &Replay<'_>| -> Vec<(Vec<u8>, u64, u64)> {
+            let parts = replay.parts(&folders).into_iter();
+            let mut parts: Vec<_> = parts.map(|one| (one.name, one.first, one.last)).collect();
+            parts.sort();
+            parts
+        };
+        let named = |name: &str, first, last| (name.as_bytes().to_vec(), first, last);
+        let expected = vec![
+            named("b", 1, 10),
+            named("b", 11, 15),
+            named("c", 1, 251),
+            named("c", 252, 502),
+            named("c", 503, 753),
+            named("c", 754, 1001),
+        ];
+        assert_eq!(parts(&replay), expected);
+        replay.spread = false;
+        assert_eq!(parts(&replay), [named("b", 1, 15), named("c", 1, 1001)]);
+    }
 }

@@ -6,26 +6,33 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use crate::Result;
+use super::Result;
 
 /// A mailbox name as the server wrote it, quotes included, and how much is in it.
 #[derive(Clone, Debug)]
-pub(crate) struct Folder {
-    pub(crate) name: Vec<u8>,
-    pub(crate) messages: u64,
+#[non_exhaustive]
+pub struct Folder {
+    /// With its quotes.
+    pub name: Vec<u8>,
+    /// As STATUS says.
+    pub messages: u64,
 }
 
 /// What is replayed of a message.
 #[derive(Debug)]
-pub(crate) struct Message {
-    pub(crate) flags: Vec<u8>,
+#[non_exhaustive]
+pub struct Message {
+    /// Those that can be sent back, with blanks between them.
+    pub flags: Vec<u8>,
     /// With its quotes.
-    pub(crate) date: Vec<u8>,
-    pub(crate) body: Vec<u8>,
+    pub date: Vec<u8>,
+    /// All of it.
+    pub body: Vec<u8>,
 }
 
+/// A login.
 #[derive(Debug)]
-pub(crate) struct Connection {
+pub struct Connection {
     reader: BufReader<TcpStream>,
     tag: u32,
     capabilities: String,
@@ -33,7 +40,10 @@ pub(crate) struct Connection {
 
 impl Connection {
     /// Connects and logs in.
-    pub(crate) fn open(host: &str, port: u16, user: &str, password: &str) -> Result<Self> {
+    ///
+    /// # Errors
+    /// If either is refused.
+    pub fn open(host: &str, port: u16, user: &str, password: &str) -> Result<Self> {
         let socket = TcpStream::connect((host, port))
             .map_err(|error| format!("cannot connect to {host}:{port}: {error}"))?;
         socket.set_nodelay(true)?;
@@ -53,13 +63,19 @@ impl Connection {
         Ok(connection)
     }
 
-    pub(crate) fn offers(&self, capability: &str) -> bool {
+    /// Whether the server named this capability.
+    #[must_use]
+    pub fn offers(&self, capability: &str) -> bool {
         self.capabilities
             .split_ascii_whitespace()
             .any(|word| word == capability)
     }
 
-    pub(crate) fn line(&mut self) -> Result<Vec<u8>> {
+    /// One line, with its end.
+    ///
+    /// # Errors
+    /// If the connection fails or the server refuses.
+    pub fn line(&mut self) -> Result<Vec<u8>> {
         let mut line = Vec::new();
         self.reader.read_until(b'\n', &mut line)?;
         if line.is_empty() {
@@ -68,30 +84,45 @@ impl Connection {
         Ok(line)
     }
 
-    pub(crate) fn literal(&mut self, size: usize) -> Result<Vec<u8>> {
+    /// So many bytes.
+    ///
+    /// # Errors
+    /// If the connection fails or the server refuses.
+    pub fn literal(&mut self, size: usize) -> Result<Vec<u8>> {
         let mut bytes = vec![0; size];
         self.reader.read_exact(&mut bytes)?;
         Ok(bytes)
     }
 
-    pub(crate) fn send(&mut self, bytes: &[u8]) -> Result<()> {
+    /// Sends as it is.
+    ///
+    /// # Errors
+    /// If the connection fails or the server refuses.
+    pub fn send(&mut self, bytes: &[u8]) -> Result<()> {
         Ok(self.reader.get_mut().write_all(bytes)?)
     }
 
     /// A command sent at once, without waiting; returns its tag and the blank after it.
-    pub(crate) fn start(&mut self, command: &[u8]) -> Result<Vec<u8>> {
+    ///
+    /// # Errors
+    /// If the connection fails.
+    pub fn start(&mut self, command: &[u8]) -> Result<Vec<u8>> {
         let tag = self.next_tag();
         self.send(&[&tag, command, b"\r\n"].concat())?;
         Ok(tag)
     }
 
-    pub(crate) fn next_tag(&mut self) -> Vec<u8> {
+    /// The next tag, with the blank after it.
+    pub fn next_tag(&mut self) -> Vec<u8> {
         self.tag += 1;
         format!("r{} ", self.tag).into_bytes()
     }
 
     /// Reads to the end of a command; literals are elements of their own.
-    pub(crate) fn finish(&mut self, tag: &[u8]) -> Result<Vec<Vec<u8>>> {
+    ///
+    /// # Errors
+    /// If the server refuses the command or the connection fails.
+    pub fn finish(&mut self, tag: &[u8]) -> Result<Vec<Vec<u8>>> {
         let mut all = Vec::new();
         loop {
             let line = self.line()?;
@@ -112,13 +143,20 @@ impl Connection {
         }
     }
 
-    pub(crate) fn command(&mut self, command: &[u8]) -> Result<Vec<Vec<u8>>> {
+    /// A command and its answers.
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn command(&mut self, command: &[u8]) -> Result<Vec<Vec<u8>>> {
         let tag = self.start(command)?;
         self.finish(&tag)
     }
 
     /// Every folder that can hold mail, with its number of messages.
-    pub(crate) fn folders(&mut self) -> Result<Vec<Folder>> {
+    ///
+    /// # Errors
+    /// As [`finish`](Self::finish).
+    pub fn folders(&mut self) -> Result<Vec<Folder>> {
         let mut lines = self.command(b"LIST \"\" \"*\"")?.into_iter().peekable();
         let mut names = Vec::new();
         while let Some(line) = lines.next() {
@@ -178,7 +216,7 @@ fn quoted(raw: &[u8]) -> Vec<u8> {
 }
 
 /// The size that a line announces at its end.
-pub(crate) fn literal_size(line: &[u8]) -> Option<usize> {
+pub(super) fn literal_size(line: &[u8]) -> Option<usize> {
     let line = line.strip_suffix(b"}\r\n")?;
     let open = line.iter().rposition(|&byte| byte == b'{')?;
     std::str::from_utf8(line.get(open + 1..)?)

@@ -1,14 +1,22 @@
-//! What a pass did: the ledger closed, by folder, in numbers.
+//! What a pass did: the ledger closed, by folder, in numbers. Beside it what a pass would do, how both
+//! sides compare, and what the ledger knows of a message.
 
-use std::{collections::BTreeMap, fmt};
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 
 use crate::{
-    checkpoint::ItemState,
     error::{Error, ErrorKind},
-    model::{Alteration, AlterationKind, ContentDigest, FolderPath, Quota},
+    model::{AlterationKind, ContentDigest, FolderPath},
 };
+
+mod explanation;
+mod plan;
+mod verification;
+
+pub use explanation::{Explanation, OpenIntent, Place};
+pub use plan::{Plan, PlannedFolder, Warning};
+pub use verification::{Difference, Verification, VerifiedFolder};
 
 /// What a pass did.
 #[derive(Clone, Debug, Serialize)]
@@ -331,271 +339,6 @@ impl From<&Error> for Problem {
             remedy: error.remedy().map(str::to_owned),
         }
     }
-}
-
-/// What a pass would do.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Plan {
-    /// The source mailbox.
-    pub source: String,
-    /// The destination mailbox.
-    pub destination: String,
-    /// Each folder of the source once.
-    pub folders: Vec<PlannedFolder>,
-    /// How much the destination may hold, as far as it says.
-    pub quota: Quota,
-    /// What would go wrong, as far as can be seen before.
-    pub warnings: Vec<Warning>,
-}
-
-/// What would go wrong if the plan were carried out.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "warning", rename_all = "kebab-case")]
-#[non_exhaustive]
-pub enum Warning {
-    /// More bytes are to be copied than the destination has room for. Messages that turn out to be
-    /// there already need none.
-    #[non_exhaustive]
-    NoRoom {
-        /// Bytes to be copied, as far as the source tells sizes.
-        needed: u64,
-        /// Bytes that the destination still takes.
-        free: u64,
-    },
-    /// More messages are to be copied than the destination may hold.
-    #[non_exhaustive]
-    TooManyMessages {
-        /// Messages to be copied.
-        needed: u64,
-        /// Messages that the destination still takes.
-        free: u64,
-    },
-    /// The user may not read a folder of the source.
-    #[non_exhaustive]
-    Unreadable {
-        /// Where it is at the source.
-        folder: FolderPath,
-    },
-    /// The user may not put messages into a folder of the destination.
-    #[non_exhaustive]
-    ReadOnly {
-        /// Where it is at the destination.
-        folder: FolderPath,
-    },
-    /// The user may not make a folder of the destination that does not exist yet.
-    #[non_exhaustive]
-    CannotCreate {
-        /// Where it would be at the destination.
-        folder: FolderPath,
-    },
-}
-
-impl Warning {
-    /// A stable code, as errors have.
-    #[must_use]
-    pub const fn code(&self) -> &'static str {
-        match self {
-            Self::NoRoom { .. } => "plan/no-room",
-            Self::TooManyMessages { .. } => "plan/too-many-messages",
-            Self::Unreadable { .. } => "plan/unreadable",
-            Self::ReadOnly { .. } => "plan/read-only",
-            Self::CannotCreate { .. } => "plan/cannot-create",
-        }
-    }
-}
-
-impl fmt::Display for Warning {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoRoom { needed, free } => write!(
-                f,
-                "the destination has room for {free} bytes, and {needed} are to be copied"
-            ),
-            Self::TooManyMessages { needed, free } => write!(
-                f,
-                "the destination takes {free} more messages, and {needed} are to be copied"
-            ),
-            Self::Unreadable { folder } => {
-                write!(f, "the source's folder {folder} may not be read")
-            }
-            Self::ReadOnly { folder } => write!(
-                f,
-                "nothing may be put into the destination's folder {folder}"
-            ),
-            Self::CannotCreate { folder } => {
-                write!(f, "the destination's folder {folder} may not be created")
-            }
-        }
-    }
-}
-
-/// What would become of a folder.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct PlannedFolder {
-    /// Where it is at the source.
-    pub source: FolderPath,
-    /// Where its messages would go.
-    pub destination: Option<FolderPath>,
-    /// The rule that leaves the folder out, if one does.
-    pub excluded: Option<String>,
-    /// Why its name would change, if it would.
-    pub renamed: Option<String>,
-    /// The destination folder does not exist yet.
-    pub create: bool,
-    /// Messages in it, as the server counts.
-    pub found: Option<u64>,
-    /// Bytes in it, if the server says.
-    pub bytes: Option<u64>,
-    /// Messages that the ledger knows as done.
-    pub done: u64,
-    /// Messages that the filter would leave out.
-    pub filtered: u64,
-    /// Messages to be looked at: copied, or found to be at the destination already.
-    pub to_do: u64,
-    /// Bytes of these, if the server says: their share of the folder where some are done already.
-    pub to_do_bytes: Option<u64>,
-}
-
-/// What comparing source, ledger and destination showed.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Verification {
-    /// Each mapped folder once.
-    pub folders: Vec<VerifiedFolder>,
-    /// Differences one by one, at most [`MOST_LISTED`].
-    pub differences: Vec<Difference>,
-}
-
-impl Verification {
-    /// Nothing differs but what is [known](Difference::known), and all folders could be compared.
-    #[must_use]
-    pub fn is_clean(&self) -> bool {
-        self.folders
-            .iter()
-            .all(|folder| folder.differences == 0 && folder.problem.is_none())
-    }
-}
-
-/// How one folder compares.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct VerifiedFolder {
-    /// Where it is at the source.
-    pub source: FolderPath,
-    /// Where its messages are.
-    pub destination: Option<FolderPath>,
-    /// Messages that were compared.
-    pub checked: u64,
-    /// Messages that differ or are missing.
-    pub differences: u64,
-    /// Beside these: messages that differ as a report has told before, and those that somebody
-    /// removed at the destination.
-    pub known: u64,
-    /// Why it could not be compared as a whole, if so: for example since the source holds messages
-    /// that no pass has seen.
-    pub problem: Option<Problem>,
-}
-
-impl VerifiedFolder {
-    /// A folder of which nothing was compared yet.
-    #[must_use]
-    pub fn new(source: FolderPath) -> Self {
-        Self {
-            source,
-            destination: None,
-            checked: 0,
-            differences: 0,
-            known: 0,
-            problem: None,
-        }
-    }
-}
-
-/// One message that is not as it should be.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Difference {
-    /// Its folder at the source.
-    pub folder: FolderPath,
-    /// Its name there.
-    pub message: String,
-    /// Its name at the destination.
-    pub destination: Option<String>,
-    /// `missing`, `size`, `content`, `flags`, `received`, `not-copied`, or `removed-there`.
-    pub what: &'static str,
-    /// Expected and found, in words.
-    pub detail: String,
-    /// A report has told of it: the destination changed the message as it stored it, or somebody
-    /// removed it there. It does not count as different.
-    pub known: bool,
-}
-
-/// What the ledger knows of one message.
-#[derive(Clone, Debug, Serialize)]
-#[non_exhaustive]
-pub struct Explanation {
-    /// Where it is, or was, at the source.
-    pub source: Place,
-    /// The message at the destination that it claims.
-    pub destination: Option<Place>,
-    /// What became of it.
-    pub state: ItemState,
-    /// Why: an error's code, or the rule that excludes it.
-    pub code: Option<String>,
-    /// The pass in which it got its state.
-    pub pass: u32,
-    /// Failed attempts so far.
-    pub attempts: u32,
-    /// It no longer exists at the source.
-    pub gone: bool,
-    /// It was sent again although its first append was never proven absent.
-    pub resent: bool,
-    /// Its size in bytes.
-    pub size: u64,
-    /// When the source received it.
-    pub received: Option<String>,
-    /// The source's flags that were last dealt with.
-    pub flags: String,
-    /// The destination's flags, where they differ.
-    pub accepted: Option<String>,
-    /// Digest of its content, once fetched.
-    pub digest: Option<String>,
-    /// Digest of what the source holds, where a repaired form was sent: `digest` is of that.
-    pub original: Option<String>,
-    /// What did not arrive as it left.
-    pub altered: Vec<Alteration>,
-    /// Where the message is kept because it could not be delivered.
-    pub dead_letter: Option<String>,
-    /// What happened when it failed last, if it is kept.
-    pub reason: Option<String>,
-    /// What the user can do about that.
-    pub remedy: Option<String>,
-    /// What was begun with it and is not known to be done: the next run settles it first.
-    pub open: Vec<OpenIntent>,
-}
-
-/// Something that was begun at the destination, and is not known to be done.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct OpenIntent {
-    /// Number of the batch.
-    pub batch: u64,
-    /// `append`, `copy`, `move` or `flags`.
-    pub what: &'static str,
-    /// The destination folder.
-    pub folder: Option<FolderPath>,
-}
-
-/// A message's place.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Place {
-    /// Its folder.
-    pub folder: FolderPath,
-    /// Its name there, as users know it.
-    pub message: String,
 }
 
 #[cfg(test)]

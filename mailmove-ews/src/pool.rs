@@ -433,7 +433,21 @@ impl Pool {
             state.system = Some(system.clone());
         }
         drop(state);
-        match answer.reply {
+        let Read {
+            reply, contents, ..
+        } = answer;
+        self.judge(session, request, reply, contents)
+    }
+
+    /// What a reply says of the request.
+    fn judge<T>(
+        &self,
+        session: &mut Session,
+        request: &Request,
+        reply: Reply,
+        contents: Vec<T>,
+    ) -> Result<Answer<T>, Failed> {
+        match reply {
             Reply::Messages(messages) => {
                 messages
                     .iter()
@@ -441,7 +455,7 @@ impl Pool {
                     .for_each(|said| self.heed(&said));
                 Ok(Answer {
                     messages,
-                    contents: answer.contents.into_iter().map(Some).collect(),
+                    contents: contents.into_iter().map(Some).collect(),
                 })
             }
             Reply::Fault(fault) => {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mailmove_core::{
     destination::{FlagChange, Outcome, Receipt},
     error::{Error, ErrorKind, Scope},
-    model::{Flags, FolderId, MessageId},
+    model::{FolderId, MessageId},
 };
 
 use super::Inner;
@@ -80,6 +80,20 @@ async fn metas(inner: &Inner, ids: &[MessageId]) -> Result<HashMap<MessageId, Me
         .collect())
 }
 
+/// What has to be set, by item.
+fn differing(
+    changes: &[FlagChange],
+    before: &HashMap<MessageId, Meta>,
+) -> Vec<(MessageId, Vec<wire::Field>)> {
+    let fields = changes.iter().filter_map(|change| {
+        let has = &before.get(&change.id)?.flags;
+        let wanted = has.difference(&change.remove).union(&change.add);
+        let fields = items::changed_fields(has, &wanted);
+        (!fields.is_empty()).then(|| (change.id.clone(), fields))
+    });
+    fields.collect()
+}
+
 async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outcome)> {
     let ids: Vec<MessageId> = changes.iter().map(|change| change.id.clone()).collect();
     let before = match metas(inner, &ids).await {
@@ -91,18 +105,7 @@ async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outc
             return failed.collect();
         }
     };
-    let wanted = |change: &FlagChange, meta: &Meta| -> Flags {
-        meta.flags.difference(&change.remove).union(&change.add)
-    };
-    let mut sent: Vec<(MessageId, Vec<wire::Field>)> = Vec::new();
-    for change in changes {
-        if let Some(meta) = before.get(&change.id) {
-            let fields = items::changed_fields(&meta.flags, &wanted(change, meta));
-            if !fields.is_empty() {
-                sent.push((change.id.clone(), fields));
-            }
-        }
-    }
+    let sent = differing(changes, &before);
     let mut failed: HashMap<MessageId, Outcome> = HashMap::new();
     if !sent.is_empty() {
         let list: Vec<Change<'_>> = sent

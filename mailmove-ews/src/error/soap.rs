@@ -79,6 +79,7 @@ fn by_code(doing: Doing, said: &SoapError) -> Option<Error> {
     busy(said)
         .or_else(|| passing(said))
         .or_else(|| about_items(doing, &said.code))
+        .or_else(|| about_contents(&said.code))
         .or_else(|| about_space(&said.code))
         .or_else(|| about_access(doing, &said.code))
 }
@@ -183,6 +184,14 @@ fn about_items(doing: Doing, code: &str) -> Option<Error> {
             "a folder of that name exists",
         )
         .map(|error| error.with_scope(Scope::Folder)),
+        _ => None,
+    }
+}
+
+/// One item cannot be made, read or saved.
+fn about_contents(code: &str) -> Option<Error> {
+    let error = |kind, code, message: &'static str| Some(Error::new(kind, message).with_code(code));
+    match code {
         "ErrorMimeContentConversionFailed"
         | "ErrorContentConversionFailed"
         | "ErrorItemCorrupt"

@@ -31,8 +31,12 @@ pub fn check(mail: &[u8]) {
     // Neither do they agree on what CR within a line is.
     let lone = |at: &[u8]| at[0] == b'\r' && at[1] != b'\n';
     let has_fields = has_fields && !mail.windows(2).any(lone);
-    // Nor on a boundary in the middle of a line: for the parser it is one, for RFC 2046 it is text.
+    // Nor on a boundary in the middle of a line, or before other text: for the parser it is one, for
+    // RFC 2046 it is text.
     let has_parts = has_fields && !boundary_within_line(mail) && !several_types(mail);
+    // Nor on where a multipart within another ends that does not say so: RFC 2046 lets the outer one's
+    // boundary end it, the parser looks for the inner one's further on.
+    let has_parts = has_parts && !left_open(mail);
     if has_parts && nesting(mail) <= 64 && nesting(bytes) <= 64 {
         let (before, after) = (parts(mail).len(), parts(bytes).len());
         assert!(
@@ -49,6 +53,19 @@ pub fn check(mail: &[u8]) {
     if lines_alone && mail.ends_with(b"\n") && !mail.windows(2).any(lone) {
         assert_eq!(HeaderDigest::of(bytes), HeaderDigest::of(mail));
     }
+}
+
+/// There are several multiparts, and fewer ends of them.
+fn left_open(mail: &[u8]) -> bool {
+    const NAME: &[u8] = b"boundary";
+    let named = mail.windows(NAME.len());
+    let begun = named.filter(|at| at.eq_ignore_ascii_case(NAME)).count();
+    let lines = mail
+        .split(|byte| *byte == b'\n')
+        .map(<[u8]>::trim_ascii_end);
+    let ended =
+        lines.filter(|line| line.len() > 4 && line.starts_with(b"--") && line.ends_with(b"--"));
+    begun > 1 && ended.count() < begun
 }
 
 /// A header says more than once what its body is: which one counts, readers do not agree on, and one
@@ -71,7 +88,7 @@ fn several_types(mail: &[u8]) -> bool {
     false
 }
 
-/// What begins a line as a boundary does stands within a line, too.
+/// What begins a line as a boundary does stands within a line, too, or goes on with other text.
 fn boundary_within_line(mail: &[u8]) -> bool {
     let lines = || mail.split(|byte| *byte == b'\n');
     let boundaries: BTreeSet<&[u8]> = lines()
@@ -80,10 +97,14 @@ fn boundary_within_line(mail: &[u8]) -> bool {
         .map(|line| line.strip_suffix(b"--").unwrap_or(line))
         .filter(|line| line.len() > 2)
         .collect();
-    boundaries.into_iter().any(|boundary| {
+    boundaries.iter().any(|boundary| {
+        let goes_on = |other: &&[u8]| other.len() > boundary.len() && other.starts_with(boundary);
+        if boundaries.iter().any(goes_on) {
+            return true;
+        }
         lines().any(|line| {
             let rest = line.get(1..).unwrap_or_default();
-            rest.windows(boundary.len()).any(|part| part == boundary)
+            rest.windows(boundary.len()).any(|part| part == *boundary)
         })
     })
 }

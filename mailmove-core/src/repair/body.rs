@@ -87,10 +87,12 @@ fn break_base64(text: &[u8], out: &mut Vec<u8>, repairs: &mut BTreeSet<Repair>) 
 
 /// Lines that are quoted-printable already: soft breaks, and NUL written out.
 fn break_quoted(text: &[u8], out: &mut Vec<u8>, repairs: &mut BTreeSet<Repair>) {
-    let long = text.len() > LONGEST;
-    if long {
+    if text.len() > LONGEST {
         repairs.insert(Repair::LongLines);
     }
+    // Each NUL takes three bytes now.
+    let nul = memchr::memchr_iter(0, text).count();
+    let long = text.len() + 2 * nul > LONGEST;
     let mut quoted = Quoted {
         out,
         column: 0,

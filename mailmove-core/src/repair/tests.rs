@@ -63,6 +63,12 @@ fn nul_is_encoded_where_that_can_be() {
     );
     let quoted = b"Content-Transfer-Encoding: quoted-printable\r\n\r\na\0b=\r\n";
     assert!(text(quoted).ends_with("\r\n\r\na=00b=\r\n"));
+    // A line that becomes too long by that is broken.
+    let quoted = format!(
+        "Content-Transfer-Encoding: quoted-printable\r\n\r\n{}\0\0\r\n",
+        "a".repeat(995)
+    );
+    text(quoted.as_bytes());
 }
 
 #[test]

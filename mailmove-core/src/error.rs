@@ -334,6 +334,27 @@ impl StdError for Error {
     }
 }
 
+/// Longest piece of a server's text that an error repeats, in characters.
+const TEXT_MAX: usize = 200;
+
+/// A server's words for people: one line, without control characters, at most 200 characters.
+#[must_use]
+pub fn printable(text: &str) -> String {
+    let mut out = String::new();
+    for (count, character) in text.trim().chars().enumerate() {
+        if count == TEXT_MAX {
+            out.push('…');
+            break;
+        }
+        if character.is_control() {
+            out.extend(character.escape_default());
+        } else {
+            out.push(character);
+        }
+    }
+    out
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

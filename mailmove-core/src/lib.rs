@@ -63,6 +63,7 @@ pub mod destination;
 pub mod edge;
 mod engine;
 pub mod error;
+pub mod generate;
 pub mod identity;
 pub mod map;
 mod migration;

@@ -21,7 +21,6 @@ mod destination;
 mod discover;
 mod error;
 mod folders;
-mod generate;
 mod http;
 mod ids;
 mod items;
@@ -35,6 +34,8 @@ mod source;
 mod sync;
 #[doc(hidden)]
 pub mod wire;
+
+use mailmove_core::generate;
 
 pub use config::{Auth, EwsConfig};
 pub use destination::EwsDestination;

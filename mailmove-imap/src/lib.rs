@@ -7,7 +7,6 @@ mod destination;
 mod distrust;
 mod error;
 mod folders;
-mod generate;
 mod gmail;
 mod ids;
 mod login;
@@ -23,6 +22,8 @@ mod session;
 mod source;
 #[doc(hidden)]
 pub mod wire;
+
+use mailmove_core::generate;
 
 pub use config::{ActAs, ImapConfig, Security};
 pub use destination::ImapDestination;

@@ -3,6 +3,8 @@
 //! Certificates are verified by the platform's own verifier, so that a company's root that the
 //! system trusts is trusted here. A caller may add a CA file, or pin one certificate.
 
+mod handshake;
+
 use std::{fmt, sync::Arc};
 
 use rustls::{
@@ -12,6 +14,8 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 use rustls_platform_verifier::Verifier;
+
+pub use handshake::handshake_failed;
 
 use crate::error::{Error, ErrorKind, Result};
 

@@ -5,37 +5,28 @@
 
 mod http;
 mod soap;
-mod tls;
 
+use std::io;
+
+pub(crate) use mailmove_core::error::printable;
 use mailmove_core::{
     destination::Outcome,
+    edge::tls::handshake_failed,
     error::{Error, ErrorKind, Retry, Scope},
 };
 
 pub(crate) use http::{Refusal, refused as http_refused};
 pub(crate) use soap::{Doing, refused, was_executed};
-pub(crate) use tls::handshake;
 
 use crate::wire::WireError;
 
-/// Longest piece of a server's text that an error repeats, in characters.
-const TEXT_MAX: usize = 200;
-
-/// A server's words for people: one line, printable, short.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::new();
-    for (count, character) in text.trim().chars().enumerate() {
-        if count == TEXT_MAX {
-            out.push('…');
-            break;
-        }
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
+/// A handshake that failed.
+pub(crate) fn handshake(failure: io::Error) -> Error {
+    handshake_failed(
+        failure,
+        "Check the port: HTTPS is usually on 443. Servers that have too many connections do this too: use \
+         fewer.",
+    )
 }
 
 /// A reply that cannot be read.

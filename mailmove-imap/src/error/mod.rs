@@ -5,38 +5,29 @@
 
 mod hosted;
 mod login;
-mod tls;
 
 use std::{io, time::Duration};
 
-use mailmove_core::error::{Error, ErrorKind, Retry, Scope};
+pub(crate) use mailmove_core::error::printable;
+use mailmove_core::{
+    edge::tls::handshake_failed,
+    error::{Error, ErrorKind, Retry, Scope},
+};
 
 use hosted::throttled;
 pub(crate) use login::{
     TOKEN_REFUSED, login_disabled, login_failed, login_refused, token_refused, without,
 };
-pub(crate) use tls::handshake;
 
 use crate::wire::{Code, Status, StatusKind, WireError};
 
-/// Longest piece of a server's text that an error repeats, in characters.
-const TEXT_MAX: usize = 200;
-
-/// A server's words for people: one line, printable, short.
-pub(crate) fn printable(text: &str) -> String {
-    let mut out = String::new();
-    for (count, character) in text.trim().chars().enumerate() {
-        if count == TEXT_MAX {
-            out.push('…');
-            break;
-        }
-        if character.is_control() {
-            out.extend(character.escape_default());
-        } else {
-            out.push(character);
-        }
-    }
-    out
+/// A handshake that failed.
+pub(crate) fn handshake(failure: io::Error) -> Error {
+    handshake_failed(
+        failure,
+        "Check the port: TLS is usually on 993, STARTTLS on 143. Servers that have too many connections do \
+         this too: close other mail programs, or use fewer.",
+    )
 }
 
 /// What a refusal is about: decides how far it reaches when the server does not say.
@@ -454,7 +445,7 @@ mod tests {
             !shown.contains("s3cret") && !shown.contains('\x1b'),
             "{shown}"
         );
-        assert!(printable(&"x".repeat(1000)).chars().count() <= TEXT_MAX + 1);
+        assert!(printable(&"x".repeat(1000)).chars().count() <= 201);
     }
 
     #[test]

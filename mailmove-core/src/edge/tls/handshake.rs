@@ -2,10 +2,12 @@
 
 use std::io;
 
-use mailmove_core::error::{Error, ErrorKind, Retry};
+use crate::error::{Error, ErrorKind, Retry};
 
-/// The TLS handshake failed.
-pub(crate) fn handshake(error: io::Error) -> Error {
+/// A failed handshake, with a code that says why and a remedy. `hung_up` is what to do about a server that
+/// just closes: most often it is the wrong port, and which ones are right depends on the protocol.
+#[must_use]
+pub fn handshake_failed(error: io::Error, hung_up: &'static str) -> Error {
     use rustls::Error as Tls;
     let inner = error
         .get_ref()
@@ -28,10 +30,7 @@ pub(crate) fn handshake(error: io::Error) -> Error {
         {
             tls("tls/closed", "the server closed the connection during the TLS handshake")
                 .with_retry(Retry::Backoff)
-                .with_remedy(
-                    "Check the port: HTTPS is usually on 443. Servers that have too many connections \
-                     do this too: use fewer.",
-                )
+                .with_remedy(hung_up)
         }
         _ => tls("tls/handshake", "the TLS handshake failed"),
     };

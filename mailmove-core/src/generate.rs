@@ -1,4 +1,4 @@
-//! Streams written as straight code.
+//! Streams written as straight code, for adapters.
 
 use std::{
     pin::Pin,
@@ -7,12 +7,13 @@ use std::{
 };
 
 use futures_core::Stream;
-use mailmove_core::source::BoxStream;
+
+use crate::source::BoxStream;
 
 /// Runs `body` as a stream: what it hands to [`Out::send`] are the items. It runs only while the
 /// stream is polled and ends when the stream is dropped, so nothing is sent to a server that
-/// nobody waits for, and no task is spawned.
-pub(crate) fn generate<T, F>(body: impl FnOnce(Out<T>) -> F) -> BoxStream<T>
+/// nobody waits for, and no task is spawned. Dropping the stream drops `body` where it waits.
+pub fn generate<T, F>(body: impl FnOnce(Out<T>) -> F) -> BoxStream<T>
 where
     T: Send + 'static,
     F: Future<Output = ()> + Send + 'static,
@@ -26,11 +27,12 @@ where
 }
 
 /// Where a [`generate`] body puts its items.
-pub(crate) struct Out<T>(Arc<Mutex<Option<T>>>);
+#[derive(Debug)]
+pub struct Out<T>(Arc<Mutex<Option<T>>>);
 
 impl<T> Out<T> {
     /// Hands over one item; goes on once it was taken and the next is wanted.
-    pub(crate) async fn send(&self, item: T) {
+    pub async fn send(&self, item: T) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(item);
         let mut handed = false;
         std::future::poll_fn(|_| {
@@ -44,7 +46,8 @@ impl<T> Out<T> {
         .await;
     }
 
-    pub(crate) async fn send_all(&self, items: impl IntoIterator<Item = T>) {
+    /// The same for several, one after the other.
+    pub async fn send_all(&self, items: impl IntoIterator<Item = T>) {
         for item in items {
             self.send(item).await;
         }

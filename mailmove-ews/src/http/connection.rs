@@ -59,8 +59,7 @@ pub(crate) struct Outgoing<'a> {
     pub(crate) pieces: Vec<Piece>,
 }
 
-/// The head of a reply; its body is read from the connection.
-#[derive(Debug)]
+/// The head of a reply; its body is read from the connection. Its fields hold cookies.
 pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::{Mutex, PoisonError},
 };
 
@@ -11,8 +12,16 @@ const MOST: usize = 50;
 const LONGEST: usize = 4096;
 
 /// What the server wants to be told again. Load balancers find a mailbox's back end by it.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub(crate) struct Jar(Mutex<BTreeMap<String, String>>);
+
+/// Names alone: whoever has the values may be taken for the user.
+impl fmt::Debug for Jar {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let jar = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        f.debug_set().entries(jar.keys()).finish()
+    }
+}
 
 impl Jar {
     /// Heeds a `Set-Cookie` field.
@@ -71,6 +80,10 @@ mod tests {
         assert_eq!(
             jar.field().unwrap(),
             "X-BackEndCookie=S-1=u56; exchangecookie=abc"
+        );
+        assert_eq!(
+            format!("{jar:?}"),
+            "{\"X-BackEndCookie\", \"exchangecookie\"}"
         );
         jar.set("exchangecookie=; expires=Thu, 01 Jan 1970 00:00:00 GMT");
         jar.set("X-BackEndCookie=; Max-Age=0");

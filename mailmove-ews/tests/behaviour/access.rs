@@ -6,6 +6,7 @@ use std::sync::{
 };
 
 use async_trait::async_trait;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use futures_util::StreamExt as _;
 use mailmove_core::{
     Edges, ErrorKind, Result, Source as _,
@@ -95,6 +96,26 @@ impl CredentialProvider for Tokens {
             user: "ann".to_owned(),
             token: Secret::new(token),
         })
+    }
+}
+
+#[tokio::test]
+async fn nothing_that_can_be_shown_holds_a_password() {
+    for scheme in [Scheme::Basic, Scheme::Ntlm, Scheme::Negotiate] {
+        let server = start(|builder| builder.schemes(&[scheme])).await;
+        for secret in [PASSWORD, "wrong pony"] {
+            let login = Credential::password("ann", secret);
+            let login = Arc::new(StaticCredential::new(login));
+            let source = EwsSource::new(secure(&server), login, Edges::new());
+            let answer = source.capabilities().await;
+            assert_eq!(answer.is_ok(), secret == PASSWORD);
+            let told = answer.err().map(|error| error.chain()).unwrap_or_default();
+            let shown = format!("{source:?} {:?} {told}", source.folders().await);
+            // And as Basic has it.
+            for secret in [secret.to_owned(), STANDARD.encode(format!("ann:{secret}"))] {
+                assert!(!shown.contains(&secret), "{scheme:?}: {shown}");
+            }
+        }
     }
 }
 

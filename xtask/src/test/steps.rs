@@ -8,7 +8,12 @@ use crate::servers::{self, Lifetime, Servers};
 use crate::{Result, corpora, workspace};
 
 /// The crates that are published, in the order of their dependencies.
-pub(crate) const PUBLISHED: [&str; 3] = ["mailmove-core", "mailmove-testkit", "mailmove-imap"];
+pub(crate) const PUBLISHED: [&str; 4] = [
+    "mailmove-core",
+    "mailmove-testkit",
+    "mailmove-imap",
+    "mailmove-ews",
+];
 
 /// Names of servers, clients and mails, and of the conformance suite's harnesses.
 const NOTHING_MISSING: &str = "dovecot,dovecot-maildir,dovecot-slash,dovecot-prefix,cyrus,\

@@ -62,7 +62,8 @@ pub enum Event {
         /// Bytes in it, if the source says.
         bytes: Option<u64>,
     },
-    /// Messages got a final state.
+    /// What became of messages; each is told once in a pass, unless its folder is listed again. `Unnamed`
+    /// are stored, and were confirmed without an id.
     Progress {
         /// Their source folder.
         folder: FolderPath,

@@ -271,7 +271,9 @@ impl Sender {
     }
 
     pub(super) fn report(&self, lane: &Lane, done: &[ItemRow]) {
-        for (state, messages, bytes) in tally(done) {
+        // What is only recorded as new has not got anywhere yet.
+        let told = tally(done).into_iter();
+        for (state, messages, bytes) in told.filter(|(state, ..)| *state != ItemState::Pending) {
             self.engine.emit(Event::Progress {
                 folder: lane.folder.path.clone(),
                 state,

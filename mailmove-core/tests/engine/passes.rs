@@ -1,6 +1,11 @@
 //! What a pass brings over, and what a later one does.
 
-use mailmove_core::{map::Pattern, model::Timestamp, report::Status};
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
+};
+
+use mailmove_core::{Event, Migration, Observer, map::Pattern, model::Timestamp, report::Status};
 use mailmove_testkit::mailbox::FlagOp;
 
 use crate::world::{World, add, flag, mail, of, subjects};
@@ -25,6 +30,34 @@ async fn everything_arrives_and_a_second_pass_copies_nothing() {
     assert_eq!(after.operations - before.operations, 2, "{after:?}");
     assert_eq!(world.store.commits() - commits, 2);
     assert!(world.verify().await.is_clean());
+}
+
+/// Adds up what it is told of.
+#[derive(Debug, Default)]
+struct Sum(Arc<AtomicU64>);
+
+impl Observer for Sum {
+    fn on(&self, event: &Event) {
+        if let Event::Progress { messages, .. } = event {
+            self.0.fetch_add(*messages, Ordering::Relaxed);
+        }
+    }
+}
+
+#[tokio::test]
+async fn each_message_is_told_once() {
+    // Found by a listing and fetched later, or listed with their contents.
+    for inline in [None, Some(u64::MAX)] {
+        let mut world = World::with_corpus(100);
+        world.source = world.source.with_inline(inline);
+        let told = Arc::new(AtomicU64::new(0));
+        let migration = Migration::builder(world.source.clone(), world.destination.clone())
+            .store(world.store.clone())
+            .edges(world.edges.clone())
+            .observer(Sum(Arc::clone(&told)));
+        let report = migration.build().unwrap().run().await.unwrap();
+        assert_eq!(told.load(Ordering::Relaxed), report.total().found);
+    }
 }
 
 #[tokio::test]

@@ -9,8 +9,8 @@ use crate::{
     identity::HeaderDigest,
     model::{
         Alteration, Annotation, Annotations, Capabilities, Content, ContentDigest, Endpoint, Flags,
-        Folder, FolderId, FolderSpec, Form, ItemClass, Mark, MessageId, Quota, Rights, Slot,
-        Timestamp,
+        Folder, FolderId, FolderSpec, Form, ItemClass, Mark, MessageId, Naming, Quota, Rights,
+        Slot, Timestamp,
     },
     source::BoxStream,
 };
@@ -44,6 +44,17 @@ pub trait Destination: Debug + Send + Sync + 'static {
     /// If the list cannot be had.
     async fn folders(&self) -> Result<Vec<Folder>>;
 
+    /// What names of new folders may be, asked where the server tells; `folders` is the last look at
+    /// it. Called where folders may have to be made, so that a pass with nothing new is not slower for
+    /// it. Unless an adapter says otherwise that is [`Capabilities::naming`]. Cancel safe.
+    ///
+    /// # Errors
+    /// If the server does not answer.
+    async fn naming(&self, folders: &[Folder]) -> Result<Naming> {
+        let _ = folders;
+        Ok(self.capabilities().await?.naming)
+    }
+
     /// Makes the folders that do not exist yet (parents too), batched; existing ones are returned
     /// as they are, roles included. Each slot comes back once. The [`Folder::mark`] of a returned
     /// folder is set. Idempotent.
@@ -54,6 +65,13 @@ pub trait Destination: Debug + Send + Sync + 'static {
     /// # Errors
     /// If the folder is gone or the server does not answer.
     async fn mark(&self, folder: &FolderId) -> Result<Mark>;
+
+    /// Messages will be appended to the folder, which was as at its mark: whatever the first append
+    /// would have to wait for, a connection for instance, may be done by then. A hint; what fails shows
+    /// when something is appended. Unless an adapter says otherwise nothing is done. Cancel safe.
+    async fn expect(&self, folder: &FolderId, mark: &Mark) {
+        let _ = (folder, mark);
+    }
 
     /// Messages that exist, told as deep as the probe asks, in pages. An enumeration: never a
     /// search, since searches lag behind. Ends after the first error.
@@ -426,11 +444,17 @@ macro_rules! forward_destination {
             async fn folders(&self) -> Result<Vec<Folder>> {
                 (**self).folders().await
             }
+            async fn naming(&self, folders: &[Folder]) -> Result<Naming> {
+                (**self).naming(folders).await
+            }
             fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {
                 (**self).ensure_folders(want)
             }
             async fn mark(&self, folder: &FolderId) -> Result<Mark> {
                 (**self).mark(folder).await
+            }
+            async fn expect(&self, folder: &FolderId, mark: &Mark) {
+                (**self).expect(folder, mark).await;
             }
             fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {
                 (**self).existing(probe)

@@ -82,6 +82,6 @@ pub use edge::Edges;
 pub use error::{Error, ErrorKind, Result, Retry, Scope};
 pub use migration::{Migration, MigrationBuilder, Stop};
 pub use observe::{Event, Observer};
-pub use options::{Filter, Mend, Options, RepairPolicy};
+pub use options::{Filter, Mend, Options, Order, RepairPolicy};
 pub use report::Report;
 pub use source::Source;

@@ -21,6 +21,8 @@ pub struct Options {
     pub annotations: bool,
     /// Folders worked on at once; what the adapters allow if `None`.
     pub concurrency: Option<usize>,
+    /// The order of messages within a folder.
+    pub order: Order,
     /// Tries of one request before its scope fails.
     pub attempts: u32,
     /// Longest wait between two tries.
@@ -56,6 +58,7 @@ impl Options {
             subscriptions: true,
             annotations: false,
             concurrency: None,
+            order: Order::Kept,
             attempts: 5,
             longest_wait: Duration::from_secs(60),
             outage: Duration::from_secs(300),
@@ -73,6 +76,20 @@ impl Default for Options {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// The order in which messages of a folder arrive. Most programs sort by date, but some show a folder as it
+/// was filled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Order {
+    /// As they are at the source, as far as the destination has no other.
+    #[default]
+    Kept,
+    /// As it comes: several batches of a folder are under way at once, over as many connections as there
+    /// are, where the destination says what it stored
+    /// ([`returns_ids`](crate::model::Capabilities::returns_ids)). Else it is kept.
+    Relaxed,
 }
 
 /// Whether messages are [repaired](crate::repair).

@@ -1,17 +1,21 @@
-//! Many mailboxes in one process that share connections and memory.
+//! Many mailboxes in one process that share connections and memory; one folder over many connections.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
 use std::sync::Arc;
 
 use mailmove_core::{
-    Edges, Migration,
+    Edges, Migration, Options, Order,
     edge::{ConnectionBudget, Credential, MemoryBudget, Spool, StaticCredential},
     report::Status,
     store::MemoryStore,
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
 use mailmove_imap_testserver::Server;
-use mailmove_testkit::{corpus::Corpus, mailbox::Store, snapshot::Snapshot};
+use mailmove_testkit::{
+    corpus::Corpus,
+    mailbox::{NewMessage, Store},
+    snapshot::Snapshot,
+};
 
 const MAILBOXES: usize = 50;
 const MESSAGES: usize = 30;
@@ -99,4 +103,76 @@ async fn fifty_at_once_keep_to_the_budgets_and_all_get_through() {
     assert!(counters.peak <= CONNECTIONS as u64, "{}", counters.peak);
     assert!(budget.peak() > 0 && budget.peak() <= MEMORY);
     assert_eq!(budget.used(), 0, "memory that was not given back");
+}
+
+/// Messages of one folder, enough for several batches.
+const LARGE: usize = 200;
+const EACH: usize = 25 << 10;
+
+/// Copies a large folder; gives the connections that the destination saw, and whether the order was
+/// kept.
+async fn one_large_folder(order: Order) -> (u64, bool) {
+    let (from, to) = (Store::new(), Store::new());
+    let account = from.add_account("from-0");
+    let folder = account.create(&["Large"]).unwrap();
+    for number in 0..LARGE {
+        let text = format!("Message-ID: <{number}@example.org>\r\n\r\n");
+        let text = text + &"x".repeat(70) + &"\r\n".repeat(EACH / 2);
+        account
+            .append(folder, vec![NewMessage::new(text.into_bytes())])
+            .unwrap();
+    }
+    let copy = to.add_account("to-0");
+    let servers = [
+        Server::builder(from)
+            .user("from-0", "secret")
+            .start()
+            .await
+            .unwrap(),
+        Server::builder(to)
+            .user("to-0", "secret")
+            .start()
+            .await
+            .unwrap(),
+    ];
+    let [source, destination] = &servers;
+    let config = |server: &Server, user: &str| {
+        let address = server.plain_address();
+        ImapConfig::new(address.ip().to_string())
+            .with_port(address.port())
+            .with_security(Security::Plain)
+            .with_user(user)
+            .with_connections(4)
+    };
+    let login = |user: &str| Arc::new(StaticCredential::new(Credential::password(user, "secret")));
+    let mut options = Options::new();
+    options.order = order;
+    let migration = Migration::builder(
+        ImapSource::new(config(source, "from-0"), login("from-0"), Edges::new()),
+        ImapDestination::new(config(destination, "to-0"), login("to-0"), Edges::new()),
+    )
+    .store(MemoryStore::new())
+    .options(options)
+    .build()
+    .unwrap();
+    let report = migration.run().await.unwrap();
+    assert_eq!(report.status(), Status::Complete, "{report:#?}");
+    let (all, found) = (Snapshot::of(&account), Snapshot::of(&copy));
+    all.diff(&found).none().unwrap();
+    let order = |account: &mailmove_testkit::mailbox::Account| -> Vec<Vec<u8>> {
+        let folder = account.folder(&["Large"]).unwrap();
+        let messages = account.messages(folder.id).unwrap().into_iter();
+        messages
+            .map(|message| message.body.get(..40).unwrap().to_vec())
+            .collect()
+    };
+    let kept = order(&account) == order(&copy);
+    (destination.counters().connections, kept)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_folder_goes_over_many_connections_where_its_order_may_change() {
+    assert_eq!(one_large_folder(Order::Kept).await, (1, true));
+    let (connections, _) = one_large_folder(Order::Relaxed).await;
+    assert!((2..=4).contains(&connections), "{connections}");
 }

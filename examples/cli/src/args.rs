@@ -205,6 +205,9 @@ pub(crate) struct JobArgs {
     #[arg(long, value_name = "N", help_heading = "Connections",
           value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: Option<u8>,
+    /// Messages of a folder may arrive in any order: a large folder goes over all connections at once
+    #[arg(long, help_heading = "Connections")]
+    pub(crate) any_order: bool,
     /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines
     #[arg(long, help_heading = "Connections")]
     pub(crate) compress: bool,
@@ -373,6 +376,7 @@ mod tests {
             "--connections",
             "4",
             "--compress",
+            "--any-order",
             "--annotations",
             "--bandwidth",
             "2MB/s",
@@ -395,7 +399,7 @@ mod tests {
         assert_eq!(args.job.daily_down, Some(2_000_000_000));
         assert_eq!((args.job.daily_up, args.job.no_wait), (Some(0), true));
         assert_eq!(args.job.late, Some(20));
-        assert!(args.job.compress && args.select.annotations);
+        assert!(args.job.compress && args.job.any_order && args.select.annotations);
         assert!(args.full && args.output.json);
     }
 

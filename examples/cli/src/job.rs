@@ -8,7 +8,7 @@ use std::{
 };
 
 use mailmove_core::{
-    Destination as _, Edges, Error, ErrorKind, Migration, Options, RepairPolicy, Result,
+    Destination as _, Edges, Error, ErrorKind, Migration, Options, Order, RepairPolicy, Result,
     Source as _, Stop,
     dead_letter::DeadLetterDirectory,
     edge::{Bandwidth, MemoryBudget, Spool},
@@ -59,6 +59,9 @@ impl Job {
         options.daily_up = args.daily_up;
         options.waits_for_next_day = !args.no_wait;
         options.late = args.late.map(|late| Duration::from_secs(late.into()));
+        if args.any_order {
+            options.order = Order::Relaxed;
+        }
         if repair == Switch::Off {
             options.repair = RepairPolicy::Off;
         }

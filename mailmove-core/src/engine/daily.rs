@@ -60,6 +60,11 @@ impl Daily {
         self.down.limit().is_some()
     }
 
+    /// What goes up is limited.
+    pub(super) fn limits_up(&self) -> bool {
+        self.up.limit().is_some()
+    }
+
     /// What was used, so that the next run knows.
     pub(super) fn records(&self) -> impl Iterator<Item = Record> + '_ {
         KEYS.into_iter().filter_map(|(key, direction)| {

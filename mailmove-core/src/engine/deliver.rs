@@ -1,11 +1,13 @@
 //! Records intents, sends batches, and records what came of them.
 
-use std::sync::Arc;
+use std::{collections::VecDeque, sync::Arc};
 
 use tokio::{sync::mpsc, task::JoinHandle};
 
 use super::{
-    Engine, flags, fold,
+    Engine,
+    ahead::Begun,
+    flags, fold,
     kept::Odd,
     lane::{Lane, joined},
     produce::Batch,
@@ -25,15 +27,15 @@ use crate::{
 /// A batch whose intent is durable.
 #[derive(Debug)]
 pub(super) struct Recorded {
-    batch: Batch,
-    intent: Option<Intent>,
+    pub(super) batch: Batch,
+    pub(super) intent: Option<Intent>,
     /// Of the messages to be copied.
     copying: Option<Intent>,
 }
 
 impl Recorded {
     /// What to record of a batch that is not sent.
-    fn abandon(&self) -> Vec<Record> {
+    pub(super) fn abandon(&self) -> Vec<Record> {
         self.intent
             .iter()
             .chain(&self.copying)
@@ -111,20 +113,21 @@ pub(super) async fn send(
         unnamed: 0,
         unnamed_mark: lane.mark()?,
         committing: None,
+        ahead: VecDeque::new(),
         desk,
     };
     let mut ended = Ok(());
-    while let Some(recorded) = batches.recv().await {
+    while let Some(begun) = sender.next(lane, &mut batches).await? {
         if ended.is_ok() {
             ended = engine.check_stop();
         }
         if ended.is_ok() {
-            ended = sender.batch(lane, recorded).await;
+            ended = sender.batch(lane, begun).await;
             if ended.is_err() {
                 batches.close();
             }
         } else {
-            engine.ledger.commit(recorded.abandon()).await?;
+            sender.wind_up(lane, begun).await?;
         }
     }
     let committed = sender.committed().await;
@@ -156,6 +159,8 @@ pub(super) struct Sender {
     unnamed_mark: Mark,
     /// What came of the batch before, on its way into the ledger.
     committing: Option<JoinHandle<Result<()>>>,
+    /// Batches that are under way, or wait for their turn.
+    pub(super) ahead: VecDeque<Begun>,
     pub(super) desk: Arc<Desk>,
 }
 
@@ -163,7 +168,8 @@ pub(super) struct Sender {
 const UNNAMED_MOST: usize = 500;
 
 impl Sender {
-    async fn batch(&mut self, lane: &mut Lane, recorded: Recorded) -> Result<()> {
+    async fn batch(&mut self, lane: &mut Lane, begun: Begun) -> Result<()> {
+        let (recorded, outcomes) = begun.into_parts();
         let Recorded {
             batch,
             mut intent,
@@ -172,10 +178,12 @@ impl Sender {
         let mut sent = Sent::default();
         let mut ended = Ok(());
         if let Some(copying) = &copying {
+            self.quiet(lane).await?;
             ended = self.copies(lane, copying, batch.copies).await;
         }
         if let (Some(intent), Ok(())) = (&mut intent, &ended) {
-            ended = self.deliver(lane, intent, batch.work, &mut sent).await;
+            let work = (batch.work, outcomes);
+            ended = self.deliver(lane, intent, work, &mut sent).await;
         }
         // The next batch goes out while this is being made durable. Until it is, the intent stands.
         self.committed().await?;
@@ -231,6 +239,7 @@ impl Sender {
         if self.unnamed == 0 {
             return Ok(());
         }
+        self.quiet(lane).await?;
         let place = Place::of(lane);
         settle::unnamed(&self.engine, &place, lane.row.no, Some(&self.unnamed_mark)).await?;
         self.unnamed = 0;

@@ -2,9 +2,8 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
-use futures_util::StreamExt as _;
-
 use super::{
+    ahead,
     claims::target_id,
     deliver::{Sender, Sent},
     kept::is_odd,
@@ -16,8 +15,8 @@ use super::{
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record},
-    destination::{self, Outcome, Outgoing},
-    error::{Error, ErrorKind, Result},
+    destination::Outcome,
+    error::{Error, Result},
     model::Mark,
     observe::Direction,
 };
@@ -29,18 +28,22 @@ impl Sender {
         &mut self,
         lane: &Lane,
         intent: &mut Intent,
-        work: Vec<Work>,
+        (work, mut answered): (Vec<Work>, Option<Vec<Outcome>>),
         sent: &mut Sent,
     ) -> Result<()> {
         let mut queue = VecDeque::from([work]);
         while let Some(work) = queue.pop_front() {
-            let bytes = work.iter().map(|work| work.content.size()).sum();
-            if let Err(error) = self.engine.spend(Direction::Up, bytes).await {
-                queue.push_front(work);
-                keep_resent(queue, sent);
-                return Err(error);
-            }
-            let outcomes = self.append(lane, &intent.mark, &work).await;
+            let outcomes = match answered.take() {
+                Some(outcomes) => outcomes,
+                None => match self.append(lane, &intent.mark, &work).await {
+                    Ok(outcomes) => outcomes,
+                    Err(error) => {
+                        queue.push_front(work);
+                        keep_resent(queue, sent);
+                        return Err(error);
+                    }
+                },
+            };
             let mut refused: Vec<(Work, Error)> = Vec::new();
             let mut unknown: Vec<Work> = Vec::new();
             let mut slow: Option<(Duration, Error)> = None;
@@ -91,30 +94,13 @@ impl Sender {
         Ok(())
     }
 
-    async fn append(&self, lane: &Lane, mark: &Mark, work: &[Work]) -> Vec<Outcome> {
-        let outgoing = |work: &Work| {
-            Outgoing::new(work.content.clone())
-                .with_flags(work.row.flags.clone())
-                .with_received(work.row.received)
-        };
-        let items = work.iter().map(outgoing).collect();
-        let fence = Arc::clone(&self.engine) as Arc<dyn destination::Fence>;
-        let batch = destination::Batch::new(lane.place.id.clone(), mark.clone(), items, fence);
-        let mut outcomes: Vec<Option<Outcome>> = work.iter().map(|_| None).collect();
-        let mut answers = self.engine.destination.append(batch);
-        while let Some((slot, outcome)) = answers.next().await {
-            if let Some(place) = outcomes.get_mut(slot.index()) {
-                *place = Some(outcome);
-            }
-        }
-        let silent = || {
-            let error = Error::new(ErrorKind::Interrupted, "no answer for this message");
-            Outcome::Unknown(error)
-        };
-        outcomes
-            .into_iter()
-            .map(|outcome| outcome.unwrap_or_else(silent))
-            .collect()
+    /// Sends messages as soon as more may be sent.
+    async fn append(&self, lane: &Lane, mark: &Mark, work: &[Work]) -> Result<Vec<Outcome>> {
+        let bytes = work.iter().map(|work| work.content.size()).sum();
+        self.engine.spend(Direction::Up, bytes).await?;
+        let engine = Arc::clone(&self.engine);
+        let items = ahead::outgoing(work);
+        Ok(ahead::append(engine, lane.place.id.clone(), mark.clone(), items).await)
     }
 
     /// Settles what is in doubt at the destination; returns what has to be sent again.
@@ -128,6 +114,7 @@ impl Sender {
         // What is stored for sure must not be taken for these: neither what the batches before
         // stored, nor what this one did.
         self.named(lane).await?;
+        let elsewhere = self.quiet(lane).await?;
         let taken = done.iter().filter_map(target_id).collect();
         let unnamed = |row: &ItemRow| row.state == ItemState::Unnamed;
         let (certain, named): (Vec<ItemRow>, Vec<ItemRow>) =
@@ -138,6 +125,8 @@ impl Sender {
             rows: certain
                 .iter()
                 .chain(unknown.iter().map(|work| &work.row))
+                // What fits one of another batch better is not given to one of these.
+                .chain(&elsewhere)
                 .cloned()
                 .collect(),
             mark: Some(&intent.mark),

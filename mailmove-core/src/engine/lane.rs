@@ -1,6 +1,6 @@
 //! One source folder on its way to one destination folder.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{collections::HashSet, pin::pin, sync::Arc};
 
 use tokio::sync::mpsc;
 
@@ -10,6 +10,7 @@ use super::{
     retry::Backoff,
     share::Desk,
     surplus, survey,
+    turns::Turn,
 };
 use crate::{
     checkpoint::{FolderNo, FolderRow, Record, TargetRow},
@@ -97,7 +98,7 @@ impl Lane {
 
 /// Copies all that is to be copied. Ends with the folder's own error; the caller decides by its
 /// scope what else ends.
-pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
+pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane, turn: &mut Turn) -> Result<()> {
     engine.check_stop()?;
     engine.emit(Event::FolderStarted {
         folder: lane.folder.path.clone(),
@@ -109,7 +110,7 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
         // All of them are listed before any is looked for: see `Adopter::announce`.
         survey::survey(engine, lane).await?;
     }
-    let listing = copy(engine, lane).await?;
+    let listing = copy(engine, lane, turn).await?;
     if let Some(listing) = listing {
         lane.row.listed = true;
         lane.row.exists = listing.exists.or(lane.folder.messages);
@@ -123,8 +124,9 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
             lane.row.cursor = None;
         }
         if all || listing.rest {
+            turn.take().await;
             survey::survey(engine, lane).await?;
-            copy(engine, lane).await?;
+            copy(engine, lane, turn).await?;
         }
     }
     let mut backoff = Backoff::on(engine, Direction::Up);
@@ -150,7 +152,7 @@ async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
 }
 
 /// One batch is being made, one waits with its intent durable, one is on the wire.
-async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> {
+async fn copy(engine: &Arc<Engine>, lane: &mut Lane, turn: &mut Turn) -> Result<Option<Listing>> {
     let (made, to_record) = mpsc::channel(1);
     let (recorded, to_send) = mpsc::channel(1);
     let desk = Arc::new(Desk::default());
@@ -167,18 +169,35 @@ async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> 
         to_record,
         recorded,
     ));
+    let expecting = tokio::spawn(expect(Arc::clone(engine), lane.clone()));
     // They end with this future, should it be dropped.
     let _guards = [
         Abort(producer.abort_handle()),
         Abort(recorder.abort_handle()),
+        Abort(expecting.abort_handle()),
     ];
-    let sent = deliver::send(engine, lane, desk, to_send).await;
+    let mut recorder = recorder;
+    let (sent, recorded) = {
+        let mut sending = pin!(deliver::send(engine, lane, desk, to_send));
+        tokio::select! {
+            sent = &mut sending => (sent, None),
+            recorded = &mut recorder => {
+                // All is read; what is left is on its way to the destination.
+                turn.release();
+                (sending.await, Some(recorded))
+            }
+        }
+    };
     if sent.is_err() {
         // It may wait for the source; what it holds was never sent. The recorder in contrast ends
         // by itself, having closed the intents that led to nothing.
         producer.abort();
     }
-    let recorded = joined(recorder.await)?;
+    let recorded = match recorded {
+        Some(recorded) => recorded,
+        None => recorder.await,
+    };
+    let recorded = joined(recorded)?;
     if recorded.is_err() {
         // It waits for what became of copies that nobody makes.
         producer.abort();
@@ -187,6 +206,16 @@ async fn copy(engine: &Arc<Engine>, lane: &mut Lane) -> Result<Option<Listing>> 
     sent?;
     recorded?;
     joined(listing)?
+}
+
+/// The destination gets ready while the first messages are read.
+async fn expect(engine: Arc<Engine>, lane: Lane) {
+    if lane.first
+        && lane.folder.messages != Some(0)
+        && let Ok(mark) = lane.mark()
+    {
+        engine.destination.expect(&lane.place.id, &mark).await;
+    }
 }
 
 /// Whatever a lane's end: nobody waits for what it held.
@@ -198,7 +227,9 @@ impl Drop for Release {
     }
 }
 
-struct Abort(tokio::task::AbortHandle);
+/// Ends a task when dropped.
+#[derive(Debug)]
+pub(super) struct Abort(pub(super) tokio::task::AbortHandle);
 
 impl Drop for Abort {
     fn drop(&mut self) {

@@ -6,6 +6,7 @@
 //! [`decide`] and [`retry`], free of I/O. A pass that mends ([`mend`]) has neither survey nor moves.
 
 mod adopt;
+mod ahead;
 mod annotate;
 mod claims;
 mod close;
@@ -41,6 +42,7 @@ mod settle;
 mod share;
 mod surplus;
 mod survey;
+mod turns;
 mod undelivered;
 mod verify;
 

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use tokio::{sync::Semaphore, task::JoinSet};
+use tokio::task::JoinSet;
 
 use super::{
     Engine, Mode, annotate, close, daily, health, labels, lane,
@@ -14,7 +14,9 @@ use super::{
     reconcile::{self, World},
     replace,
     retry::Backoff,
-    surplus, survey, undelivered,
+    surplus, survey,
+    turns::{Turn, Turns},
+    undelivered,
 };
 use crate::{
     checkpoint::{CheckpointStore, Ledger, Record, TargetNo},
@@ -335,13 +337,13 @@ async fn each(
             &engine.destination.endpoint().host,
         ))
         .max(1);
-    let turns = Arc::new(Semaphore::new(most));
+    let turns = Turns::new(most);
     let mut tasks = JoinSet::new();
     for group in groups {
-        let (engine, turns) = (Arc::clone(engine), Arc::clone(&turns));
+        let (engine, turns) = (Arc::clone(engine), turns.clone());
         tasks.spawn(async move {
-            let _turn = turns.acquire_owned().await;
-            one_group(&engine, group, work).await
+            let turn = turns.next().await;
+            one_group(&engine, group, work, turn).await
         });
     }
     let mut fatal: Option<Error> = None;
@@ -379,6 +381,7 @@ async fn one_group(
     engine: &Arc<Engine>,
     group: Vec<(usize, Lane)>,
     work: Work,
+    mut turn: Turn,
 ) -> Vec<(usize, Lane, Result<()>)> {
     let mut out: Vec<(usize, Lane, Result<()>)> = Vec::with_capacity(group.len());
     for (index, mut lane) in group {
@@ -388,7 +391,10 @@ async fn one_group(
         }
         let result = match work {
             Work::Survey => survey::survey(engine, &mut lane).await,
-            Work::Copy => lane::run(engine, &mut lane).await,
+            Work::Copy => {
+                turn.take().await;
+                lane::run(engine, &mut lane, &mut turn).await
+            }
         };
         out.push((index, lane, result));
     }

@@ -29,7 +29,7 @@ pub(crate) async fn plan(
     let (source, destination) = pass::look(&engine).await?;
     let known = engine.ledger.folders().await?;
     let targets = engine.ledger.targets().await?;
-    let map = reconcile::map_folders(&engine, &source, &destination, &known, &targets);
+    let map = reconcile::map_folders(&engine, (&source, &destination), &known, &targets).await?;
     let there: There<'_> = destination
         .iter()
         .map(|folder| (&folder.path, folder))

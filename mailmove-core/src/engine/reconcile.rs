@@ -8,8 +8,8 @@ use super::{Engine, lane::Lane, pass, retry::Backoff};
 use crate::{
     checkpoint::{FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
-    map::{Earlier, FolderMap, Verdict},
-    model::{Folder, FolderId, FolderPath, FolderSpec},
+    map::{Earlier, FolderMap, MapEntry, Verdict},
+    model::{Folder, FolderId, FolderPath, FolderSpec, Naming},
     observe::Direction,
     report::{FolderReport, Problem},
 };
@@ -36,7 +36,7 @@ pub(super) async fn reconcile(
 ) -> Result<World> {
     let mut known = engine.ledger.folders().await?;
     let targets = engine.ledger.targets().await?;
-    let map = map_folders(engine, &source, &destination, &known, &targets);
+    let map = map_folders(engine, (&source, &destination), &known, &targets).await?;
     let mut world = World::default();
     let mut wanted = Vec::new();
     let living: HashSet<String> = source
@@ -91,7 +91,7 @@ pub(super) async fn known(
 ) -> Result<World> {
     let known = engine.ledger.folders().await?;
     let targets = engine.ledger.targets().await?;
-    let map = map_folders(engine, &source, &destination, &known, &targets);
+    let map = known_places(engine, (&source, &destination), &known, &targets);
     let mut world = World::default();
     let mut wanted = Vec::new();
     for (folder, entry) in source.into_iter().zip(map.entries) {
@@ -148,15 +148,62 @@ async fn lanes(
         .await
 }
 
-pub(super) fn map_folders(
+/// Where the folders of the source go. What names the destination takes is asked only if some folder
+/// is not where it was: for the others nothing is made.
+pub(super) async fn map_folders(
     engine: &Engine,
-    source: &[Folder],
-    destination: &[Folder],
+    (source, destination): (&[Folder], &[Folder]),
+    known: &[FolderRow],
+    targets: &[TargetRow],
+) -> Result<FolderMap> {
+    let earlier = earlier(source, known, targets);
+    let map = |naming: &Naming| {
+        FolderMap::new(
+            &engine.options.folders,
+            source,
+            destination,
+            naming,
+            &earlier,
+        )
+    };
+    let assumed = map(&engine.to.naming);
+    let there: HashSet<&FolderPath> = destination.iter().map(|folder| &folder.path).collect();
+    let before: HashSet<(&FolderPath, &FolderPath)> = earlier
+        .iter()
+        .map(|one| (&one.source, &one.target))
+        .collect();
+    let is_as_it_was = |entry: &MapEntry| match &entry.verdict {
+        Verdict::To { path, .. } => there.contains(path) && before.contains(&(&entry.source, path)),
+        Verdict::Excluded(_) => true,
+    };
+    if assumed.entries.iter().all(is_as_it_was) {
+        return Ok(assumed);
+    }
+    let mut backoff = Backoff::of(engine);
+    loop {
+        match engine.destination.naming(destination).await {
+            Ok(naming) => return Ok(map(&naming)),
+            Err(error) => pass::patience(engine, &mut backoff, error).await?,
+        }
+    }
+}
+
+/// Where the folders of the source are, for whoever makes none.
+pub(super) fn known_places(
+    engine: &Engine,
+    (source, destination): (&[Folder], &[Folder]),
     known: &[FolderRow],
     targets: &[TargetRow],
 ) -> FolderMap {
+    let earlier = earlier(source, known, targets);
+    let rules = &engine.options.folders;
+    FolderMap::new(rules, source, destination, &engine.to.naming, &earlier)
+}
+
+/// The places that the folders have from earlier passes.
+fn earlier(source: &[Folder], known: &[FolderRow], targets: &[TargetRow]) -> Vec<Earlier> {
     let place = |no: TargetNo| targets.iter().find(|target| target.no == no);
-    let earlier: Vec<Earlier> = known
+    known
         .iter()
         // One that failed in the last pass keeps its place too.
         .filter(|row| matches!(row.state, FolderState::Mapped | FolderState::Failed(_)))
@@ -168,14 +215,7 @@ pub(super) fn map_folders(
             let path = now.map_or(&row.path, |folder| &folder.path);
             Some(Earlier::new(path.clone(), place(row.target?)?.path.clone()))
         })
-        .collect();
-    FolderMap::new(
-        &engine.options.folders,
-        source,
-        destination,
-        &engine.to.naming,
-        &earlier,
-    )
+        .collect()
 }
 
 /// The ledger's row of a folder: by identity, else by place (it was renumbered or replaced, and

@@ -99,7 +99,7 @@ fn wanted(
     known: &[FolderRow],
     targets: &[TargetRow],
 ) -> Wanted {
-    let map = reconcile::map_folders(engine, &source, destination, known, targets);
+    let map = reconcile::known_places(engine, (&source, destination), known, targets);
     let mut excluded: HashSet<FolderPath> = HashSet::new();
     let mut now: Vec<Folder> = Vec::new();
     for (folder, entry) in source.into_iter().zip(map.entries) {

@@ -90,7 +90,8 @@ pub struct Capabilities {
     pub batching: Batching,
     /// Largest message it takes, if it says.
     pub max_message: Option<u64>,
-    /// What its folder names may be.
+    /// What its folder names may be, as far as is known without asking; see
+    /// [`Destination::naming`](crate::destination::Destination::naming).
     pub naming: Naming,
     /// How long after a lost append its message usually appears. Absence is believed only then.
     pub settle: Duration,

@@ -23,6 +23,7 @@ mod orphans;
 mod outcomes;
 mod passes;
 mod refusal;
+mod relaxed;
 mod retry;
 mod scheduler;
 mod set_back;

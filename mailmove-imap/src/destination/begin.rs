@@ -31,6 +31,7 @@ pub(super) async fn begin(
         .with_context("messages", items.len().to_string()));
     }
     let name = session::mailbox(folder)?;
+    let looking = inner.known.looking(folder).await;
     let mut lease = inner.pool.lease(None).await?;
     let opens = needs_permanent(items) && inner.known.permanent(folder).is_none();
     if opens {
@@ -41,8 +42,24 @@ pub(super) async fn begin(
     if !sure || limited {
         find(inner, &mut lease, folder, mark).await?;
     }
+    drop(looking);
     lease.stop_reading().await?;
     Ok((lease, name))
+}
+
+/// Does ahead what an append would begin with: a connection, and a look at whether the folder is the
+/// mark's. What is not as it should be the append finds out, too.
+pub(super) async fn expect(inner: &Arc<Inner>, folder: &FolderId, mark: &Mark) {
+    let _looking = inner.known.looking(folder).await;
+    let Ok(mut lease) = inner.pool.lease(None).await else {
+        return;
+    };
+    if mark.epoch.as_str().is_empty() || inner.known.is_confirmed(folder, mark) {
+        return;
+    }
+    if let Ok(Some(validity)) = find(inner, &mut lease, folder, mark).await {
+        inner.known.confirm(folder, validity);
+    }
 }
 
 /// Opens the folder to see which flags it keeps.
@@ -68,7 +85,8 @@ async fn learn_flags(
     Ok(())
 }
 
-/// Makes sure that the folder of the mark is there, and learns how large a message it takes.
+/// Makes sure that the folder of the mark is there, and learns how large a message it takes. Gives its
+/// UIDVALIDITY, if the server tells it.
 ///
 /// # Errors
 /// [`ErrorKind::Stale`] if it is not.
@@ -77,7 +95,7 @@ pub(super) async fn find(
     lease: &mut Lease,
     folder: &FolderId,
     mark: &Mark,
-) -> Result<()> {
+) -> Result<Option<u32>> {
     let status = match folders::status(lease, folder).await {
         Err(error) if error.kind() == ErrorKind::NotFound => {
             return Err(gone(inner, folder, mark, None).with_source(error));
@@ -89,7 +107,7 @@ pub(super) async fn find(
         return Err(gone(inner, folder, mark, now));
     }
     inner.known.set_limit(folder, status.append_limit);
-    Ok(())
+    Ok(now)
 }
 
 /// The folder of the mark is not there any more; `now`: the UIDVALIDITY of the one that is.

@@ -18,13 +18,16 @@ use crate::{
     naming::Names,
     pool::Lease,
     session,
-    wire::{Code, Command, MailboxName, MailboxStatus, Response, SpecialUse, Status, StatusKind},
+    wire::{
+        Code, Command, MailboxName, MailboxStatus, Response, SpecialUse, Status, StatusItem,
+        StatusKind,
+    },
 };
 
 type Out = generate::Out<(Slot, Result<Folder>)>;
 
 /// Commands sent ahead of their answers.
-const AHEAD: usize = 32;
+const AHEAD: usize = 64;
 
 pub(super) async fn run(inner: &Arc<Inner>, want: Vec<FolderSpec>, out: &Out) {
     let count = want.len();
@@ -55,6 +58,12 @@ struct Wanted {
     failed: Option<Error>,
 }
 
+/// What a command is about: to make this folder, with that role, or to tell what it is like.
+enum Asked {
+    Make(usize, Option<Role>),
+    Tell(usize),
+}
+
 struct Creating {
     lease: Lease,
     wanted: Vec<Wanted>,
@@ -68,7 +77,12 @@ struct Creating {
 impl Creating {
     async fn new(inner: &Arc<Inner>, want: Vec<FolderSpec>) -> Result<Self> {
         let mut lease = inner.pool.lease(None).await?;
-        let Listing { folders, names, .. } = inbox::list(inner, &mut lease).await?;
+        // What was made or went since the look shows when these are made.
+        let listing = match inner.known.take_listed() {
+            Some(listing) => listing,
+            None => inbox::list(inner, &mut lease).await?,
+        };
+        let Listing { folders, names, .. } = listing;
         let there = folders.iter().map(|folder| folder.path.clone()).collect();
         let mut by_path: HashMap<FolderPath, Folder> = folders
             .into_iter()
@@ -165,8 +179,13 @@ impl Creating {
         Ok(())
     }
 
-    /// Creates these; gives those that were refused, with their errors kept.
+    /// Creates these; gives those that were refused, with their errors kept. What a new folder is like
+    /// is asked in the same flight.
     async fn create_these(&mut self, these: &[usize], roles: bool) -> Result<Vec<usize>> {
+        let server = Arc::clone(&self.lease.server);
+        let items = folders::items(&server);
+        // STATUS of a folder that was not made is one refusal more.
+        let ahead = !server.quirks.counts_refusals;
         let mut commands = Vec::new();
         for index in these {
             let Some(one) = self.wanted.get(*index) else {
@@ -175,36 +194,77 @@ impl Creating {
             let role = one.spec.role.filter(|_| roles).and_then(special_use);
             let tag = self.lease.connection.tag();
             let command = self.lease.connection.encoder().create(tag, &one.name, role);
-            commands.push((command.map_err(session::encode)?, (*index, role)));
+            commands.push((
+                command.map_err(session::encode)?,
+                Asked::Make(*index, role.and(one.spec.role)),
+            ));
+            if ahead {
+                let name = one.name.clone();
+                let command = self.status(&name, &items)?;
+                commands.push((command, Asked::Tell(*index)));
+            }
         }
+        let mut found: HashMap<Box<[u8]>, MailboxStatus> = HashMap::new();
+        let answers = self.pipeline(commands, |response| note(&mut found, response));
         let mut refused = Vec::new();
-        for ((index, role), status) in self.pipeline(commands, |_| {}).await? {
-            let exists = exists_already(&status);
-            let twin = self.twin(index).filter(|_| exists);
-            let Some(one) = self.wanted.get_mut(index) else {
-                continue;
-            };
-            if let Some(twin) = twin {
-                one.failed = Some(same_but_for_case(&one.spec.path, &twin));
-            } else if status.kind == StatusKind::Ok || exists {
-                one.failed = None;
-                one.folder = Some(fresh(one, role));
-            } else {
-                let error = error::refused(Doing::folder("CREATE"), &status);
-                if error.kind() == ErrorKind::Throttled {
-                    // It is not about the name, and a second try at once would make it worse.
-                    return Err(error);
+        for (asked, status) in answers.await? {
+            match asked {
+                Asked::Make(index, role) => {
+                    if !self.made(index, role, &status)? {
+                        refused.push(index);
+                    }
                 }
-                let error = match error.kind() {
-                    // There was nothing to be found; it is the name that is not taken.
-                    ErrorKind::NotFound => refused_name(&one.spec.path),
-                    _ => error,
-                };
-                one.failed = Some(error.with_context("folder", one.spec.path.to_string()));
-                refused.push(index);
+                // Where there is no answer it is asked for again, with the reason.
+                Asked::Tell(index) => {
+                    let Some(one) = self.wanted.get_mut(index) else {
+                        continue;
+                    };
+                    let told = found.remove(&folders::key(one.name.as_bytes()));
+                    let told =
+                        told.filter(|told| status.kind == StatusKind::Ok && is_numbered(told));
+                    if let (Some(told), Some(folder)) = (told, &mut one.folder) {
+                        folders::describe(folder, &told, &server.capabilities);
+                    }
+                }
             }
         }
         Ok(refused)
+    }
+
+    /// Takes the answer to CREATE; false if it was refused.
+    fn made(&mut self, index: usize, role: Option<Role>, status: &Status) -> Result<bool> {
+        let exists = exists_already(status);
+        let twin = self.twin(index).filter(|_| exists);
+        let Some(one) = self.wanted.get_mut(index) else {
+            return Ok(true);
+        };
+        if let Some(twin) = twin {
+            one.failed = Some(same_but_for_case(&one.spec.path, &twin));
+            return Ok(true);
+        }
+        if status.kind == StatusKind::Ok || exists {
+            one.failed = None;
+            one.folder = Some(fresh(one, role));
+            return Ok(true);
+        }
+        let error = error::refused(Doing::folder("CREATE"), status);
+        if error.kind() == ErrorKind::Throttled {
+            // It is not about the name, and a second try at once would make it worse.
+            return Err(error);
+        }
+        let error = match error.kind() {
+            // There was nothing to be found; it is the name that is not taken.
+            ErrorKind::NotFound => refused_name(&one.spec.path),
+            _ => error,
+        };
+        one.failed = Some(error.with_context("folder", one.spec.path.to_string()));
+        Ok(false)
+    }
+
+    fn status(&mut self, name: &MailboxName, items: &[StatusItem]) -> Result<Command> {
+        let tag = self.lease.connection.tag();
+        let command = self.lease.connection.encoder().status(tag, name, items);
+        command.map_err(session::encode)
     }
 
     /// Another folder whose name is this one's but for the case, if there is or was made one: where
@@ -282,24 +342,14 @@ impl Creating {
         let items = folders::items(&server);
         let mut commands = Vec::new();
         for index in wanted {
-            let Some(one) = self.wanted.get(index) else {
-                continue;
-            };
-            let tag = self.lease.connection.tag();
-            let command = self
-                .lease
-                .connection
-                .encoder()
-                .status(tag, &one.name, &items);
-            commands.push((command.map_err(session::encode)?, index));
+            let name = self.wanted.get(index).map(|one| one.name.clone());
+            if let Some(name) = name {
+                commands.push((self.status(&name, &items)?, index));
+            }
         }
         let mut found: HashMap<Box<[u8]>, MailboxStatus> = HashMap::new();
-        let note = |response| {
-            if let Response::MailboxStatus(status) = response {
-                found.insert(folders::key(&status.name), *status);
-            }
-        };
-        for (index, status) in self.pipeline(commands, note).await? {
+        let answers = self.pipeline(commands, |response| note(&mut found, response));
+        for (index, status) in answers.await? {
             let Some(one) = self.wanted.get_mut(index) else {
                 continue;
             };
@@ -307,7 +357,7 @@ impl Creating {
                 _ if status.kind != StatusKind::Ok => {
                     Err(error::refused(Doing::folder("STATUS"), &status))
                 }
-                Some(told) if told.uid_validity.is_some_and(|validity| validity != 0) => Ok(told),
+                Some(told) if is_numbered(&told) => Ok(told),
                 _ => {
                     let id = ids::folder_id(one.name.as_bytes());
                     folders::examined(&mut self.lease, &id).await
@@ -435,11 +485,21 @@ fn exists_already(status: &Status) -> bool {
         || (status.kind == StatusKind::No && status.text.to_ascii_lowercase().contains("exists"))
 }
 
-fn fresh(one: &Wanted, role: Option<SpecialUse>) -> Folder {
+fn fresh(one: &Wanted, role: Option<Role>) -> Folder {
     let id: FolderId = ids::folder_id(one.name.as_bytes());
     let mut folder = Folder::new(id, one.spec.path.clone(), "");
-    folder.role = role.and(one.spec.role);
+    folder.role = role;
     folder
+}
+
+fn note(found: &mut HashMap<Box<[u8]>, MailboxStatus>, response: Response) {
+    if let Response::MailboxStatus(status) = response {
+        found.insert(folders::key(&status.name), *status);
+    }
+}
+
+fn is_numbered(told: &MailboxStatus) -> bool {
+    told.uid_validity.is_some_and(|validity| validity != 0)
 }
 
 /// Names of all folders above this one, outermost first. Levels are counted from the end, so that a

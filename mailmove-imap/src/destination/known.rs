@@ -2,17 +2,17 @@
 
 use std::{
     collections::{HashMap, HashSet},
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
 use mailmove_core::model::{FolderId, Keyword, Mark, Naming};
-use tokio::time::Instant;
+use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::is_other_epoch;
-use crate::{naming::Names, nul::Breaks, wire};
+use crate::{folders::Listing, naming::Names, nul::Breaks, wire};
 
-/// How long an APPENDUID's word about a folder's UIDVALIDITY is trusted before it is asked anew.
+/// How long a server's word about a folder is trusted before it is asked anew.
 const FRESH: Duration = Duration::from_secs(5);
 
 #[derive(Debug, Default)]
@@ -35,6 +35,8 @@ pub(super) enum Utf8 {
 struct State {
     names: Option<Names>,
     naming: Option<Naming>,
+    /// The last look at all folders, for whoever makes some right after it.
+    listed: Option<(Listing, Instant)>,
     folders: HashMap<FolderId, FolderState>,
     synchronising: bool,
     utf8: Utf8,
@@ -52,6 +54,8 @@ struct FolderState {
     confirmed: Option<(u32, Instant)>,
     /// Its own largest message, once it was asked; within, `None` is no limit.
     limit: Option<Option<u64>>,
+    /// Held by whoever asks about the folder before an append.
+    looking: Arc<tokio::sync::Mutex<()>>,
 }
 
 impl Known {
@@ -95,6 +99,16 @@ impl Known {
 
     pub(super) fn set_naming(&self, naming: Naming) {
         self.state().naming = Some(naming);
+    }
+
+    pub(super) fn set_listed(&self, listing: Listing) {
+        self.state().listed = Some((listing, Instant::now()));
+    }
+
+    /// The last look at all folders, if it was just now. Given once.
+    pub(super) fn take_listed(&self) -> Option<Listing> {
+        let (listing, at) = self.state().listed.take()?;
+        (at.elapsed() < FRESH).then_some(listing)
     }
 
     /// The server was seen to answer BAD to an APPEND: it may not skip the literal after a refusal,
@@ -179,7 +193,18 @@ impl Known {
         state.folders.entry(folder.clone()).or_default().limit = Some(limit);
     }
 
-    /// An APPENDUID named this UIDVALIDITY just now.
+    /// To be held while the folder is asked about before an append, so that it is asked about once; and
+    /// taken before a connection is, of which there may be just one.
+    pub(super) async fn looking(&self, folder: &FolderId) -> OwnedMutexGuard<()> {
+        let looking = {
+            let mut state = self.state();
+            let known = state.folders.entry(folder.clone()).or_default();
+            Arc::clone(&known.looking)
+        };
+        looking.lock_owned().await
+    }
+
+    /// An APPENDUID or a STATUS named this UIDVALIDITY just now.
     pub(super) fn confirm(&self, folder: &FolderId, validity: u32) {
         let mut state = self.state();
         let known = state.folders.entry(folder.clone()).or_default();

@@ -111,10 +111,12 @@ impl Inner {
     async fn list(&self) -> Result<Vec<Folder>> {
         let mut lease = self.pool.lease(None).await?;
         let listing = inbox::list(self, &mut lease).await?;
-        for (folder, limit) in listing.limits {
-            self.known.set_limit(&folder, limit);
+        for (folder, limit) in &listing.limits {
+            self.known.set_limit(folder, *limit);
         }
-        Ok(listing.folders)
+        let folders = listing.folders.clone();
+        self.known.set_listed(listing);
+        Ok(folders)
     }
 
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
@@ -129,27 +131,33 @@ impl Inner {
         }
     }
 
+    /// What names of new folders may be; asks once.
+    async fn naming(&self, folders: &[Folder]) -> Result<Naming> {
+        if let Some(naming) = self.known.naming() {
+            return Ok(naming);
+        }
+        let mut lease = self.pool.lease(None).await?;
+        let names = self.names(&mut lease).await?;
+        let quirks = Arc::clone(&lease.server.quirks);
+        let asked = match quirks.counts_refusals {
+            true => Ok(names.naming()),
+            false => names::ask(&mut lease, &names, folders).await,
+        };
+        let mut naming = match asked {
+            // Some servers hang up on whoever asks for what there cannot be.
+            Err(error) if error.kind() == ErrorKind::Interrupted => names.naming(),
+            asked => asked?,
+        };
+        quirks.limit(&mut naming);
+        self.known.set_naming(naming.clone());
+        Ok(naming)
+    }
+
     async fn capabilities(&self) -> Result<Capabilities> {
         let mut lease = self.pool.lease(None).await?;
         let names = self.names(&mut lease).await?;
-        let naming = match self.known.naming() {
-            Some(naming) => naming,
-            None => {
-                let quirks = Arc::clone(&lease.server.quirks);
-                let asked = match quirks.counts_refusals {
-                    true => Ok(names.naming()),
-                    false => names::ask(&mut lease, &names).await,
-                };
-                let mut naming = match asked {
-                    // Some servers hang up on whoever asks for what there cannot be.
-                    Err(error) if error.kind() == ErrorKind::Interrupted => names.naming(),
-                    asked => asked?,
-                };
-                quirks.limit(&mut naming);
-                self.known.set_naming(naming.clone());
-                naming
-            }
-        };
+        let mut naming = names.naming();
+        lease.server.quirks.limit(&mut naming);
         let mut out = describe(&lease.server, naming);
         out.concurrency = self.pool.connections();
         let config = &self.pool.access().config;
@@ -216,6 +224,10 @@ impl Destination for ImapDestination {
         self.0.list().await
     }
 
+    async fn naming(&self, folders: &[Folder]) -> Result<Naming> {
+        self.0.naming(folders).await
+    }
+
     fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {
         let inner = Arc::clone(&self.0);
         generate(|out| async move { create::run(&inner, want, &out).await })
@@ -247,6 +259,10 @@ impl Destination for ImapDestination {
     ) -> Result<Vec<Result<()>>> {
         let mut lease = self.0.pool.lease(None).await?;
         metadata::note(&mut lease, folder, annotations).await
+    }
+
+    async fn expect(&self, folder: &FolderId, mark: &Mark) {
+        begin::expect(&self.0, folder, mark).await;
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

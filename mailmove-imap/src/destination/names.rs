@@ -2,15 +2,14 @@
 
 use mailmove_core::{
     error::Result,
-    model::{FolderPath, Naming},
+    model::{Folder, FolderPath, Naming},
 };
 
 use crate::{
-    error::Doing,
-    folders,
+    ids,
     naming::Names,
     session::{self, Session},
-    wire::{Code, MailboxName, Response, Status, StatusItem, StatusKind, Tag},
+    wire::{Code, MailboxName, Status, StatusItem, StatusKind, Tag},
 };
 
 /// Characters that some servers refuse in names. Few: a server may count refusals and hang up.
@@ -22,12 +21,17 @@ const LONGEST: usize = 800;
 ///
 /// STATUS of a folder that does not exist is refused because of that, or because there can be none
 /// of that name: where a server makes that difference, nothing has to be assumed. Nothing is made.
+/// `folders`: those that are there. One round trip.
 ///
 /// # Errors
 /// If the connection fails.
-pub(super) async fn ask(session: &mut Session, names: &Names) -> Result<Naming> {
+pub(super) async fn ask(
+    session: &mut Session,
+    names: &Names,
+    folders: &[Folder],
+) -> Result<Naming> {
     let mut naming = names.naming();
-    let swapped = match other_case(session, names).await? {
+    let swapped = match other_case(names, folders) {
         Some(name) => Some(status(session, &name).await?),
         None => None,
     };
@@ -87,25 +91,19 @@ async fn status(session: &mut Session, name: &MailboxName) -> Result<Tag> {
 
 /// The name of a folder that is there, in the other case: a name of no folder, unless the server
 /// compares without case. `None` if there is no folder to ask about.
-async fn other_case(session: &mut Session, names: &Names) -> Result<Option<MailboxName>> {
-    let tag = session.connection.tag();
-    let pattern = [names.prefix(), b"%"].concat();
-    let command = session.connection.encoder().list(tag, b"", &pattern, None);
-    let mut found: Vec<Box<[u8]>> = Vec::new();
-    let note = |response| {
-        if let Response::List(entry) = response
-            && entry.is_selectable()
-        {
-            found.push(entry.name);
-        }
-    };
-    let command = command.map_err(session::encode)?;
-    let status = session.connection.run(command, note).await?;
-    folders::heed(Doing::account("LIST"), &status)?;
-    let prefix = names.prefix().len();
-    let swapped = found.iter().filter_map(|name| swap_case(name, prefix));
-    let mut free = swapped.filter(|name| !found.iter().any(|other| **other == **name));
-    Ok(free.find_map(|name| MailboxName::new(name).ok()))
+fn other_case(names: &Names, folders: &[Folder]) -> Option<MailboxName> {
+    let prefix = names.prefix();
+    let found: Vec<Vec<u8>> = folders
+        .iter()
+        .filter(|folder| folder.selectable && folder.path.names().len() == 1)
+        .map(|folder| ids::wire_name(&folder.id))
+        .filter(|name| name.starts_with(prefix))
+        .collect();
+    let swapped = found
+        .iter()
+        .filter_map(|name| swap_case(name, prefix.len()));
+    let mut free = swapped.filter(|name| !found.contains(name));
+    free.find_map(|name| MailboxName::new(name).ok())
 }
 
 /// `None` for the inbox, which is the same in any case, for what has no letters, and for modified

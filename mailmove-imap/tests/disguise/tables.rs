@@ -118,8 +118,12 @@ async fn refusals_that_are_counted_are_not_provoked() {
             Some(quirks) => config.with_quirks(quirks),
             None => config,
         };
-        let naming = destination(config).capabilities().await.unwrap().naming;
-        assert_eq!(world.server.counters().command("STATUS") > 0, asked);
+        let destination = destination(config);
+        let folders = destination.folders().await.unwrap();
+        let status = || world.server.counters().command("STATUS");
+        let before = status();
+        let naming = destination.naming(&folders).await.unwrap();
+        assert_eq!(status() > before, asked);
         assert_eq!(naming.case_insensitive, !asked);
     }
 }
@@ -307,12 +311,12 @@ async fn what_was_measured_of_cyrus_and_courier_is_in_their_tables() {
                 true => world(setup).await,
                 false => with(setup, Quirks::none()).await,
             };
-            let naming = world.destination.capabilities().await.unwrap().naming;
+            let folders = world.destination.folders().await.unwrap();
+            let naming = world.destination.naming(&folders).await.unwrap();
             let all = forbidden.chars().all(|c| naming.forbidden.contains(c));
             assert_eq!(all, known || forbidden.is_empty());
             let most = if known { highest } else { char::MAX };
             assert_eq!(naming.highest, most);
-            let folders = world.destination.folders().await.unwrap();
             // `validity#id`, or `validity=name`.
             let by_id = folders[0].identity.as_str().contains('#');
             assert_eq!(by_id, believed || !known);

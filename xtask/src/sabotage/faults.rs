@@ -55,6 +55,13 @@ pub(super) const ALL: &[Fault] = &[
         test: engine("interrupt::killed_at_every_commit_with_the_batch_landing_late"),
     },
     Fault {
+        name: "settles doubt while other batches of the folder are under way",
+        file: "mailmove-core/src/engine/dispatch.rs",
+        from: "let elsewhere = self.quiet(lane).await?;",
+        to: "let elsewhere: Vec<ItemRow> = Vec::new();",
+        test: engine("relaxed::doubt_about_any_batch_takes_nothing_from_another"),
+    },
+    Fault {
         name: "does not record that something is sent again",
         file: "mailmove-core/src/engine/dispatch.rs",
         from: "self.remember_resent(lane, intent, &again).await?;",
@@ -119,7 +126,7 @@ pub(super) const ALL: &[Fault] = &[
         name: "takes an unknown outcome for stored",
         file: "mailmove-core/src/engine/dispatch.rs",
         from: "unknown.push(work);",
-        to: "let receipt = destination::Receipt::new(None);
+        to: "let receipt = crate::destination::Receipt::new(None);
             sent.done.push(self.stored(lane, work.row, receipt, ItemState::Copied));",
         test: engine("outcomes::doubt_is_settled_before_anything_is_sent_again"),
     },

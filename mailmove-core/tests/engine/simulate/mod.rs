@@ -15,7 +15,7 @@ use std::{
 };
 
 use mailmove_core::{
-    ErrorKind, Mend, Migration, Options, Report, Result as CoreResult, Stop,
+    ErrorKind, Mend, Migration, Options, Order, Report, Result as CoreResult, Stop,
     dead_letter::MemoryDeadLetters,
     destination::Depth,
     map::Place,
@@ -91,6 +91,9 @@ impl Simulation {
             world.destination = world.destination.with_opaque_marks();
         }
         world.options = Options::new();
+        if setup.relaxed {
+            world.options.order = Order::Relaxed;
+        }
         world
             .options
             .folders

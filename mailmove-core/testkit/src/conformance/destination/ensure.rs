@@ -122,7 +122,7 @@ pub(super) async fn nested(context: Context) -> Check {
 
 pub(super) async fn odd_names(context: Context) -> Check {
     let destination = context.destination().await?;
-    let naming = destination.capabilities().await?.naming;
+    let naming = destination.naming(&destination.folders().await?).await?;
     let fits = |path: &FolderPath| {
         let names = path.names();
         let lengths: Vec<usize> = names.iter().map(|name| (naming.length_of)(name)).collect();
@@ -253,7 +253,7 @@ pub(super) async fn existing(context: Context) -> Check {
 /// A folder that cannot be made fails alone.
 pub(super) async fn fails_one(context: Context) -> Check {
     let destination = context.destination().await?;
-    let naming = destination.capabilities().await?.naming;
+    let naming = destination.naming(&destination.folders().await?).await?;
     let bad = naming
         .separator
         .into_iter()

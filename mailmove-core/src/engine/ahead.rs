@@ -97,18 +97,19 @@ impl Begun {
 }
 
 impl Sender {
-    /// The oldest batch, and what came of it if it was sent already; meanwhile others are sent. `None`
-    /// at the end.
+    /// The oldest batch, and what came of it if it was sent already; meanwhile others are sent, unless
+    /// the folder has ended. `None` at the end.
     pub(super) async fn next(
         &mut self,
         lane: &Lane,
         batches: &mut mpsc::Receiver<Recorded>,
+        goes_on: bool,
     ) -> Result<Option<Begun>> {
         loop {
             let room = self.ahead.len() < self.engine.width();
             let Some(front) = self.ahead.front_mut() else {
                 match batches.recv().await {
-                    Some(recorded) => self.begin(lane, recorded),
+                    Some(recorded) => self.begin(lane, recorded, goes_on),
                     None => return Ok(None),
                 }
                 continue;
@@ -119,16 +120,19 @@ impl Sender {
                     answered?;
                     return Ok(self.ahead.pop_front());
                 }
-                Some(recorded) = batches.recv(), if room => self.begin(lane, recorded),
+                Some(recorded) = batches.recv(), if room => {
+                    self.begin(lane, recorded, goes_on);
+                }
             }
         }
     }
 
     /// Sends a batch, if more than one may be under way.
-    fn begin(&mut self, lane: &Lane, recorded: Recorded) {
+    fn begin(&mut self, lane: &Lane, recorded: Recorded, goes_on: bool) {
         let mut begun = Begun::new(recorded);
         let batch = &begun.recorded.batch;
-        if self.engine.width() > 1
+        if goes_on
+            && self.engine.width() > 1
             && batch.copies.is_empty()
             && let Some(intent) = &begun.recorded.intent
             && self.engine.may_send_ahead()

@@ -117,7 +117,7 @@ pub(super) async fn send(
         desk,
     };
     let mut ended = Ok(());
-    while let Some(begun) = sender.next(lane, &mut batches).await? {
+    while let Some(begun) = sender.next(lane, &mut batches, ended.is_ok()).await? {
         if ended.is_ok() {
             ended = engine.check_stop();
         }

@@ -502,7 +502,8 @@ pub(super) async fn unnamed(
         && (engine.measured_bytes() == Some(true) || !any_unclaimed(engine, place, &taken).await?);
     let mut records = Vec::new();
     for (mut row, verdict) in settled {
-        if verdict == Verdict::Absent && removed {
+        // What was folded is absent, too, but not removed.
+        if verdict == Verdict::Absent && removed && row.state == ItemState::Unnamed {
             row.state = ItemState::RemovedThere;
             row.pass = engine.pass;
         }

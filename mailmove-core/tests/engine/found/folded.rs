@@ -96,6 +96,36 @@ async fn what_was_folded_after_a_pass_was_killed_was_removed_by_nobody() {
 }
 
 #[tokio::test]
+async fn what_was_folded_before_its_id_was_known_was_removed_by_nobody() {
+    let scene = || {
+        let mut world = twins(&["INBOX", "INBOX", "Work"]);
+        world.destination = world.destination.configure(|can| can.returns_ids = false);
+        world
+    };
+    let undisturbed = scene();
+    undisturbed.run().await;
+    for first in 1..=undisturbed.store.commits() {
+        for second in 1..12 {
+            let world = scene();
+            let (source, destination) = accounts(&world);
+            for n in [first, second] {
+                let n = world.store.commits() + n;
+                world.store.die_at_commit(n, When::After);
+                let _ = world.try_run().await;
+            }
+            world.store.disarm();
+            moved(&source, "INBOX", &[1], "Old");
+            let report = world.run().await;
+            assert_eq!(report.total().removed_there, 0, "{first}, {second}");
+            for (folder, there) in [("INBOX", &["other", "twin"][..]), ("Old", &["twin"])] {
+                let found = subjects(&destination, folder);
+                assert_eq!(found, there, "{folder}, {first}, {second}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_was_folded_before_its_id_was_known_is_not_looked_for_for_ever() {
     let scene = || {
         let mut world = twins(&["INBOX", "INBOX"]);

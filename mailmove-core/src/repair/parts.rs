@@ -274,6 +274,15 @@ fn is_multipart(kind: &[u8]) -> bool {
     kind == b"multipart" || kind.starts_with(b"multipart/")
 }
 
+/// A damaged type in which readers of mail may see one that holds parts (`"multipart/mixed`).
+fn may_hold_parts(kind: &[u8]) -> bool {
+    let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || b"!#$&-^_.+".contains(byte);
+    let clear = kind.split(|byte| *byte == b'/').count() == 2
+        && kind.iter().all(|byte| *byte == b'/' || is_token(byte));
+    let says = |word: &[u8]| memchr::memmem::find(kind, word).is_some();
+    !clear && (says(b"multipart") || says(b"message"))
+}
+
 fn body_kind(kind: &[u8], encoding: Option<&[u8]>, content_type: Option<&[u8]>) -> Kind {
     match encoding {
         Some(b"base64") => return Kind::Base64,
@@ -290,7 +299,7 @@ fn body_kind(kind: &[u8], encoding: Option<&[u8]>, content_type: Option<&[u8]>) 
         Kind::Binary { declared: true }
     } else if kind.starts_with(b"text/") {
         Kind::Text
-    } else if is_multipart(kind) || kind.starts_with(b"message/") {
+    } else if is_multipart(kind) || kind.starts_with(b"message/") || may_hold_parts(kind) {
         // Must not be encoded.
         Kind::Opaque
     } else {

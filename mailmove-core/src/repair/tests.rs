@@ -369,3 +369,19 @@ fn parts_of_no_kind_stay_parts() {
         assert!(repaired.ends_with("\r\n\r\nc\r\n--x--\r\n"), "{repaired}");
     }
 }
+
+#[test]
+fn a_damaged_type_that_may_hold_parts_is_not_encoded() {
+    for (kind, as_it_is) in [
+        ("\"multipart/mixed", true),
+        ("multipart /mixed", true),
+        ("=multipart/mixed", true),
+        ("\"message/rfc822", true),
+        ("application/x-multipart", false),
+        ("\"text/plain", false),
+    ] {
+        let message = format!("Content-Type:{kind}; boundary=\"x\"\n\n--x\n\na\0\n--x--\n");
+        let plain = message.replace('\n', "\r\n").replace('\0', "");
+        assert_eq!(text(message.as_bytes()) == plain, as_it_is, "{kind}");
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use mail_parser::MessageParser;
 use mailmove_core::identity::HeaderDigest;
 use mailmove_core::repair::{Repair, repair};
 use mailmove_testkit::corpus::Corpus;
@@ -78,10 +79,33 @@ fn agreed_parts(mail: &[u8]) -> usize {
     };
     let clean = crlf(&ascii(&without_nul(mail)));
     [mail, &without_nul(mail), &ascii(mail), &crlf(mail), &clean]
-        .map(|reading| parts(reading).len())
+        .map(read_parts)
         .into_iter()
         .min()
         .unwrap_or(0)
+}
+
+/// The parts that the parser sees; none where it reads on beyond the empty line that ends a header, as it
+/// does within a date that is none.
+fn read_parts(mail: &[u8]) -> usize {
+    let Some(message) = MessageParser::default().parse(mail) else {
+        return 0;
+    };
+    let ends_late = message.parts.iter().any(|part| {
+        let header = mail.get(part.offset_header as usize..part.offset_body as usize);
+        let lines: Vec<&[u8]> = header
+            .unwrap_or_default()
+            .split_inclusive(|byte| *byte == b'\n')
+            .collect();
+        let empty = lines
+            .iter()
+            .position(|line| matches!(line, [b'\n'] | [b'\r', b'\n']));
+        empty.is_some_and(|at| at + 1 < lines.len())
+    });
+    match ends_late {
+        true => 0,
+        false => message.parts.len(),
+    }
 }
 
 /// There are several multiparts, and fewer ends of them.

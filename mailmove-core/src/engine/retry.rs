@@ -7,7 +7,8 @@
 //! - Budget: no request is tried more than [`BUDGET`] times as often as the options say, whatever
 //!   succeeds beside it.
 //! - [`Circuit`]: what one lane learns of an account, the others go by. Nothing is asked of an account
-//!   that named a time; one that fails for all is asked by one of them only.
+//!   that named a time, whatever was still under way succeeds; one that fails for all is asked by one
+//!   of them only.
 
 use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
@@ -160,6 +161,8 @@ struct State {
     row: u32,
     /// Nothing is asked before this time.
     until: Duration,
+    /// The same by the server's word, which holds although what was asked before it succeeds.
+    named: Duration,
 }
 
 impl Circuit {
@@ -171,13 +174,13 @@ impl Circuit {
         self.state().successes
     }
 
-    /// It works: whoever waits for that may go on.
+    /// It works: whoever waits for that may go on, unless the server named a time.
     pub(super) fn succeeded(&self) {
         let mut state = self.state();
         state.successes += 1;
         if state.row > 0 {
             state.row = 0;
-            state.until = Duration::ZERO;
+            state.until = state.named;
         }
     }
 
@@ -190,8 +193,12 @@ impl Circuit {
         state.row += 1;
         let named =
             error.kind() == ErrorKind::Throttled || matches!(error.retry(), Retry::After(_));
+        let until = now.saturating_add(wait);
+        if named {
+            state.named = state.named.max(until);
+        }
         if named || state.row >= OPENS {
-            state.until = state.until.max(now.saturating_add(wait));
+            state.until = state.until.max(until);
         }
     }
 
@@ -270,9 +277,43 @@ mod tests {
         let broken = error(ErrorKind::Interrupted);
         let tries = std::iter::from_fn(|| {
             circuit.succeeded();
-            backoff.next(&broken)
+            let may = backoff.may_pass(&broken);
+            let wait = backoff.next(&broken);
+            assert_eq!(may, wait.is_some(), "both know of the budget");
+            wait
         });
         assert_eq!(tries.count(), 39);
+    }
+
+    #[test]
+    fn many_migrations_do_not_try_in_step() {
+        let wait = |seed: u64| {
+            let mut backoff = Backoff::new(5, SECOND, seed.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+            backoff.next(&error(ErrorKind::Interrupted)).unwrap()
+        };
+        let waits: Vec<Duration> = (0..200).map(wait).collect();
+        for part in 0..4 {
+            let from = FIRST / 2 + FIRST / 8 * part;
+            let within = waits
+                .iter()
+                .filter(|w| **w >= from && **w < from + FIRST / 8);
+            assert!(within.count() > 20, "{part}: {waits:?}");
+        }
+    }
+
+    #[test]
+    fn one_that_is_throttled_or_names_a_time_is_obeyed_at_once() {
+        let timed = error(ErrorKind::Unavailable).with_retry(Retry::After(SECOND));
+        for error in [error(ErrorKind::Throttled), timed] {
+            let circuit = Circuit::default();
+            circuit.failed(&error, SECOND, 30 * SECOND);
+            // Another lane's request, which was under way already.
+            circuit.succeeded();
+            circuit.failed(&error, SECOND, SECOND);
+            assert_eq!(circuit.hold(2 * SECOND), Some(29 * SECOND), "{error}");
+            circuit.succeeded();
+            assert_eq!(circuit.hold(31 * SECOND), None);
+        }
     }
 
     #[test]

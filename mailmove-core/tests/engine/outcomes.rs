@@ -7,7 +7,10 @@ use mailmove_core::{
     model::{AlterationKind, Batching},
     report::Status,
 };
-use mailmove_testkit::memory::{AppendFault, Fault, Landing, Predicate};
+use mailmove_testkit::{
+    clock::TestClock,
+    memory::{AppendFault, Fault, Landing, Predicate},
+};
 
 use crate::world::{NOW, World, add, mail, of, subjects};
 
@@ -135,6 +138,57 @@ async fn passing_failures_are_tried_again() {
         assert_eq!(report.status(), Status::Complete, "{fault:?}: {report:#?}");
         world.assert_equal();
     }
+}
+
+/// More failures in a row than a request has tries: what concerns all of an account is waited for.
+#[tokio::test]
+async fn an_account_that_is_away_for_minutes_ends_nothing() {
+    let world = with_inbox(5);
+    world.run().await;
+    add(world.source.account(), &["INBOX"], mail("new", 0));
+    for n in 0..9 {
+        // The pass has connected, and asks for folders.
+        let fault = Fault::Operation(3 + n, ErrorKind::Interrupted);
+        world.source.arm(fault);
+    }
+    world.run().await;
+    assert_eq!(world.source.disarm(), 0, "all of them struck");
+    world.assert_equal();
+}
+
+/// What one lane learns of an account, the others go by. The clock stands, so that a wait is seen.
+#[tokio::test]
+async fn what_one_lane_is_told_holds_for_all() {
+    let clock = TestClock::new(Duration::from_secs(NOW.unsigned_abs()));
+    let mut world = World::with_clock(clock.clone());
+    let batching = Batching::new(2, 1 << 20, false);
+    world.destination = world.destination.configure(|can| can.batching = batching);
+    for n in 0..80 {
+        let folder = format!("Folder {}", n % 4);
+        add(world.source.account(), &[folder], mail(&format!("m{n}"), 0));
+    }
+    let slower = AppendFault::Refuse(ErrorKind::Throttled);
+    world.destination.arm(Fault::Append(4, slower));
+    let migration = world.migration();
+    let run = tokio::spawn(async move { migration.run().await });
+    let quiet = async || {
+        for _ in 0..2000 {
+            tokio::task::yield_now().await;
+        }
+    };
+    quiet().await;
+    assert_eq!(world.destination.disarm(), 0, "one was asked to slow down");
+    let sent = world.destination.counters().batches;
+    assert!(sent < 20, "{sent} of 40 while nobody was to ask");
+    for _ in 0..1000 {
+        clock.advance(Duration::from_millis(100));
+        quiet().await;
+        if run.is_finished() {
+            break;
+        }
+    }
+    assert_eq!(run.await.unwrap().unwrap().status(), Status::Complete);
+    world.assert_equal();
 }
 
 #[tokio::test]

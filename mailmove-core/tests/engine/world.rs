@@ -36,7 +36,11 @@ pub(crate) const NOW: i64 = 1_790_000_000;
 impl World {
     /// Both sides empty.
     pub(crate) fn new() -> Self {
-        let clock = TestClock::jumping(Duration::from_secs(NOW.unsigned_abs()));
+        Self::with_clock(TestClock::jumping(Duration::from_secs(NOW.unsigned_abs())))
+    }
+
+    /// Both sides empty, and all go by this clock.
+    pub(crate) fn with_clock(clock: TestClock) -> Self {
         let edges = Edges::new().with_clock(Arc::new(clock));
         let side = |user: &str| {
             let store = Store::new();

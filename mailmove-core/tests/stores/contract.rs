@@ -504,6 +504,13 @@ async fn memory_commits_fail_when_told_to() {
     let ids: Vec<_> = store.rows(&job()).into_iter().map(|r| r.row.id).collect();
     assert_eq!(ids, [id(2), id(3), id(4), id(9)]);
     assert_eq!(store.commits(), 8);
+    store.fail_commit(20, When::Before);
+    store.die_at_commit(21, When::After);
+    store.die_at_commit(22, When::Before);
+    assert_eq!((store.disarm(), store.disarm()), (3, 0));
+    ledger.commit(vec![intent(1, vec![])]).await.unwrap();
+    assert_eq!(store.intents(&job()), ledger.intents().await.unwrap());
+    assert_eq!(store.intents(&job()).len(), 1);
 }
 
 #[tokio::test]
@@ -512,6 +519,13 @@ async fn memory_refuses_what_refers_to_nothing() {
     let ledger = place.open().await;
     let error = ledger.commit(vec![item(row(0, 1))]).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Bug);
+    ledger.commit(vec![folder(7)]).await.unwrap();
+    for claims in [vec![(7, 9)], vec![(7, 8), (7, 8)]] {
+        let rows = claims.iter().zip(1..);
+        let rows = rows.map(|((folder, target), n)| item(copied(*folder, n, *target, n)));
+        let error = ledger.commit(rows.collect()).await.unwrap_err();
+        assert_eq!(error.kind(), ErrorKind::Bug);
+    }
     let mut together = vec![item(copied(0, 1, 2, 1))];
     together.extend(places());
     ledger.commit(together).await.unwrap();

@@ -390,6 +390,38 @@ async fn a_full_disk_fails_the_commit_and_nothing_else() {
 }
 
 /// Failures that leave SQLite's transaction open: in the middle of it, and at its end.
+/// The disk is full in the middle of a group: SQLite ends the transaction, and what comes after must
+/// not be written outside of any.
+#[test]
+fn of_a_group_that_ends_in_the_middle_nothing_is_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("job.sqlite3");
+    let writer = file::open_writer(&path).unwrap();
+    writer
+        .pragma_update_and_check(None, "max_page_count", 40, |_| Ok(()))
+        .unwrap();
+    let (commit, commits) = mpsc::channel();
+    let meta = |key: &str, value| vec![Record::Meta(key.into(), value)];
+    let large = "x".repeat(1 << 20);
+    let group = [
+        meta("one", "x".into()),
+        meta("two", large),
+        meta("three", "x".into()),
+    ];
+    let answers = group.map(|records| {
+        let (answer, answered) = oneshot::channel();
+        commit.send(Commit { records, answer }).unwrap();
+        answered
+    });
+    drop(commit);
+    write::serve(&writer, &path, &commits);
+    for (mut answered, key) in answers.into_iter().zip(["one", "two", "three"]) {
+        let error = answered.try_recv().unwrap().unwrap_err();
+        assert_eq!(error.code(), "store/full", "{key}");
+        assert_eq!(read::meta(&writer, key).unwrap(), None, "{key}");
+    }
+}
+
 #[tokio::test]
 async fn a_commit_that_fails_does_not_disturb_the_next_ones() {
     let directory = tempfile::tempdir().unwrap();

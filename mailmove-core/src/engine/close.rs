@@ -1,13 +1,13 @@
 //! The end of a pass: sums, and what the next pass may rely on.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
 use super::{Engine, FolderNotes, Mode, lane::Lane};
 use crate::{
-    checkpoint::{FolderNo, FolderRow, FolderState, ItemState, Record},
+    checkpoint::{FolderNo, FolderRow, FolderState, ItemState, Record, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
     model::{Folder, FolderId},
     observe::Event,
@@ -68,18 +68,22 @@ async fn look_after(engine: &Engine, lanes: &[(Lane, Option<Error>)]) -> HashMap
 /// Folders that the source has no more, of which there is something to tell: copies of what was sent
 /// twice are at the destination.
 async fn left(engine: &Engine, lanes: &HashSet<FolderNo>) -> Result<Vec<FolderReport>> {
-    let told: HashMap<FolderNo, FolderNotes> = {
-        let notes = engine.notes();
-        let folders = notes.folders.iter();
-        let left = folders
-            .filter(|(no, of)| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
-        left.map(|(no, of)| (*no, of.clone())).collect()
-    };
+    let mut told = engine.notes().folders.clone();
+    told.retain(|no, of| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
     if told.is_empty() {
         return Ok(Vec::new());
     }
     let targets = engine.ledger.targets().await?;
-    let folders = engine.ledger.folders().await?.into_iter();
+    let folders = engine.ledger.folders().await?;
+    Ok(lines(folders, &targets, &told))
+}
+
+/// A line for each of these folders of which there are notes.
+fn lines(
+    folders: Vec<FolderRow>,
+    targets: &[TargetRow],
+    told: &BTreeMap<FolderNo, FolderNotes>,
+) -> Vec<FolderReport> {
     let line = |row: FolderRow| {
         let notes = told.get(&row.no)?;
         let target = targets.iter().find(|target| Some(target.no) == row.target);
@@ -89,7 +93,7 @@ async fn left(engine: &Engine, lanes: &HashSet<FolderNo>) -> Result<Vec<FolderRe
         report.tally.perhaps_doubled = notes.perhaps_doubled;
         Some(report)
     };
-    Ok(folders.filter_map(line).collect())
+    folders.into_iter().filter_map(line).collect()
 }
 
 /// A message may fail twice in a pass, if its folder is listed again: the last word counts.
@@ -237,4 +241,42 @@ fn settle_for_next(
         records.push(Record::Target(Box::new(lane.target.clone())));
     }
     records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{checkpoint::TargetNo, model::FolderPath};
+
+    #[test]
+    fn a_folder_that_the_source_has_no_more_is_told_with_its_place() {
+        let path = |name: &str| FolderPath::new([name]);
+        let folder = |no: u32, target: u32| {
+            let name = format!("from-{no}");
+            let mut row =
+                FolderRow::new(FolderNo(no), FolderId::new(&name), path(&name), "identity");
+            row.target = Some(TargetNo(target));
+            row
+        };
+        let target = |no: u32| {
+            let name = format!("to-{no}");
+            TargetRow::new(TargetNo(no), FolderId::new(&name), path(&name), "identity")
+        };
+        let notes = FolderNotes {
+            doubled: 2,
+            perhaps_doubled: 3,
+            ..FolderNotes::default()
+        };
+        let lines = lines(
+            vec![folder(1, 1), folder(2, 2)],
+            &[target(1), target(2)],
+            &BTreeMap::from([(FolderNo(2), notes)]),
+        );
+        let [line] = lines.as_slice() else {
+            panic!("{lines:?}")
+        };
+        assert_eq!(line.source, path("from-2"));
+        assert_eq!(line.destination, Some(path("to-2")));
+        assert_eq!((line.tally.doubled, line.tally.perhaps_doubled), (2, 3));
+    }
 }

@@ -147,7 +147,7 @@ impl Sender {
             return Ok(());
         };
         self.retrying(lane, &error, wait);
-        self.engine.pause(wait).await?;
+        self.engine.rest(&self.backoff, &error, wait).await?;
         for (_, error) in refused {
             if matches!(error.retry(), Retry::After(own) if own <= wait) {
                 error.set_retry(Retry::Backoff);

@@ -68,14 +68,23 @@ async fn look_after(engine: &Engine, lanes: &[(Lane, Option<Error>)]) -> HashMap
 /// Folders that the source has no more, of which there is something to tell: copies of what was sent
 /// twice are at the destination.
 async fn left(engine: &Engine, lanes: &HashSet<FolderNo>) -> Result<Vec<FolderReport>> {
-    let mut told = engine.notes().folders.clone();
-    told.retain(|no, of| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
+    let told = worth_telling(&engine.notes().folders, lanes);
     if told.is_empty() {
         return Ok(Vec::new());
     }
     let targets = engine.ledger.targets().await?;
     let folders = engine.ledger.folders().await?;
     Ok(lines(folders, &targets, &told))
+}
+
+/// Folders beside the lanes in which something is doubled, or perhaps is.
+fn worth_telling(
+    notes: &BTreeMap<FolderNo, FolderNotes>,
+    lanes: &HashSet<FolderNo>,
+) -> BTreeMap<FolderNo, FolderNotes> {
+    let mut told = notes.clone();
+    told.retain(|no, of| !lanes.contains(no) && (of.doubled > 0 || of.perhaps_doubled > 0));
+    told
 }
 
 /// A line for each of these folders of which there are notes.
@@ -247,6 +256,26 @@ fn settle_for_next(
 mod tests {
     use super::*;
     use crate::{checkpoint::TargetNo, model::FolderPath};
+
+    #[test]
+    fn only_what_is_doubled_is_told_of_folders_beside_the_lanes() {
+        let notes = |doubled, perhaps_doubled| FolderNotes {
+            doubled,
+            perhaps_doubled,
+            ..FolderNotes::default()
+        };
+        let all = [
+            notes(0, 0),
+            notes(1, 0),
+            notes(0, 1),
+            notes(2, 2),
+            notes(1, 1),
+        ];
+        let all = (0..).map(FolderNo).zip(all).collect();
+        let told = worth_telling(&all, &HashSet::from([FolderNo(4)]));
+        let told: Vec<u32> = told.keys().map(|no| no.0).collect();
+        assert_eq!(told, [1, 2, 3]);
+    }
 
     #[test]
     fn a_folder_that_the_source_has_no_more_is_told_with_its_place() {

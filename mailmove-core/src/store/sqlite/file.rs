@@ -158,6 +158,8 @@ fn configure(connection: &Connection) -> rusqlite::Result<()> {
     connection.pragma_update_and_check(None, "journal_mode", "WAL", |_| Ok(()))?;
     // A power loss must not take away what was answered.
     connection.pragma_update(None, "synchronous", "FULL")?;
+    // What is kept of a page while a statement may still fail goes to no file.
+    connection.pragma_update(None, "temp_store", "MEMORY")?;
     // Negative: KiB. More does not make it faster, since most rows are written once, in order.
     connection.pragma_update(None, "cache_size", -2048)?;
     // Each folding-in writes what most commits change anew, and waits for the disk twice.

@@ -1,4 +1,6 @@
 -- From format 3, where counting meant to read all rows.
+DROP INDEX item_open;
+CREATE INDEX item_open ON item (folder) WHERE state = 'pending' OR state = 'failed' OR state = 'unnamed';
 CREATE INDEX item_gone ON item (gone) WHERE gone = 1;
 CREATE TABLE tally (
     folder   INTEGER NOT NULL,

@@ -40,12 +40,12 @@ struct Counted {
 
 const FIND: &str = "SELECT number, state, pass, gone, size FROM item WHERE folder = ? AND id = ?";
 
-const INSERT: &str = "INSERT INTO item (number, folder, id, state, code, size, received, zone, \
+pub(super) const INSERT: &str = "INSERT INTO item (number, folder, id, state, code, size, received, zone, \
      flags, accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
      content_id, original, dead_letter) \
      VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 
-const UPDATE: &str = "UPDATE item SET state = ?4, code = ?5, size = ?6, received = ?7, zone = ?8, \
+pub(super) const UPDATE: &str = "UPDATE item SET state = ?4, code = ?5, size = ?6, received = ?7, zone = ?8, \
      flags = ?9, accepted = ?10, digest = ?11, header = ?12, target = ?13, target_id = ?14, \
      pass = ?15, attempts = ?16, gone = ?17, resent = ?18, altered = ?19, content_id = ?20, \
      original = ?21, dead_letter = ?22 WHERE number = ?1 AND folder = ?2 AND id = ?3";

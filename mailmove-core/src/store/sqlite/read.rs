@@ -188,7 +188,7 @@ fn conditions(scan: &Scan, sql: &mut String) -> Option<u32> {
 }
 
 /// The states of the partial index `item_open`, as the schema writes them.
-const OPEN: &str = " state IN ('pending', 'failed', 'unnamed') AND";
+const OPEN: &str = " (state = 'pending' OR state = 'failed' OR state = 'unnamed') AND";
 
 fn page_query(scan: &Scan) -> (String, Vec<Value>) {
     let mut sql = format!("SELECT {ITEM} FROM item WHERE");

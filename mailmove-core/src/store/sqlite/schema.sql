@@ -66,7 +66,8 @@ CREATE TABLE item (
 ) STRICT;
 -- Within a folder by number: an index ends with the row number.
 CREATE INDEX item_folder ON item (folder);
-CREATE INDEX item_open ON item (folder) WHERE state IN ('pending', 'failed', 'unnamed');
+-- Not by IN, for which a temporary table is made at each insert.
+CREATE INDEX item_open ON item (folder) WHERE state = 'pending' OR state = 'failed' OR state = 'unnamed';
 -- One claim per destination message.
 CREATE UNIQUE INDEX item_claim ON item (target, target_id) WHERE target IS NOT NULL;
 CREATE INDEX item_target ON item (target) WHERE target IS NOT NULL;

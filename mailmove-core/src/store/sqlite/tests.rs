@@ -504,6 +504,23 @@ async fn a_commit_that_fails_does_not_disturb_the_next_ones() {
     }
 }
 
+/// A table of its own for each row that is written took a fifth of the time.
+#[tokio::test]
+async fn rows_are_written_without_temporary_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    drop(store.open(&job()).await.unwrap());
+    let raw = Connection::open(store.file(&job())).unwrap();
+    for sql in [items::INSERT, items::UPDATE] {
+        let mut statement = raw.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(1).unwrap();
+            assert!(!step.contains("Ephemeral"), "{sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn questions_have_their_index() {
     let directory = tempfile::tempdir().unwrap();

@@ -33,7 +33,7 @@ const INTERRUPTED: &str = "interrupted: waiting for what was sent; once more end
                            command goes on later.";
 
 /// Bytes of message bodies in memory at once; what is over goes to files.
-const BODIES: u64 = 24 << 20;
+const BODIES: u64 = 16 << 20;
 
 /// Both mailboxes, connected, and what moves mail between them.
 #[derive(Debug)]

@@ -136,7 +136,7 @@ impl SpoolWriter {
     pub fn write(&mut self, bytes: &[u8]) -> Result<()> {
         self.hasher.update(bytes);
         self.size += bytes.len() as u64;
-        self.nul = self.nul || bytes.contains(&0);
+        self.nul = self.nul || memchr::memchr(0, bytes).is_some();
         if let Place::Memory {
             buffer, announced, ..
         } = &mut self.place

@@ -56,7 +56,14 @@ pub(super) async fn record(
 ) -> Result<()> {
     let mut mark = lane.mark()?;
     let mut count = 0;
-    while let Some(batch) = batches.recv().await {
+    loop {
+        // Not taken before there is room for it: each batch is as much memory as a server takes at once.
+        if out.reserve().await.is_err() {
+            return Ok(());
+        }
+        let Some(batch) = batches.recv().await else {
+            return Ok(());
+        };
         let mut intents = [None, None];
         if !batch.work.is_empty() || !batch.copies.is_empty() {
             count += 1;
@@ -94,7 +101,6 @@ pub(super) async fn record(
             return engine.ledger.commit(unsent.0.abandon()).await;
         }
     }
-    Ok(())
 }
 
 /// Sends everything, in order. After an order to stop, what is on the wire is waited for and

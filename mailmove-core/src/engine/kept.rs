@@ -3,7 +3,7 @@
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane, look_back};
+use super::{Engine, fetch::HEADER_MOST, lane::Lane, look_back};
 use crate::{
     checkpoint::{ItemRow, ItemState, Record},
     destination::{Depth, Probe},
@@ -65,65 +65,42 @@ impl Odd {
 /// Whether there are servers that change such bytes: NUL, a CR or LF alone, no end of the last line,
 /// or bytes above 127 in the header. A content that cannot be read is not.
 pub(super) async fn is_odd(content: &Content) -> bool {
-    let mut scan = Scan::default();
+    if content.holds_nul() {
+        return true;
+    }
+    let Ok(start) = content.prefix(HEADER_MOST).await else {
+        return false;
+    };
+    // An empty line that ends otherwise is odd in any case.
+    let header = match start.starts_with(b"\r\n") {
+        true => 0,
+        false => memchr::memmem::find(&start, b"\r\n\r\n").unwrap_or(start.len()),
+    };
+    if !start.get(..header).unwrap_or_default().is_ascii() {
+        return true;
+    }
+    drop(start);
+    let mut before = b'\n';
     let mut reader = content.reader();
     while let Ok(Some(piece)) = reader.next().await {
-        if scan.finds(&piece) {
+        if ends_oddly(before, &piece) {
             return true;
         }
+        before = piece.last().copied().unwrap_or(before);
     }
-    scan.before != b'\n'
+    before != b'\n'
 }
 
-/// What of the bytes before matters for the next.
-struct Scan {
-    before: u8,
-    header: bool,
-    /// Since the start of the line there was nothing, or a CR alone.
-    empty_line: bool,
-}
-
-impl Default for Scan {
-    fn default() -> Self {
-        Self {
-            before: b'\n',
-            header: true,
-            empty_line: true,
-        }
-    }
-}
-
-impl Scan {
-    fn finds(&mut self, piece: &[u8]) -> bool {
-        let mut from = 0;
-        for at in memchr::memchr3_iter(b'\r', b'\n', 0, piece) {
-            if self.text(piece.get(from..at).unwrap_or_default()) {
-                return true;
-            }
-            let byte = piece.get(at).copied().unwrap_or_default();
-            if byte == 0 || (byte == b'\n') != (self.before == b'\r') {
-                return true;
-            }
-            if byte == b'\n' {
-                self.header &= !self.empty_line;
-                self.empty_line = true;
-            }
-            self.before = byte;
-            from = at + 1;
-        }
-        self.text(piece.get(from..).unwrap_or_default())
-    }
-
-    /// Bytes of a line without its end.
-    fn text(&mut self, text: &[u8]) -> bool {
-        let Some(last) = text.last() else {
-            return false;
-        };
-        let alone = self.before == b'\r';
-        self.before = *last;
-        self.empty_line = false;
-        alone || (self.header && !text.is_ascii())
-    }
+/// A CR without LF, or an LF without CR, among these bytes; of the last one the next have to tell.
+fn ends_oddly(before: u8, piece: &[u8]) -> bool {
+    let odd = |before: u8, byte: u8| (before == b'\r') != (byte == b'\n');
+    let Some(first) = piece.first() else {
+        return false;
+    };
+    // To the end in any case: so the compiler takes many bytes at a time.
+    let pairs = piece.iter().zip(piece.get(1..).unwrap_or_default());
+    let start = odd(before, *first);
+    pairs.fold(start, |found, (before, byte)| found | odd(*before, *byte))
 }
 
 #[cfg(test)]

@@ -22,6 +22,8 @@ pub const HEADER_FIELDS: [&str; 12] = [
     "Content-Type",
     "Resent-Message-ID",
 ];
+/// The place of `Received` among them.
+const RECEIVED: usize = 9;
 
 /// Digest of the fields [`HEADER_FIELDS`] of a message's header. Written as 32 hexadecimal digits.
 ///
@@ -40,25 +42,18 @@ impl HeaderDigest {
     #[must_use]
     pub fn of(message: &[u8]) -> Self {
         let fields = fields(message);
-        let mut hasher = blake3::Hasher::new();
-        let mut line = Vec::with_capacity(256);
-        for name in HEADER_FIELDS {
-            for (found, value) in &fields {
-                if found.eq_ignore_ascii_case(name.as_bytes()) {
-                    line.clear();
-                    line.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
-                    line.push(b':');
-                    normalise(value, &mut line);
-                    line.push(b'\n');
-                    hasher.update(&line);
-                }
-            }
+        let mut text = Vec::with_capacity(1024);
+        for (rank, value) in &fields {
+            let name = HEADER_FIELDS.get(*rank).copied().unwrap_or_default();
+            text.extend(name.bytes().map(|b| b.to_ascii_lowercase()));
+            text.push(b':');
+            normalise(value, &mut text);
+            text.push(b'\n');
         }
+        let hash = blake3::hash(&text);
         let mut out = [0; 16];
-        hasher.finalize_xof().fill(&mut out);
-        let traced = fields
-            .iter()
-            .any(|(name, _)| name.eq_ignore_ascii_case(b"Received"));
+        out.copy_from_slice(&hash.as_bytes()[..16]);
+        let traced = fields.iter().any(|(rank, _)| *rank == RECEIVED);
         out[15] = out[15] & !1 | u8::from(traced);
         Self(out)
     }
@@ -89,17 +84,15 @@ impl HeaderDigest {
     }
 }
 
-/// Splits a header into (name, raw value with folds).
-fn fields(message: &[u8]) -> Vec<(&[u8], &[u8])> {
-    let mut out: Vec<(&[u8], &[u8])> = Vec::new();
+/// The listed fields of a header as (place in the list, raw value with folds), in the list's order.
+fn fields(message: &[u8]) -> Vec<(usize, &[u8])> {
+    let mut out: Vec<(usize, &[u8])> = Vec::new();
     let mut at = 0;
+    // Where the value begins that the next line may continue, if it is one of a listed field.
     let mut value_start = None;
     while at < message.len() {
         let rest = &message[at..];
-        let len = rest
-            .iter()
-            .position(|b| *b == b'\n')
-            .map_or(rest.len(), |n| n + 1);
+        let len = memchr::memchr(b'\n', rest).map_or(rest.len(), |n| n + 1);
         let line = &rest[..len];
         if line.iter().all(|b| matches!(b, b'\r' | b'\n')) {
             break;
@@ -109,35 +102,39 @@ fn fields(message: &[u8]) -> Vec<(&[u8], &[u8])> {
             if let (Some(start), Some(last)) = (value_start, out.last_mut()) {
                 last.1 = &message[start..at + len];
             }
-        } else if let Some(colon) = line.iter().position(|b| *b == b':') {
-            let name = line[..colon].trim_ascii_end();
-            out.push((name, &line[colon + 1..]));
-            value_start = Some(at + colon + 1);
         } else {
             value_start = None;
+            if let Some(colon) = memchr::memchr(b':', line)
+                && let Some(rank) = rank(line[..colon].trim_ascii_end())
+            {
+                out.push((rank, &line[colon + 1..]));
+                value_start = Some(at + colon + 1);
+            }
         }
         at += len;
     }
+    out.sort_by_key(|(rank, _)| *rank);
     out
 }
 
+fn rank(name: &[u8]) -> Option<usize> {
+    HEADER_FIELDS
+        .iter()
+        .position(|field| name.eq_ignore_ascii_case(field.as_bytes()))
+}
+
 fn normalise(value: &[u8], out: &mut Vec<u8>) {
-    let mut blank = false;
     let start = out.len();
-    for byte in value {
-        match byte {
-            b' ' | b'\t' | b'\r' | b'\n' => blank = true,
-            _ => {
-                if blank && out.len() > start {
-                    out.push(b' ');
-                }
-                blank = false;
-                out.push(if *byte > 0x7f || *byte == 0 {
-                    b'X'
-                } else {
-                    *byte
-                });
-            }
+    let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
+    for word in value.split(blank).filter(|word| !word.is_empty()) {
+        if out.len() > start {
+            out.push(b' ');
+        }
+        out.extend_from_slice(word);
+    }
+    for byte in &mut out[start..] {
+        if *byte > 0x7f || *byte == 0 {
+            *byte = b'X';
         }
     }
 }

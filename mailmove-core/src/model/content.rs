@@ -85,7 +85,7 @@ impl Content {
     pub fn from_bytes(bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();
         let digest = ContentDigest::of(&bytes);
-        let nul = bytes.contains(&0);
+        let nul = memchr::memchr(0, &bytes).is_some();
         Self::new(bytes.len() as u64, digest, nul, Body::Memory(bytes), None)
     }
 

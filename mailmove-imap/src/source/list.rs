@@ -36,7 +36,7 @@ use super::{
     substitute,
     suspects::{Broken, Suspects},
     told::{Told, told},
-    windows::Windows,
+    windows::{self, Windows},
 };
 use crate::{
     cut,
@@ -50,12 +50,6 @@ use crate::{
 
 /// Commands sent ahead while contents come along.
 const AHEAD: usize = 2;
-/// Messages in a window with contents.
-const WITH_CONTENTS: u32 = 1000;
-/// Messages in the first window without: something to work on soon.
-const FIRST: u32 = 500;
-/// Messages in any other.
-const LATER: u32 = 4000;
 /// Messages on a page with contents.
 const PAGE_WITH_CONTENTS: usize = 128;
 /// Bytes of contents after which a page is full.
@@ -118,6 +112,8 @@ struct Listing {
     seen: HashSet<u32>,
     found: Vec<Found>,
     bytes: u64,
+    /// Bytes of all contents so far.
+    taken: u64,
     /// Messages come in the order of their UIDs, so that a page's end is a place to go on from.
     ordered: bool,
     /// The highest UID listed.
@@ -168,6 +164,7 @@ impl Listing {
             seen: HashSet::new(),
             found: Vec::new(),
             bytes: 0,
+            taken: 0,
             ordered: true,
             highest: 0,
             next: 1,
@@ -205,7 +202,7 @@ impl Listing {
             &mut self.collector,
         )
         .await?;
-        let target = lease.at_most(if self.streams() { WITH_CONTENTS } else { FIRST });
+        let target = lease.at_most(windows::first(self.streams()));
         self.windows = Windows::new(begun.start, begun.end, begun.exists, target);
         self.count = Count::new(begun.exists, begun.start == 1);
         if lease.connection.is_uid_only() {
@@ -437,7 +434,9 @@ impl Listing {
         }
         self.ordered &= uid > self.highest;
         self.highest = self.highest.max(uid);
-        self.bytes += listed.content.as_ref().map_or(0, Content::size);
+        let size = listed.content.as_ref().map_or(0, Content::size);
+        self.bytes += size;
+        self.taken += size;
         self.found.push(Found { uid, listed });
     }
 
@@ -500,9 +499,9 @@ impl Listing {
             }
             self.seen.retain(|uid| *uid > end);
         }
-        if !self.streams() {
-            self.windows.aim(session.at_most(LATER));
-        }
+        let so_far = self.handed + self.found.len() as u64;
+        let mean = self.streams().then(|| self.taken / so_far.max(1));
+        self.windows.aim(session.at_most(windows::later(mean)));
         Ok(())
     }
 

@@ -36,7 +36,11 @@ fn reads_like_one(text: &[u8]) -> bool {
 /// In any language it is from the server, and has neither date nor id: genuine mail has both.
 fn by_the_server_itself(text: &[u8]) -> bool {
     let mut from_server = false;
-    for line in text.split(|byte| *byte == b'\n') {
+    let mut rest = text;
+    while !rest.is_empty() {
+        let end = memchr::memchr(b'\n', rest).unwrap_or(rest.len());
+        let (line, after) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+        rest = after.get(1..).unwrap_or_default();
         let line = line.trim_ascii_end();
         if line.is_empty() {
             break;

@@ -2,6 +2,26 @@
 
 use crate::wire::UidRange;
 
+/// Most messages in a window with contents.
+const WITH_CONTENTS: u64 = 1000;
+/// Bytes of contents in a window: servers may send one window before the rest of an earlier one
+/// (Dovecot 2.3 does now and then), and then all of it is held until that has come.
+const BYTES: u64 = 2 << 20;
+
+/// Messages in the first window: something to work on soon.
+pub(super) fn first(contents: bool) -> u32 {
+    match contents {
+        true => 250,
+        false => 500,
+    }
+}
+
+/// Messages in any other, whose contents have so many bytes, if they come along.
+pub(super) fn later(mean: Option<u64>) -> u32 {
+    let most = |mean: u64| (BYTES / mean.max(1)).clamp(16, WITH_CONTENTS);
+    mean.map_or(4000, |mean| u32::try_from(most(mean)).unwrap_or(u32::MAX))
+}
+
 /// UIDs still to be asked for.
 #[derive(Debug)]
 pub(super) struct Windows {
@@ -121,6 +141,16 @@ mod tests {
         assert_eq!(all(Windows::new(1, 1001, 1000, 400), 1), cut);
         assert_eq!(all(Windows::new(1, 5, 0, 400), 1), []);
         assert_eq!(all(Windows::new(5, 5, 9, 400), 1), []);
+    }
+
+    #[test]
+    fn large_contents_make_small_windows() {
+        let means = [0, 1, 2097, 4 << 10, 1 << 20, u64::MAX];
+        assert_eq!(
+            means.map(|mean| later(Some(mean))),
+            [1000, 1000, 1000, 512, 16, 16]
+        );
+        assert_eq!((later(None), first(false), first(true)), (4000, 500, 250));
     }
 
     #[test]

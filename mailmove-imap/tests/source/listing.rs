@@ -27,7 +27,7 @@ async fn folders_tell_what_is_in_them() {
 }
 
 #[tokio::test]
-async fn a_first_listing_brings_everything_in_one_command() {
+async fn a_first_listing_brings_everything_in_few_commands() {
     let stage = stage(&[], 2).await;
     stage.fill(1000);
     let folder = stage.inbox().await;
@@ -50,8 +50,9 @@ async fn a_first_listing_brings_everything_in_one_command() {
     let counters = stage.server.counters();
     assert_eq!(counters.command("EXAMINE"), 1);
     assert_eq!(counters.command("SELECT"), 0);
-    assert_eq!(counters.command("UID FETCH"), 1);
-    assert_eq!(counters.total_commands(), 2);
+    // Two of 250 at first, until their size is known, and one with the rest.
+    assert_eq!(counters.command("UID FETCH"), 3);
+    assert_eq!(counters.total_commands(), 4);
     assert_eq!(counters.connections, 0);
 }
 
@@ -68,7 +69,7 @@ async fn many_windows_are_asked_for_ahead() {
         assert_eq!(summary.items.len(), 3500);
         assert_eq!(summary.exists, Some(3500));
         let fetches = stage.server.counters().command("UID FETCH");
-        assert!((2..=4).contains(&fetches), "{inline:?}: {fetches}");
+        assert!((2..=5).contains(&fetches), "{inline:?}: {fetches}");
         assert_eq!(stage.server.counters().command("EXAMINE"), 1);
     }
 }

@@ -28,6 +28,7 @@ use crate::{
 
 mod error;
 mod file;
+mod items;
 mod read;
 mod rows;
 #[cfg(test)]

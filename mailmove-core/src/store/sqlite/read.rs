@@ -9,9 +9,7 @@ use super::{
     rows::{self, EXISTING, FOLDER, INTENT, ITEM, TARGET, int},
 };
 use crate::{
-    checkpoint::{
-        Count, FolderNo, FolderRow, Intent, ItemState, Scan, Stored, TargetNo, TargetRow,
-    },
+    checkpoint::{Count, FolderNo, FolderRow, Intent, Scan, Stored, TargetNo, TargetRow},
     destination::Existing,
     identity::HeaderDigest,
     model::{ContentId, MessageId},
@@ -125,25 +123,16 @@ pub(super) fn candidates(
 
 pub(super) fn counts(connection: &Connection, folder: FolderNo) -> Result<Vec<Count>> {
     let mut statement = connection.prepare_cached(
-        "SELECT state, pass, gone, count(*), total(size) FROM item WHERE folder = ? \
-         GROUP BY state, pass, gone",
+        "SELECT state, pass, gone, messages, high, low FROM tally WHERE folder = ? AND messages > 0",
     )?;
     let read = |row: &Row<'_>| {
-        let state: String = row.get(0)?;
-        let state = ItemState::parse(&state).ok_or(rusqlite::Error::InvalidColumnType(
-            0,
-            state,
-            rusqlite::types::Type::Text,
-        ))?;
-        let messages: i64 = row.get(3)?;
-        // A sum of integers would fail on what no mailbox holds; this one is exact up to 2^53.
-        let bytes: f64 = row.get(4)?;
+        let bytes = (u128::from(rows::number(row, 4)?) << 32) + u128::from(rows::number(row, 5)?);
         Ok(Count::new(
-            state,
+            rows::item_state(row, 0)?,
             row.get(1)?,
             row.get(2)?,
-            messages.unsigned_abs(),
-            bytes as u64,
+            rows::number(row, 3)?,
+            u64::try_from(bytes).unwrap_or(u64::MAX),
         ))
     };
     let mut counts = statement
@@ -160,6 +149,9 @@ pub(super) fn page(
     scan: &Scan,
     after: Option<u64>,
 ) -> Result<Vec<Stored>> {
+    if after.is_none() && finds_nothing(connection, scan)? {
+        return Ok(Vec::new());
+    }
     let (sql, mut params) = page_query(scan);
     params.push(Value::from(after.map_or(-1, int)));
     all(
@@ -170,31 +162,44 @@ pub(super) fn page(
     )
 }
 
+/// No folder that is asked for has rows in such a state, by its counts.
+fn finds_nothing(connection: &Connection, scan: &Scan) -> Result<bool> {
+    let mut sql = String::from("SELECT NOT EXISTS (SELECT 1 FROM tally WHERE");
+    let folder = conditions(scan, &mut sql);
+    sql.push_str(" messages > 0)");
+    let mut statement = connection.prepare_cached(&sql)?;
+    statement.query_row(rusqlite::params_from_iter(folder), |row| row.get(0))
+}
+
+/// What a scan asks that rows and their counts have in common; returns the folder, to be bound first.
+fn conditions(scan: &Scan, sql: &mut String) -> Option<u32> {
+    if scan.folder.is_some() {
+        sql.push_str(" folder = ? AND");
+    }
+    // Written out, since an index with a condition is used only if the text implies it.
+    if let Some(gone) = scan.gone {
+        let _ = write!(sql, " gone = {} AND", u8::from(gone));
+    }
+    if !scan.states.is_empty() {
+        let names: Vec<_> = scan.states.iter().map(|state| state.as_str()).collect();
+        let _ = write!(sql, " state IN ('{}') AND", names.join("', '"));
+    }
+    scan.folder.map(|folder| folder.0)
+}
+
 /// The states of the partial index `item_open`, as the schema writes them.
-const OPEN: &str = " state IN ('pending', 'failed', 'unnamed') AND";
+const OPEN: &str = " (state = 'pending' OR state = 'failed' OR state = 'unnamed') AND";
 
 fn page_query(scan: &Scan) -> (String, Vec<Value>) {
     let mut sql = format!("SELECT {ITEM} FROM item WHERE");
-    let mut params = Vec::new();
-    if let Some(folder) = scan.folder {
-        sql.push_str(" folder = ? AND");
-        params.push(Value::from(folder.0));
-    }
+    let folder = conditions(scan, &mut sql);
+    let mut params: Vec<Value> = folder.into_iter().map(Value::from).collect();
     if let Some(target) = scan.target {
         sql.push_str(" target = ? AND");
         params.push(Value::from(target.0));
     }
-    if let Some(gone) = scan.gone {
-        sql.push_str(" gone = ? AND");
-        params.push(Value::from(gone));
-    }
-    if !scan.states.is_empty() {
-        // Written out, since an index with a condition is used only if the text implies it.
-        let names: Vec<_> = scan.states.iter().map(|state| state.as_str()).collect();
-        let _ = write!(sql, " state IN ('{}') AND", names.join("', '"));
-        if scan.states.iter().all(|state| !state.is_final()) {
-            sql.push_str(OPEN);
-        }
+    if !scan.states.is_empty() && scan.states.iter().all(|state| !state.is_final()) {
+        sql.push_str(OPEN);
     }
     let _ = write!(sql, " number > ? ORDER BY number LIMIT {PAGE}");
     (sql, params)

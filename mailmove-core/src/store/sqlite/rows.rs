@@ -55,7 +55,7 @@ fn maybe_json<T: DeserializeOwned>(row: &Row<'_>, column: usize) -> Result<Optio
     }
 }
 
-fn number(row: &Row<'_>, column: usize) -> Result<u64> {
+pub(super) fn number(row: &Row<'_>, column: usize) -> Result<u64> {
     let value: i64 = row.get(column)?;
     u64::try_from(value).map_err(|_| Error::IntegralValueOutOfRange(column, value))
 }
@@ -167,14 +167,18 @@ pub(super) fn intent(row: &Row<'_>) -> Result<Intent> {
     Ok(out)
 }
 
+pub(super) fn item_state(row: &Row<'_>, column: usize) -> Result<ItemState> {
+    let state = text(row, column)?;
+    ItemState::parse(state).ok_or_else(|| bad(column, format!("unknown state {state}")))
+}
+
 pub(super) const ITEM: &str = "number, folder, id, state, code, size, received, zone, flags, \
      accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
      content_id, original, dead_letter";
 
 pub(super) fn item(row: &Row<'_>) -> Result<Stored> {
     let mut out = ItemRow::new(FolderNo(row.get(1)?), MessageId::new(text(row, 2)?));
-    let state = text(row, 3)?;
-    out.state = ItemState::parse(state).ok_or_else(|| bad(3, format!("unknown state {state}")))?;
+    out.state = item_state(row, 3)?;
     out.code = row.get(4)?;
     out.size = number(row, 5)?;
     out.received = timestamp(row, 6)?;

@@ -66,15 +66,32 @@ CREATE TABLE item (
 ) STRICT;
 -- Within a folder by number: an index ends with the row number.
 CREATE INDEX item_folder ON item (folder);
-CREATE INDEX item_open ON item (folder) WHERE state IN ('pending', 'failed', 'unnamed');
+-- Not by IN, for which a temporary table is made at each insert.
+CREATE INDEX item_open ON item (folder) WHERE state = 'pending' OR state = 'failed' OR state = 'unnamed';
 -- One claim per destination message.
 CREATE UNIQUE INDEX item_claim ON item (target, target_id) WHERE target IS NOT NULL;
 CREATE INDEX item_target ON item (target) WHERE target IS NOT NULL;
 
+CREATE INDEX item_gone ON item (gone) WHERE gone = 1;
+
 -- The messages that show the same content.
 CREATE INDEX item_content ON item (content_id) WHERE content_id IS NOT NULL;
 
--- Appends, copies and moves whose outcome is not recorded yet. items: rows as JSON.
+-- The messages of each folder, counted, so that nobody reads them all for that; kept with each commit.
+-- Their sizes add up to high * 2^32 + low.
+CREATE TABLE tally (
+    folder   INTEGER NOT NULL,
+    state    TEXT NOT NULL,
+    pass     INTEGER NOT NULL,
+    gone     INTEGER NOT NULL,
+    messages INTEGER NOT NULL,
+    high     INTEGER NOT NULL,
+    low      INTEGER NOT NULL,
+    PRIMARY KEY (folder, state, pass, gone)
+) STRICT, WITHOUT ROWID;
+
+-- Appends, copies and moves whose outcome is not recorded yet. items: rows as JSON, without what
+-- is as in a new one.
 CREATE TABLE intent (
     batch      INTEGER PRIMARY KEY,
     target     INTEGER NOT NULL,

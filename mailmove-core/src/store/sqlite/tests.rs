@@ -4,9 +4,14 @@ use std::{fs, path::Path};
 
 use super::*;
 use crate::{
-    checkpoint::{ItemRow, ItemState, Original},
+    checkpoint::{Count, ItemRow, ItemState, Original},
     model::{FolderId, FolderPath},
 };
+
+/// Bytes that go through the log for a message that is sent.
+const LOG_MOST: u64 = 1900;
+/// Bytes of the file for each message.
+const FILE_MOST: u64 = 400;
 
 fn job() -> JobId {
     JobId::new("job")
@@ -129,13 +134,13 @@ async fn newer_and_foreign_files_are_refused_and_left_alone() {
     drop(store.open(&job()).await.unwrap());
     let file = store.file(&job());
     let raw = |sql: &str| Connection::open(&file).unwrap().execute_batch(sql).unwrap();
-    raw("PRAGMA user_version = 4");
+    raw("PRAGMA user_version = 5");
     let error = refused(directory.path()).await;
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Store, "store/newer")
     );
-    raw("PRAGMA user_version = 3; PRAGMA application_id = 77");
+    raw("PRAGMA user_version = 4; PRAGMA application_id = 77");
     assert_eq!(refused(directory.path()).await.code(), "store/foreign");
     // Ours by its mark, but of no format that ever was.
     for version in [0, -1] {
@@ -238,6 +243,46 @@ async fn a_ledger_of_format_2_goes_on() {
     assert_eq!(upgraded, names(&file));
 }
 
+#[tokio::test]
+async fn a_ledger_of_format_3_goes_on() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let file = store.file(&job());
+    let old = Connection::open(&file).unwrap();
+    old.execute_batch(include_str!("schema-3.sql")).unwrap();
+    old.execute_batch(
+        "PRAGMA application_id = 0x6d766c67; PRAGMA user_version = 3;
+         INSERT INTO item (number, folder, id, state, size, flags, pass, attempts, gone, resent)
+         VALUES (0, 0, '1/0', 'copied', 7, '', 1, 0, 0, 0), (1, 0, '1/1', 'copied', 8, '', 1, 0, 0, 0),
+         (2, 0, '1/2', 'copied', 9223372036854775807, '', 1, 0, 1, 0), (3, 1, '1/0', 'failed', 9, '', 2, 1, 0, 0)",
+    )
+    .unwrap();
+    drop(old);
+    let count = |state, pass, gone, messages, bytes| Count::new(state, pass, gone, messages, bytes);
+    let ledger = store.open(&job()).await.unwrap();
+    let copied = ItemState::Copied;
+    let expected = [
+        count(copied, 1, false, 2, 15),
+        count(copied, 1, true, 1, i64::MAX as u64),
+    ];
+    assert_eq!(ledger.counts(FolderNo(0)).await.unwrap(), expected);
+    // What changes from now on is counted too.
+    let mut row = ItemRow::new(FolderNo(1), MessageId::new("1/0"));
+    (row.state, row.pass, row.size) = (copied, 3, 10);
+    let back = Record::Gone(FolderNo(0), MessageId::new("1/2"), false);
+    let records = vec![Record::Item(Box::new(row)), back];
+    ledger.commit(records).await.unwrap();
+    let expected = [count(copied, 1, false, 3, i64::MAX as u64 + 15)];
+    assert_eq!(ledger.counts(FolderNo(0)).await.unwrap(), expected);
+    let expected = [count(copied, 3, false, 1, 10)];
+    assert_eq!(ledger.counts(FolderNo(1)).await.unwrap(), expected);
+    drop(ledger);
+    let upgraded = names(&file);
+    fs::remove_file(&file).unwrap();
+    drop(store.open(&job()).await.unwrap());
+    assert_eq!(upgraded, names(&file));
+}
+
 /// Tables, columns and indexes of a file.
 fn names(file: &Path) -> Vec<String> {
     let file = Connection::open(file).unwrap();
@@ -321,10 +366,14 @@ async fn values_that_nobody_wrote_are_damage() {
         )
         .unwrap();
     }
-    let bad = "UPDATE item SET state = 'lost'";
-    raw.execute_batch(bad).unwrap();
-    let error = ledger.counts(FolderNo(0)).await.unwrap_err();
-    assert_eq!(error.code(), "store/corrupt");
+    for change in ["state = 'lost'", "pass = -1", "low = -1"] {
+        raw.execute_batch(&format!("UPDATE tally SET {change}"))
+            .unwrap();
+        let error = ledger.counts(FolderNo(0)).await.unwrap_err();
+        assert_eq!(error.code(), "store/corrupt", "{change}");
+        raw.execute_batch("UPDATE tally SET state = 'copied', pass = 1, low = 0")
+            .unwrap();
+    }
 }
 
 #[tokio::test]
@@ -455,6 +504,23 @@ async fn a_commit_that_fails_does_not_disturb_the_next_ones() {
     }
 }
 
+/// A table of its own for each row that is written took a fifth of the time.
+#[tokio::test]
+async fn rows_are_written_without_temporary_tables() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    drop(store.open(&job()).await.unwrap());
+    let raw = Connection::open(store.file(&job())).unwrap();
+    for sql in [items::INSERT, items::UPDATE] {
+        let mut statement = raw.prepare(&format!("EXPLAIN {sql}")).unwrap();
+        let mut rows = statement.raw_query();
+        while let Some(row) = rows.next().unwrap() {
+            let step: String = row.get(1).unwrap();
+            assert!(!step.contains("Ephemeral"), "{sql}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn questions_have_their_index() {
     let directory = tempfile::tempdir().unwrap();
@@ -469,10 +535,53 @@ async fn questions_have_their_index() {
         (folder.clone(), "item_folder"),
         (folder.with_states(&open), "item_open"),
         (Scan::target(TargetNo(0)), "item_target"),
+        (Scan::all().with_gone(true), "item_gone"),
     ] {
         let plan = read::plan(&raw, &scan).unwrap();
         assert!(plan.contains(index) && !plan.contains("TEMP"), "{plan}");
     }
+}
+
+/// Times depend on the machine; what is written does not.
+#[tokio::test]
+async fn a_message_costs_the_log_few_bytes() {
+    const MESSAGES: u64 = 1000;
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    let path = |ending| directory.path().join(format!("job.sqlite3{ending}"));
+    let before = fs::metadata(path("-wal")).unwrap().len();
+    for start in (0..MESSAGES).step_by(50) {
+        let mut rows = Vec::new();
+        for n in start..start + 50 {
+            let id = format_args!("1700000000-{n:010}");
+            let mut row = ItemRow::new(FolderNo(0), MessageId::format(id));
+            row.digest = Some(crate::model::ContentDigest::of(&n.to_le_bytes()));
+            row.header = Some(HeaderDigest::of(b"Subject: a\r\n"));
+            (row.size, row.pass) = (20_000, 1);
+            row.received = Some(crate::model::Timestamp::new(1_689_587_065, 60));
+            row.flags = crate::model::Flags::parse("\\Seen");
+            rows.push(row);
+        }
+        let mark = crate::model::Mark::counted("1", start);
+        let intent = Intent::new(start, TargetNo(0), mark, rows.clone());
+        let intent = Record::Intent(Box::new(intent));
+        ledger.commit(vec![intent]).await.unwrap();
+        let done = |mut row: ItemRow| {
+            row.target = Some((TargetNo(0), row.id.clone()));
+            row.state = ItemState::Copied;
+            Record::Item(Box::new(row))
+        };
+        let mut records: Vec<Record> = rows.into_iter().map(done).collect();
+        records.push(Record::Close(start));
+        ledger.commit(records).await.unwrap();
+    }
+    // The log is folded in after 16 MiB, and then begun anew.
+    let log = fs::metadata(path("-wal")).unwrap().len() - before;
+    assert!(log < MESSAGES * LOG_MOST, "{} for each", log / MESSAGES);
+    drop(ledger);
+    let file = fs::metadata(path("")).unwrap().len();
+    assert!(file < MESSAGES * FILE_MOST, "{} for each", file / MESSAGES);
 }
 
 #[tokio::test]

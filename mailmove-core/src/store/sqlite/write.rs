@@ -2,19 +2,20 @@
 
 use std::{path::Path, sync::mpsc};
 
-use rusqlite::{Connection, ErrorCode, OptionalExtension as _, params};
+use rusqlite::{Connection, params};
 use tokio::sync::oneshot;
 
 use super::{
     error::{meaning, shared_error, store_error},
+    items::Items,
     rows::{folder_state, int, json, name},
 };
 use crate::{
-    checkpoint::{FolderRow, Intent, ItemRow, Record, TargetNo, TargetRow},
+    checkpoint::{FolderRow, Intent, Record, TargetNo, TargetRow},
     destination::Existing,
     error::{Error, Result},
     identity::HeaderDigest,
-    model::{ContentDigest, ContentId, Cursor, Timestamp, Token},
+    model::{ContentDigest, Cursor, Timestamp, Token},
 };
 
 /// Records after which a group is closed: it bounds how long the first of it waits.
@@ -30,7 +31,7 @@ pub(super) struct Commit {
 }
 
 /// Why a commit failed.
-enum Failure {
+pub(super) enum Failure {
     /// Because of what is in it; the transaction goes on without it.
     Conflict(Error),
     Sql(rusqlite::Error),
@@ -131,6 +132,7 @@ fn run(connection: &Connection, sql: &str) -> rusqlite::Result<()> {
 }
 
 fn apply(connection: &Connection, records: Vec<Record>) -> Result<(), Failure> {
+    let mut items = Items::new(connection);
     for record in records {
         match record {
             Record::Meta(key, value) => execute(
@@ -140,25 +142,25 @@ fn apply(connection: &Connection, records: Vec<Record>) -> Result<(), Failure> {
             )?,
             Record::Folder(row) => put_folder(connection, &row)?,
             Record::Target(row) => put_target(connection, &row)?,
-            Record::Item(row) => put_item(connection, &row)?,
-            Record::Gone(folder, id, gone) => execute(
-                connection,
-                "UPDATE item SET gone = ? WHERE folder = ? AND id = ?",
-                params![gone, folder.0, id.as_str()],
-            )?,
+            Record::Item(row) => items.put(&row)?,
+            Record::Gone(folder, id, gone) => items.gone(folder, &id, gone)?,
             Record::Intent(intent) => put_intent(connection, &intent)?,
             Record::Close(batch) => execute(
                 connection,
                 "DELETE FROM intent WHERE batch = ?",
                 params![int(batch)],
             )?,
-            Record::Unclaimed(target, existing) => put_unclaimed(connection, target, &existing)?,
+            Record::Unclaimed(target, existing) => {
+                items.note_unclaimed();
+                put_unclaimed(connection, target, &existing)?;
+            }
         }
     }
+    items.finish()?;
     Ok(())
 }
 
-fn execute(
+pub(super) fn execute(
     connection: &Connection,
     sql: &str,
     params: impl rusqlite::Params,
@@ -222,88 +224,6 @@ fn put_intent(connection: &Connection, intent: &Intent) -> rusqlite::Result<()> 
             intent.copied,
         ],
     )
-}
-
-const PUT_ITEM: &str = "INSERT INTO item (number, folder, id, state, code, size, received, zone, \
-     flags, accepted, digest, header, target, target_id, pass, attempts, gone, resent, altered, \
-     content_id, original, dead_letter) \
-     VALUES ((SELECT coalesce(max(number), -1) + 1 FROM item), \
-     ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) \
-     ON CONFLICT (folder, id) DO UPDATE SET \
-     state = excluded.state, code = excluded.code, size = excluded.size, \
-     received = excluded.received, zone = excluded.zone, flags = excluded.flags, \
-     accepted = excluded.accepted, digest = excluded.digest, header = excluded.header, \
-     target = excluded.target, target_id = excluded.target_id, pass = excluded.pass, \
-     attempts = excluded.attempts, gone = excluded.gone, resent = excluded.resent, \
-     altered = excluded.altered, content_id = excluded.content_id, \
-     original = excluded.original, dead_letter = excluded.dead_letter";
-
-fn put_item(connection: &Connection, row: &ItemRow) -> Result<(), Failure> {
-    if let Some((target, id)) = &row.target {
-        execute(
-            connection,
-            "DELETE FROM unclaimed WHERE target = ? AND id = ?",
-            params![target.0, id.as_str()],
-        )?;
-    }
-    let altered = match row.altered.as_slice() {
-        [] => None,
-        altered => Some(json(altered)?),
-    };
-    let written = execute(
-        connection,
-        PUT_ITEM,
-        params![
-            row.folder.0,
-            row.id.as_str(),
-            row.state.as_str(),
-            row.code,
-            int(row.size),
-            row.received.map(Timestamp::seconds),
-            row.received.map(Timestamp::offset_minutes),
-            row.flags.to_string(),
-            row.accepted.as_ref().map(ToString::to_string),
-            row.digest.as_ref().map(ContentDigest::as_bytes),
-            row.header.as_ref().map(HeaderDigest::as_bytes),
-            row.target.as_ref().map(|(target, _)| target.0),
-            row.target.as_ref().map(|(_, id)| id.as_str()),
-            row.pass,
-            row.attempts,
-            row.gone,
-            row.resent,
-            altered,
-            row.content_id.as_ref().map(ContentId::as_str),
-            row.original.as_ref().map(json).transpose()?,
-            row.dead_letter,
-        ],
-    );
-    written.map_err(|error| claimed(connection, row, error))
-}
-
-/// The index of claims is the only constraint that a row can violate: its other key is handled.
-fn claimed(connection: &Connection, row: &ItemRow, error: rusqlite::Error) -> Failure {
-    let Some((target, id)) = &row.target else {
-        return Failure::Sql(error);
-    };
-    if error.sqlite_error_code() != Some(ErrorCode::ConstraintViolation) {
-        return Failure::Sql(error);
-    }
-    let holder = connection
-        .query_row(
-            "SELECT folder, id FROM item WHERE target = ? AND target_id = ?",
-            params![target.0, id.as_str()],
-            |found| Ok((found.get::<_, u32>(0)?, found.get::<_, String>(1)?)),
-        )
-        .optional();
-    match holder {
-        Ok(Some((folder, holder))) => Failure::Conflict(super::super::conflict(
-            row.folder,
-            &row.id,
-            id,
-            format!("{holder} of folder {folder}"),
-        )),
-        _ => Failure::Sql(error),
-    }
 }
 
 fn put_unclaimed(

@@ -34,7 +34,7 @@ pub fn check(mail: &[u8]) {
     let has_fields = has_fields && !mail.windows(2).any(lone);
     // Nor on a boundary in the middle of a line, or before other text: for the parser it is one, for
     // RFC 2046 it is text.
-    let has_parts = has_fields && !boundary_within_line(mail) && !several_types(mail);
+    let has_parts = has_fields && !boundary_within_line(mail);
     // Nor on where a multipart within another ends that does not say so: RFC 2046 lets the outer one's
     // boundary end it, the parser looks for the inner one's further on.
     let has_parts = has_parts && !left_open(mail);
@@ -119,26 +119,6 @@ fn left_open(mail: &[u8]) -> bool {
     let ended =
         lines.filter(|line| line.len() > 4 && line.starts_with(b"--") && line.ends_with(b"--"));
     begun > 1 && ended.count() < begun
-}
-
-/// A header says more than once what its body is: which one counts, readers do not agree on, and one
-/// that a reader could not read it may read once it is repaired.
-fn several_types(mail: &[u8]) -> bool {
-    let mut seen = 0;
-    for line in mail.split(|byte| *byte == b'\n') {
-        let clean = line.iter().copied().filter(|byte| !b"\0\r".contains(byte));
-        let clean: Vec<u8> = clean.collect();
-        let name = clean.get(..12).unwrap_or_default();
-        if clean.is_empty() || clean.starts_with(b"--") {
-            seen = 0;
-        } else if name.eq_ignore_ascii_case(b"Content-Type") {
-            seen += 1;
-        }
-        if seen > 1 {
-            return true;
-        }
-    }
-    false
 }
 
 /// What begins a line as a boundary does stands within a line, too, or goes on with other text.

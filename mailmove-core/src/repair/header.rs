@@ -20,26 +20,28 @@ fn continues(text: &[u8]) -> bool {
     matches!(text.first(), Some(b' ' | b'\t'))
 }
 
-/// The value of a header's first field of that name, unfolded.
-pub(super) fn field(header: &[u8], wanted: &[u8]) -> Option<Vec<u8>> {
+/// The values of a header's fields of that name, unfolded.
+pub(super) fn fields(header: &[u8], wanted: &[u8]) -> Vec<Vec<u8>> {
     let mut at = 0;
-    let mut value: Option<Vec<u8>> = None;
+    let mut values: Vec<Vec<u8>> = Vec::new();
+    let mut within = false;
     while let Some(next) = line(header, at, true) {
         let text = next.text(header);
         at = next.end;
-        match &mut value {
-            Some(value) if continues(text) => value.extend_from_slice(text),
-            Some(_) => break,
-            None => {
-                let found = name(text).filter(|(len, _)| {
-                    let name = text.get(..*len).unwrap_or_default();
-                    name.eq_ignore_ascii_case(wanted) && !continues(text)
-                });
-                value = found.map(|(_, from)| text.get(from..).unwrap_or_default().to_vec());
+        if continues(text) {
+            if let Some(value) = values.last_mut().filter(|_| within) {
+                value.extend_from_slice(text);
             }
+            continue;
         }
+        let found = name(text).filter(|(len, _)| {
+            let name = text.get(..*len).unwrap_or_default();
+            name.eq_ignore_ascii_case(wanted)
+        });
+        within = found.is_some();
+        values.extend(found.map(|(_, from)| text.get(from..).unwrap_or_default().to_vec()));
     }
-    value
+    values
 }
 
 /// A parameter of a field's value, without quotes.

@@ -3,8 +3,9 @@
 //! [`repair`] is a pure function: the same bytes give the same repaired message, so that one which a
 //! lost run stored is recognised, and a repaired message needs no repair. No part is lost: what cannot
 //! be represented is encoded, not dropped; the exception is NUL where nothing can be encoded (in the
-//! header, between parts, in what is signed). What is signed keeps its lines, however long: a broken
-//! signature is worse than a message that waits as a dead letter.
+//! header, between parts, in what is signed, and where a header says twice what its body is). What is
+//! signed keeps its lines, however long: a broken signature is worse than a message that waits as a
+//! dead letter.
 //!
 //! | Repair | What is repaired | How |
 //! |---|---|---|

@@ -1,7 +1,7 @@
 //! Which bytes of a message are headers, bodies of parts, and what is between them.
 
 use super::{
-    header::{field, parameter},
+    header::{fields, parameter},
     lines::{line, without_nul},
 };
 
@@ -233,7 +233,11 @@ enum Holds {
 
 impl Media {
     fn of(header: &[u8], digest: bool) -> Self {
-        let content_type = field(header, b"Content-Type");
+        let types = fields(header, b"Content-Type");
+        let encodings = fields(header, b"Content-Transfer-Encoding");
+        // Which of several counts, readers do not agree on: it is neither divided nor encoded.
+        let clear = types.len() <= 1 && encodings.len() <= 1;
+        let content_type = types.into_iter().next();
         let kind = match &content_type {
             Some(value) => {
                 let kind = value.split(|byte| *byte == b';').next().unwrap_or_default();
@@ -242,7 +246,7 @@ impl Media {
             None if digest => b"message/rfc822".to_vec(),
             None => b"text/plain".to_vec(),
         };
-        let encoding = field(header, b"Content-Transfer-Encoding");
+        let encoding = encodings.into_iter().next();
         let encoding = encoding.map(|value| value.trim_ascii().to_ascii_lowercase());
         let plain = matches!(
             encoding.as_deref(),
@@ -253,6 +257,7 @@ impl Media {
             .and_then(|value| parameter(value, b"boundary"))
             .filter(|boundary| !boundary.is_empty());
         let holds = match boundary {
+            _ if !clear => Holds::Body(Kind::Opaque),
             Some(boundary) if plain && is_multipart(&kind) => Holds::Parts(boundary),
             _ if plain && kind == b"message/rfc822" => Holds::Message,
             _ => Holds::Body(body_kind(

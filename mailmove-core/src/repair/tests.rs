@@ -385,3 +385,18 @@ fn a_damaged_type_that_may_hold_parts_is_not_encoded() {
         assert_eq!(text(message.as_bytes()) == plain, as_it_is, "{kind}");
     }
 }
+
+/// Which of two types counts, readers do not agree on.
+#[test]
+fn what_is_said_twice_is_neither_divided_nor_encoded() {
+    for fields in [
+        "Content-Type: text/plain\nContent-Type: multipart/mixed; boundary=x",
+        "Content-Type: multipart/mixed; boundary=x\nX: y\ncontent-type: text/plain",
+        "Content-Type: multipart/mixed; boundary=a\nContent-Type: multipart/mixed;\n boundary=x",
+        "Content-Transfer-Encoding: 7bit\nContent-Transfer-Encoding: base64",
+    ] {
+        let message = format!("{fields}\n\n--x\n\na\0b\n--x\n\nc\n--x--\n");
+        let plain = message.replace('\n', "\r\n").replace('\0', "");
+        assert_eq!(text(message.as_bytes()), plain);
+    }
+}

@@ -108,17 +108,33 @@ fn read_parts(mail: &[u8]) -> usize {
     }
 }
 
-/// There are several multiparts, and fewer ends of them.
+/// There are several multiparts, and one of them does not end.
 fn left_open(mail: &[u8]) -> bool {
     const NAME: &[u8] = b"boundary";
-    let named = mail.windows(NAME.len());
-    let begun = named.filter(|at| at.eq_ignore_ascii_case(NAME)).count();
-    let lines = mail
+    let clean: Vec<u8> = mail.iter().copied().filter(|byte| *byte != 0).collect();
+    let lines: BTreeSet<&[u8]> = clean
         .split(|byte| *byte == b'\n')
-        .map(<[u8]>::trim_ascii_end);
-    let ended =
-        lines.filter(|line| line.len() > 4 && line.starts_with(b"--") && line.ends_with(b"--"));
-    begun > 1 && ended.count() < begun
+        .map(<[u8]>::trim_ascii_end)
+        .collect();
+    let named = clean.windows(NAME.len()).enumerate();
+    let named = named.filter(|(_, at)| at.eq_ignore_ascii_case(NAME));
+    let values: Vec<&[u8]> = named
+        .map(|(at, _)| value(&clean[at + NAME.len()..]))
+        .collect();
+    let ends = |value: &&[u8]| lines.contains([b"--", *value, b"--"].concat().as_slice());
+    values.len() > 1 && !values.iter().all(ends)
+}
+
+/// The value after a parameter's name.
+fn value(rest: &[u8]) -> &[u8] {
+    let rest = rest.trim_ascii_start();
+    let rest = rest.strip_prefix(b"=").unwrap_or(rest).trim_ascii_start();
+    let (rest, ends): (&[u8], &[u8]) = match rest.strip_prefix(b"\"") {
+        Some(quoted) => (quoted, b"\"\r\n"),
+        None => (rest, b"; \t\r\n"),
+    };
+    let end = rest.iter().position(|byte| ends.contains(byte));
+    &rest[..end.unwrap_or(rest.len())]
 }
 
 /// What begins a line as a boundary does stands within a line, too, or goes on with other text.

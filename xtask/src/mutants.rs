@@ -22,6 +22,7 @@ const STAGES: [Stage; 3] = [
     Stage {
         files: &[
             "checkpoint.rs",
+            "checkpoint/item.rs",
             "engine/decide.rs",
             "engine/retry.rs",
             "identity/body.rs",
@@ -49,6 +50,7 @@ const STAGES: [Stage; 3] = [
             "store/memory.rs",
             "store/memory/tables.rs",
             "store/mod.rs",
+            "store/sqlite/items.rs",
             "store/sqlite/mod.rs",
             "store/sqlite/read.rs",
             "store/sqlite/rows.rs",

@@ -2,8 +2,9 @@
 //! folder need not be kept.
 //!
 //! Each batch has its own intent and is dealt with in turn, so that a cursor never passes what is open.
-//! No doubt is settled before all that is under way was answered, and recorded as far as it is stored:
-//! what other batches stored must not be taken for what one has lost.
+//! A batch that is not plainly stored, each message under an id, is dealt with as one with all that are
+//! under way behind it, when these were answered: then nothing is under way while doubt is settled, and
+//! what one of them stored is not taken for what another has lost.
 
 use std::sync::Arc;
 
@@ -17,7 +18,7 @@ use super::{
     produce::Work,
 };
 use crate::{
-    checkpoint::{ItemRow, ItemState, Record},
+    checkpoint::Record,
     destination::{self, Outcome, Outgoing},
     error::{Error, ErrorKind, Result},
     model::{FolderId, Mark},
@@ -30,8 +31,8 @@ use crate::{
 pub(super) struct Begun {
     pub(super) recorded: Recorded,
     sending: Sending,
-    /// What is stored of it stands in the ledger, ahead of its turn.
-    noted: bool,
+    /// How many messages went together, if several batches have become one.
+    sizes: Vec<usize>,
 }
 
 #[derive(Debug)]
@@ -44,6 +45,9 @@ enum Sending {
     ),
     Answered(Vec<Outcome>),
 }
+
+/// Messages that went together, and what came of each.
+pub(super) type Answered = (Vec<Work>, Vec<Outcome>);
 
 impl Engine {
     /// Batches of a folder that may be under way at once.
@@ -65,10 +69,14 @@ impl Engine {
 impl Begun {
     fn new(recorded: Recorded) -> Self {
         Self {
+            sizes: vec![recorded.batch.work.len()],
             recorded,
             sending: Sending::Not,
-            noted: false,
         }
+    }
+
+    pub(super) fn was_sent(&self) -> bool {
+        !matches!(self.sending, Sending::Not)
     }
 
     async fn answered(&mut self) -> Result<()> {
@@ -78,21 +86,56 @@ impl Begun {
         Ok(())
     }
 
-    fn outcomes(&self) -> impl Iterator<Item = (&Work, &Outcome)> {
-        let outcomes = match &self.sending {
-            Sending::Answered(outcomes) => outcomes.as_slice(),
-            Sending::Not | Sending::Now(..) => &[],
+    /// All of it is stored, each message under an id.
+    fn is_plain(&self) -> bool {
+        let plain = |outcome: &Outcome| match outcome {
+            Outcome::Stored(receipt) | Outcome::AlreadyThere(receipt) => receipt.id.is_some(),
+            Outcome::NotStored(_) | Outcome::Unknown(_) => false,
         };
-        self.recorded.batch.work.iter().zip(outcomes)
+        match &self.sending {
+            Sending::Answered(outcomes) => outcomes.iter().all(plain),
+            Sending::Not | Sending::Now(..) => false,
+        }
     }
 
-    /// The batch, and what was answered if it was sent.
-    pub(super) fn into_parts(self) -> (Recorded, Option<Vec<Outcome>>) {
-        let outcomes = match self.sending {
-            Sending::Answered(outcomes) => Some(outcomes),
-            Sending::Not | Sending::Now(..) => None,
+    /// Makes one batch of this and the next. Gives the intent that is spent with it.
+    fn join(&mut self, other: Self) -> Option<u64> {
+        if let (Sending::Answered(all), Sending::Answered(more)) =
+            (&mut self.sending, other.sending)
+        {
+            all.extend(more);
+        }
+        self.sizes.extend(other.sizes);
+        let (batch, more) = (&mut self.recorded.batch, other.recorded.batch);
+        batch.work.extend(more.work);
+        batch.rows.extend(more.rows);
+        batch.flags.extend(more.flags);
+        batch.gone.extend(more.gone);
+        batch.cursor = more.cursor.or(batch.cursor.take());
+        let spent = other.recorded.intent?;
+        if let Some(intent) = &mut self.recorded.intent {
+            // Its mark is the earlier one.
+            intent.items.extend(spent.items);
+        }
+        Some(spent.batch)
+    }
+
+    /// The batch without its messages, and these: as they went, if they were sent, or else by
+    /// themselves.
+    pub(super) fn into_parts(mut self) -> (Recorded, Vec<Work>, Vec<Answered>) {
+        let mut work = std::mem::take(&mut self.recorded.batch.work);
+        let Sending::Answered(outcomes) = self.sending else {
+            return (self.recorded, work, Vec::new());
         };
-        (self.recorded, outcomes)
+        let mut outcomes = outcomes.into_iter();
+        let mut answered = Vec::with_capacity(self.sizes.len());
+        for size in self.sizes {
+            let rest = work.split_off(size.min(work.len()));
+            let went = std::mem::replace(&mut work, rest);
+            let of_these = outcomes.by_ref().take(went.len()).collect();
+            answered.push((went, of_these));
+        }
+        (self.recorded, Vec::new(), answered)
     }
 }
 
@@ -118,7 +161,8 @@ impl Sender {
                 biased;
                 answered = front.answered() => {
                     answered?;
-                    return Ok(self.ahead.pop_front());
+                    let Some(front) = self.ahead.pop_front() else { continue };
+                    return self.together(front, goes_on).await.map(Some);
                 }
                 Some(recorded) = batches.recv(), if room => {
                     self.begin(lane, recorded, goes_on);
@@ -127,12 +171,34 @@ impl Sender {
         }
     }
 
+    /// With all that are under way, if it is not plainly stored. The ledger has one intent of them then.
+    async fn together(&mut self, mut front: Begun, goes_on: bool) -> Result<Begun> {
+        if !goes_on || !front.was_sent() || front.is_plain() {
+            return Ok(front);
+        }
+        let mut records = Vec::new();
+        while self.ahead.front().is_some_and(Begun::was_sent)
+            && let Some(mut next) = self.ahead.pop_front()
+        {
+            next.answered().await?;
+            records.extend(front.join(next).map(Record::Close));
+        }
+        if !records.is_empty() {
+            let intent = front.recorded.intent.iter();
+            records.extend(intent.map(|intent| Record::Intent(Box::new(intent.clone()))));
+            self.engine.ledger.commit(records).await?;
+        }
+        Ok(front)
+    }
+
     /// Sends a batch, if more than one may be under way.
     fn begin(&mut self, lane: &Lane, recorded: Recorded, goes_on: bool) {
         let mut begun = Begun::new(recorded);
         let batch = &begun.recorded.batch;
+        // Nothing overtakes a batch that waits: it may say less of a message than a later one.
         if goes_on
             && self.engine.width() > 1
+            && self.ahead.iter().all(Begun::was_sent)
             && batch.copies.is_empty()
             && let Some(intent) = &begun.recorded.intent
             && self.engine.may_send_ahead()
@@ -151,68 +217,9 @@ impl Sender {
         self.ahead.push_back(begun);
     }
 
-    /// Waits until nothing of the folder is under way, and records what is stored of it. Gives what is
-    /// in doubt itself.
-    pub(super) async fn quiet(&mut self, lane: &Lane) -> Result<Vec<ItemRow>> {
-        let mut records = Vec::new();
-        let mut unknown = Vec::new();
-        for at in 0..self.ahead.len() {
-            let Some(begun) = self.ahead.get_mut(at) else {
-                break;
-            };
-            begun.answered().await?;
-            let noted = std::mem::replace(&mut begun.noted, true);
-            let mut stored = Vec::new();
-            for (work, outcome) in begun.outcomes() {
-                let (receipt, state) = match outcome {
-                    Outcome::Stored(receipt) => (receipt, ItemState::Copied),
-                    Outcome::AlreadyThere(receipt) => (receipt, ItemState::AlreadyThere),
-                    Outcome::Unknown(_) => {
-                        unknown.push(work.row.clone());
-                        continue;
-                    }
-                    Outcome::NotStored(_) => continue,
-                };
-                stored.push((work.row.clone(), receipt.clone(), state));
-            }
-            if !noted {
-                let rows = stored.into_iter();
-                let rows = rows.map(|(row, receipt, state)| self.stored(lane, row, receipt, state));
-                let rows = self.distinct(lane, rows.collect()).await?;
-                records.extend(rows.into_iter().map(|row| Record::Item(Box::new(row))));
-            }
-        }
-        if !records.is_empty() {
-            self.engine.ledger.commit(records).await?;
-        }
-        Ok(unknown)
-    }
-
-    /// The folder ends before this batch's turn: what is stored of it is recorded; what is in doubt
-    /// keeps its intent.
-    pub(super) async fn wind_up(&mut self, lane: &Lane, mut begun: Begun) -> Result<()> {
-        begun.answered().await?;
-        let (recorded, outcomes) = begun.into_parts();
-        let mut records = recorded.abandon();
-        let mut done = Vec::new();
-        let outcomes = outcomes.unwrap_or_default();
-        for (work, outcome) in recorded.batch.work.into_iter().zip(outcomes) {
-            let (receipt, state) = match outcome {
-                Outcome::Stored(receipt) => (receipt, ItemState::Copied),
-                Outcome::AlreadyThere(receipt) => (receipt, ItemState::AlreadyThere),
-                Outcome::NotStored(_) => continue,
-                Outcome::Unknown(_) => {
-                    records.clear();
-                    continue;
-                }
-            };
-            done.push(self.stored(lane, work.row, receipt, state));
-        }
-        let done = self.distinct(lane, done).await?;
-        let rows = done.iter().cloned();
-        records.extend(rows.map(|row| Record::Item(Box::new(row))));
-        self.report(lane, &done);
-        self.engine.ledger.commit(records).await
+    /// Nothing of the folder is under way.
+    pub(super) fn is_quiet(&self) -> bool {
+        !self.ahead.iter().any(Begun::was_sent)
     }
 }
 

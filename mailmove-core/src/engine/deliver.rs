@@ -47,22 +47,22 @@ impl Recorded {
 /// Batches between two refreshes of the mark: it bounds what must be read after a crash.
 const MARK_EVERY: u32 = 64;
 
-/// Makes each batch's intent durable while the batch before it is being sent.
+/// Makes each batch's intent durable while the batch before it is being sent. True if that were all.
 pub(super) async fn record(
     engine: Arc<Engine>,
     lane: Lane,
     mut batches: mpsc::Receiver<Batch>,
     out: mpsc::Sender<Recorded>,
-) -> Result<()> {
+) -> Result<bool> {
     let mut mark = lane.mark()?;
     let mut count = 0;
     loop {
         // Not taken before there is room for it: each batch is as much memory as a server takes at once.
         if out.reserve().await.is_err() {
-            return Ok(());
+            return Ok(false);
         }
         let Some(batch) = batches.recv().await else {
-            return Ok(());
+            return Ok(true);
         };
         let mut intents = [None, None];
         if !batch.work.is_empty() || !batch.copies.is_empty() {
@@ -98,7 +98,8 @@ pub(super) async fn record(
         };
         if let Err(unsent) = out.send(recorded).await {
             // The sending side ended with an error of its own: nothing of this is in doubt.
-            return engine.ledger.commit(unsent.0.abandon()).await;
+            engine.ledger.commit(unsent.0.abandon()).await?;
+            return Ok(false);
         }
     }
 }
@@ -128,12 +129,14 @@ pub(super) async fn send(
             ended = engine.check_stop();
         }
         if ended.is_ok() {
-            ended = sender.batch(lane, begun).await;
+            ended = sender.batch(lane, begun, true).await;
             if ended.is_err() {
                 batches.close();
             }
+        } else if begun.was_sent() {
+            sender.batch(lane, begun, false).await?;
         } else {
-            sender.wind_up(lane, begun).await?;
+            engine.ledger.commit(begun.recorded.abandon()).await?;
         }
     }
     let committed = sender.committed().await;
@@ -174,8 +177,9 @@ pub(super) struct Sender {
 const UNNAMED_MOST: usize = 500;
 
 impl Sender {
-    async fn batch(&mut self, lane: &mut Lane, begun: Begun) -> Result<()> {
-        let (recorded, outcomes) = begun.into_parts();
+    /// Deals with a batch. If the folder has ended (not `goes_on`), with what was answered, and no further.
+    async fn batch(&mut self, lane: &mut Lane, begun: Begun, goes_on: bool) -> Result<()> {
+        let (recorded, work, answered) = begun.into_parts();
         let Recorded {
             batch,
             mut intent,
@@ -184,12 +188,16 @@ impl Sender {
         let mut sent = Sent::default();
         let mut ended = Ok(());
         if let Some(copying) = &copying {
-            self.quiet(lane).await?;
             ended = self.copies(lane, copying, batch.copies).await;
         }
         if let (Some(intent), Ok(())) = (&mut intent, &ended) {
-            let work = (batch.work, outcomes);
-            ended = self.deliver(lane, intent, work, &mut sent).await;
+            ended = match goes_on {
+                true => self.deliver(lane, intent, work, answered, &mut sent).await,
+                false => {
+                    self.note_answers(lane, answered, &mut sent).await;
+                    Ok(())
+                }
+            };
         }
         // The next batch goes out while this is being made durable. Until it is, the intent stands.
         self.committed().await?;
@@ -211,13 +219,13 @@ impl Sender {
         let (flags, intended) = flags::intend(&self.engine, batch.flags);
         records.extend(flags);
         records.extend(self.engine.daily.records());
-        if ended.is_ok() {
+        if ended.is_ok() && goes_on {
             records.extend(batch.cursor.map(|cursor| advance(lane, cursor)));
         }
         let (engine, no) = (Arc::clone(&self.engine), lane.row.no);
         self.committing = Some(tokio::spawn(commit(engine, no, records, contents)));
         self.report(lane, &done);
-        if ended.is_err() {
+        if ended.is_err() || !goes_on {
             self.committed().await?;
             return ended;
         }
@@ -234,7 +242,7 @@ impl Sender {
     pub(super) async fn look_up(&mut self, lane: &Lane, done: &[ItemRow]) -> Result<()> {
         let unnamed = |row: &&ItemRow| row.state == ItemState::Unnamed;
         self.unnamed += done.iter().filter(unnamed).count();
-        if self.unnamed >= UNNAMED_MOST {
+        if self.unnamed >= UNNAMED_MOST && self.is_quiet() {
             self.named(lane).await?;
         }
         Ok(())
@@ -245,7 +253,6 @@ impl Sender {
         if self.unnamed == 0 {
             return Ok(());
         }
-        self.quiet(lane).await?;
         let place = Place::of(lane);
         settle::unnamed(&self.engine, &place, lane.row.no, Some(&self.unnamed_mark)).await?;
         self.unnamed = 0;

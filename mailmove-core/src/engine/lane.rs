@@ -182,8 +182,10 @@ async fn copy(engine: &Arc<Engine>, lane: &mut Lane, turn: &mut Turn) -> Result<
         tokio::select! {
             sent = &mut sending => (sent, None),
             recorded = &mut recorder => {
-                // All is read; what is left is on its way to the destination.
-                turn.release();
+                if matches!(recorded, Ok(Ok(true))) {
+                    // All is read; what is left is on its way to the destination.
+                    turn.release();
+                }
                 (sending.await, Some(recorded))
             }
         }

@@ -141,14 +141,14 @@ impl Sender {
         &mut self,
         lane: &Lane,
         slow: Option<(Duration, Error)>,
-        refused: &mut [(Work, Error)],
+        refused: &mut [Vec<(Work, Error)>],
     ) -> Result<()> {
         let Some((wait, error)) = slow else {
             return Ok(());
         };
         self.retrying(lane, &error, wait);
         self.engine.rest(&self.backoff, &error, wait).await?;
-        for (_, error) in refused {
+        for (_, error) in refused.iter_mut().flatten() {
             if matches!(error.retry(), Retry::After(own) if own <= wait) {
                 error.set_retry(Retry::Backoff);
             }

@@ -115,3 +115,25 @@ async fn a_server_that_names_no_ids_or_one_id_twice_is_looked_at() {
         }
     }
 }
+
+#[tokio::test]
+async fn doubt_about_one_batch_while_the_next_names_no_ids_or_one_twice() {
+    for first in 0..42 {
+        for (landing, other) in [
+            (Landing::Lost, AppendFault::NoIds),
+            (Landing::Stored, AppendFault::NoIds),
+            (Landing::Lost, AppendFault::SameIds),
+            (Landing::Lost, AppendFault::Refuse(ErrorKind::Refused)),
+        ] {
+            let world = scene();
+            let fault = AppendFault::Unknown(landing);
+            world.destination.arm(Fault::Append(first, fault));
+            for next in [3, 6, 9] {
+                let fault = Fault::Append(first + next, other);
+                world.destination.arm(fault);
+            }
+            world.until_complete().await;
+            world.assert_equal();
+        }
+    }
+}

@@ -2,7 +2,8 @@
 //!
 //! A lane has a turn while it reads. Where several may, the next one begins to read when all of a lane is
 //! read, and not when all of it is stored: over a long way each folder would cost a wait more. What lanes
-//! without a turn hold is bounded: as many as may read, with at most two batches each.
+//! without a turn hold is bounded: as many as may read, with at most two batches each, or as many as are under way
+//! at once where the order is relaxed.
 
 use std::sync::Arc;
 

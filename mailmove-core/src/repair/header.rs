@@ -226,10 +226,22 @@ fn set_encoding(lines: &mut Vec<Vec<u8>>, encoding: &str, top: bool) {
     lines.push(format!("Content-Transfer-Encoding: {encoding}").into_bytes());
 }
 
+/// The line says how the message is divided.
+fn names_boundary(text: &[u8]) -> bool {
+    const WORD: &[u8] = b"boundary";
+    text.windows(WORD.len())
+        .any(|at| at.eq_ignore_ascii_case(WORD))
+}
+
 /// Breaks a line before blanks, as far as there are any: whoever unfolds it gets what it was.
 fn fold(text: &[u8], out: &mut Vec<u8>, repairs: &mut BTreeSet<Repair>) {
     let mut rest = text;
     let is_blank = |byte: &u8| matches!(byte, b' ' | b'\t');
+    // Within quotes that do not end a reader may not find it any more.
+    if text.len() > LONGEST && names_boundary(text) {
+        out.extend_from_slice(text);
+        return;
+    }
     while rest.len() > LONGEST {
         // Neither of the two lines may be blank.
         let first = rest.iter().position(|byte| !is_blank(byte));

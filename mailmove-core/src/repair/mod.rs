@@ -13,7 +13,7 @@
 //! | NUL | NUL anywhere | text becomes quoted-printable, other parts base64; elsewhere it is left out |
 //! | header lines | lines in the header that are no fields, blanks before a colon, no header, no empty line after it | kept as `X-Mailmove-Line`; an empty line or a header is added |
 //! | 8-bit header | bytes above 127 in the header | encoded words (RFC 2047), parameters as of RFC 2231; `unknown-8bit` (RFC 1428) if it is no UTF-8; not where a field says how the message is divided, or is not clear: that would hide parts |
-//! | long lines | lines of more than 998 bytes | headers folded at blanks; text becomes quoted-printable, other parts base64; base64 and quoted-printable are broken anew |
+//! | long lines | lines of more than 998 bytes | headers folded at blanks, but not a line that names a boundary; text becomes quoted-printable, other parts base64; base64 and quoted-printable are broken anew |
 //!
 //! A message of more than [`LARGEST`] bytes is not repaired, and its failure says so: which part of it is
 //! text, and what is signed, is known only when all of it was seen, and the repaired form must be the

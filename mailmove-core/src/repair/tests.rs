@@ -400,3 +400,11 @@ fn what_is_said_twice_is_neither_divided_nor_encoded() {
         assert_eq!(text(message.as_bytes()), plain);
     }
 }
+
+#[test]
+fn a_long_line_that_divides_the_message_is_not_folded() {
+    let long = "x ".repeat(600);
+    let message =
+        format!("Content-Type: multipart/mixed; a=\"{long}; boundary=x\n\n--x\n\nc\n--x--\n");
+    assert_eq!(text(message.as_bytes()), message.replace('\n', "\r\n"));
+}

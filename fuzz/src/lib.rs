@@ -19,6 +19,7 @@ pub mod imap_frames;
 pub mod imap_response;
 pub mod imap_session;
 pub mod imap_texts;
+pub mod meaning;
 pub mod mime_round_trip;
 pub mod modified_utf7;
 mod program;
@@ -50,6 +51,6 @@ macro_rules! targets {
 
 targets! {
     checkpoint_records core_texts ews_login ews_reply folder_map header_digest imap_command
-    imap_compressed imap_fetch imap_frames imap_response imap_session imap_texts mime_round_trip
+    imap_compressed imap_fetch imap_frames imap_response imap_session imap_texts meaning mime_round_trip
     modified_utf7 repair state_file
 }

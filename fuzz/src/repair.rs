@@ -35,6 +35,8 @@ pub fn check(mail: &[u8]) {
     // Nor on a boundary in the middle of a line, or before other text: for the parser it is one, for
     // RFC 2046 it is text.
     let has_parts = has_fields && !boundary_within_line(mail);
+    // What NUL within it makes none is one without.
+    let has_parts = has_parts && !boundary_within_line(&without_nul(mail));
     // Nor on where a multipart within another ends that does not say so: RFC 2046 lets the outer one's
     // boundary end it, the parser looks for the inner one's further on.
     let has_parts = has_parts && !left_open(mail);
@@ -59,10 +61,6 @@ pub fn check(mail: &[u8]) {
 /// The parts that are seen in it however a reader takes what mail may not hold: NUL is a byte or none,
 /// a byte above 127 is a letter or a sign, LF alone ends a line or CRLF does.
 fn agreed_parts(mail: &[u8]) -> usize {
-    let without_nul = |mail: &[u8]| -> Vec<u8> {
-        let bytes = mail.iter().copied();
-        bytes.filter(|byte| *byte != 0).collect()
-    };
     let ascii = |mail: &[u8]| -> Vec<u8> {
         let bytes = mail.iter();
         bytes
@@ -108,10 +106,15 @@ fn read_parts(mail: &[u8]) -> usize {
     }
 }
 
+fn without_nul(mail: &[u8]) -> Vec<u8> {
+    let bytes = mail.iter().copied();
+    bytes.filter(|byte| *byte != 0).collect()
+}
+
 /// There are several multiparts, and one of them does not end.
 fn left_open(mail: &[u8]) -> bool {
     const NAME: &[u8] = b"boundary";
-    let clean: Vec<u8> = mail.iter().copied().filter(|byte| *byte != 0).collect();
+    let clean = without_nul(mail);
     let lines: BTreeSet<&[u8]> = clean
         .split(|byte| *byte == b'\n')
         .map(<[u8]>::trim_ascii_end)

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 
 use crate::{
     error::{Error, ErrorKind, Result},
-    identity::HeaderDigest,
+    identity::{HeaderDigest, Meaning},
     model::{
         Alteration, Annotation, Annotations, Capabilities, Content, ContentDigest, Endpoint, Flags,
         Folder, FolderId, FolderSpec, Form, ItemClass, Mark, MessageId, Naming, Quota, Rights,
@@ -411,6 +411,9 @@ pub struct Existing {
     /// [`Depth::Meta`] on. Where a destination makes messages anew, nothing else tells for sure that
     /// one is ours.
     pub given: Option<ContentDigest>,
+    /// What it means, from [`Depth::Content`] on, where the destination makes messages anew at each read:
+    /// their bytes tell nothing.
+    pub meaning: Option<Arc<Meaning>>,
 }
 
 impl Existing {
@@ -426,6 +429,7 @@ impl Existing {
             digest: None,
             body: None,
             given: None,
+            meaning: None,
         }
     }
 }

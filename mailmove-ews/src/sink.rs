@@ -1,9 +1,11 @@
 //! What becomes of contents that arrive: kept for the engine, or only digested.
 
+use std::sync::Arc;
+
 use mailmove_core::{
     edge::{Spool, SpoolWriter},
     error::Result,
-    identity::{BodyHasher, HeaderDigest},
+    identity::{BodyHasher, HeaderDigest, Meaning, MeaningReader},
     model::{Content, ContentDigest},
 };
 
@@ -92,6 +94,17 @@ pub(crate) struct Digest {
     header: Vec<u8>,
     in_body: bool,
     size: u64,
+    meaning: Option<MeaningReader>,
+}
+
+impl Digest {
+    /// Also reads what the contents mean.
+    pub(crate) fn with_meaning() -> Self {
+        Self {
+            meaning: Some(MeaningReader::new()),
+            ..Self::default()
+        }
+    }
 }
 
 /// What was digested.
@@ -104,12 +117,16 @@ pub(crate) struct Digested {
     pub(crate) body: Option<ContentDigest>,
     pub(crate) size: u64,
     pub(crate) whole: bool,
+    pub(crate) meaning: Option<Arc<Meaning>>,
 }
 
 impl Contents for Digest {
     type Item = Digested;
 
     fn write(&mut self, bytes: &[u8]) {
+        if let Some(meaning) = &mut self.meaning {
+            meaning.update(bytes);
+        }
         self.hasher.update(bytes);
         self.body.update(bytes);
         self.size += bytes.len() as u64;
@@ -125,8 +142,13 @@ impl Contents for Digest {
     }
 
     fn end(&mut self, whole: bool) -> Digested {
-        let done = std::mem::take(self);
+        let next = match self.meaning {
+            Some(_) => Self::with_meaning(),
+            None => Self::default(),
+        };
+        let done = std::mem::replace(self, next);
         Digested {
+            meaning: done.meaning.map(|meaning| Arc::new(meaning.finish())),
             content: ContentDigest::from_bytes(*done.hasher.finalize().as_bytes()),
             header: HeaderDigest::of(&done.header),
             start: done.header,

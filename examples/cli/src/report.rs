@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use mailmove_core::{
+    identity::Aspect,
     model::{AlterationKind, FolderPath},
     report::{
         AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, RepairedMessage,
@@ -373,7 +374,10 @@ fn warned(warning: &Warning) -> String {
 }
 
 /// What a repair can do something about.
-const MENDABLE: [&str; 5] = ["missing", "size", "content", "received", "not-copied"];
+fn is_mendable(what: &str) -> bool {
+    ["missing", "size", "content", "received", "not-copied"].contains(&what)
+        || Aspect::ALL.iter().any(|aspect| aspect.as_str() == what)
+}
 
 /// What comparing showed.
 pub(crate) fn verification(found: &Verification) -> String {
@@ -395,6 +399,10 @@ pub(crate) fn verification(found: &Verification) -> String {
         }
         if folder.known > 0 {
             notes.push(format!("{} known from before", number(folder.known)));
+        }
+        if folder.unread > 0 {
+            let gone = "no longer at the source, so not compared by content";
+            notes.push(format!("{} {gone}", number(folder.unread)));
         }
         table.row(vec![
             place(&folder.source, folder.destination.as_ref()),
@@ -431,6 +439,17 @@ pub(crate) fn verification(found: &Verification) -> String {
             }
         );
     }
+    if !found.losses.is_empty() {
+        let all = found.losses.iter();
+        let all: Vec<_> = all
+            .map(|(name, count)| format!("{name} {}", number(*count)))
+            .collect();
+        let _ = writeln!(
+            out,
+            "\nknown losses of this destination, which makes messages anew (docs/fidelity.md): {}",
+            all.join(", ")
+        );
+    }
     let more = (different + known).saturating_sub(found.differences.len() as u64);
     if more > 0 {
         let _ = writeln!(out, "  … and {} more", number(more));
@@ -451,7 +470,7 @@ pub(crate) fn verification(found: &Verification) -> String {
         let left = found
             .differences
             .iter()
-            .any(|one| MENDABLE.contains(&one.what));
+            .any(|one| !one.known && is_mendable(one.what));
         format!(
             "different: {} of {}{}",
             number(different),

@@ -1,15 +1,16 @@
 //! How messages at the destination compare with the rows that claim them. Reads only.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, settle};
+use super::{Engine, meaning, settle};
 use crate::{
-    checkpoint::{ItemRow, ItemState, Stored, TargetNo},
+    checkpoint::{FolderNo, ItemRow, ItemState, Scan, Stored, TargetNo},
     destination::{Depth, Existing, Probe},
     error::Result,
-    model::{AlterationKind, FolderId, MessageId},
+    identity::Aspect,
+    model::{AlterationKind, ContentDigest, FolderId, MessageId},
     source::BoxStream,
 };
 
@@ -20,6 +21,8 @@ pub(super) enum What {
     Content,
     Flags,
     Received,
+    /// What it means, where bytes tell nothing.
+    Meaning(Aspect),
 }
 
 impl What {
@@ -29,13 +32,14 @@ impl What {
             Self::Content => "content",
             Self::Flags => "flags",
             Self::Received => "received",
+            Self::Meaning(aspect) => aspect.as_str(),
         }
     }
 
     /// What the ledger calls it if the destination is known to have done it.
     pub(super) const fn alteration(self) -> AlterationKind {
         match self {
-            Self::Size | Self::Content => AlterationKind::ContentRewritten,
+            Self::Size | Self::Content | Self::Meaning(_) => AlterationKind::ContentRewritten,
             Self::Flags => AlterationKind::FlagDropped,
             Self::Received => AlterationKind::DateReplaced,
         }
@@ -60,6 +64,8 @@ pub(super) struct Compared {
     pub(super) differs: Vec<Differs>,
     /// It was compared before, and is here for its content.
     pub(super) again: bool,
+    /// Its content could not be compared: the source does not give it any more.
+    pub(super) unread: bool,
 }
 
 /// Goes through a destination folder, and gives back what is claimed in it, page by page.
@@ -71,13 +77,26 @@ pub(super) struct Comparison<'a> {
     pages: Option<BoxStream<Result<Vec<Existing>>>>,
     /// Announced with another size than expected: servers guess sizes, so only the content can tell.
     guessed: VecDeque<(MessageId, Stored)>,
+    /// What the messages that are claimed were made from, in eight bytes each, as they say themselves.
+    made_from: HashSet<u64>,
+    /// The same of those that nobody claims.
+    unclaimed: Vec<(MessageId, ContentDigest)>,
+    sources: &'a Sources,
 }
+
+/// The source's folders, by their number in the ledger.
+pub(super) type Sources = HashMap<FolderNo, (FolderId, String)>;
 
 /// Messages that are read together.
 const READ_MOST: usize = 200;
 
 impl<'a> Comparison<'a> {
-    pub(super) fn new(engine: &'a Engine, depth: Depth, no: TargetNo, place: FolderId) -> Self {
+    pub(super) fn new(
+        engine: &'a Engine,
+        depth: Depth,
+        (no, place): (TargetNo, FolderId),
+        sources: &'a Sources,
+    ) -> Self {
         let probe = Probe::new(place.clone(), depth);
         Self {
             engine,
@@ -86,6 +105,9 @@ impl<'a> Comparison<'a> {
             place,
             pages: Some(engine.destination.existing(probe)),
             guessed: VecDeque::new(),
+            made_from: HashSet::new(),
+            unclaimed: Vec::new(),
+            sources,
         }
     }
 
@@ -110,7 +132,13 @@ impl<'a> Comparison<'a> {
         let claims = self.engine.ledger.claims(self.no, ids).await?;
         let mut out = Vec::with_capacity(page.len());
         for (existing, claim) in page.into_iter().zip(claims) {
-            let Some((folder, id)) = claim else { continue };
+            let given = existing.given;
+            let Some((folder, id)) = claim else {
+                let ours = given.map(|given| (existing.id.clone(), given));
+                self.unclaimed.extend(ours);
+                continue;
+            };
+            self.made_from.extend(given.map(head));
             let found = self.engine.ledger.items(folder, vec![id]).await?;
             for stored in found.into_iter().flatten() {
                 let existing = existing.clone();
@@ -127,7 +155,33 @@ impl<'a> Comparison<'a> {
                     existing,
                     differs,
                     again: false,
+                    unread: false,
                 });
+            }
+        }
+        if self.depth >= Depth::Content && !self.engine.keeps_bytes() {
+            meaning::compare(self.engine, self.sources, &mut out).await?;
+        }
+        Ok(out)
+    }
+
+    /// Copies too many, once all was seen: they say that they were made from a message whose copy is
+    /// another, and with which row that is claimed.
+    pub(super) async fn doubled(&mut self) -> Result<Vec<(ItemRow, MessageId)>> {
+        self.unclaimed
+            .retain(|(_, given)| self.made_from.contains(&head(*given)));
+        let mut out = Vec::new();
+        if self.unclaimed.is_empty() {
+            return Ok(out);
+        }
+        let mut pages = self.engine.ledger.scan(Scan::target(self.no));
+        while let Some(page) = pages.next().await {
+            for stored in page? {
+                let same = |(_, given): &(_, ContentDigest)| stored.row.digest == Some(*given);
+                while let Some(at) = self.unclaimed.iter().position(same) {
+                    let (id, _) = self.unclaimed.swap_remove(at);
+                    out.push((stored.row.clone(), id));
+                }
             }
         }
         Ok(out)
@@ -153,11 +207,17 @@ impl<'a> Comparison<'a> {
                     stored,
                     existing,
                     again: true,
+                    unread: false,
                 });
             }
         }
         Ok(out)
     }
+}
+
+fn head(digest: ContentDigest) -> u64 {
+    let first = digest.as_bytes().first_chunk::<8>().copied();
+    u64::from_le_bytes(first.unwrap_or_default())
 }
 
 fn differs(row: &ItemRow, what: What, detail: String) -> Differs {
@@ -172,10 +232,15 @@ fn differs(row: &ItemRow, what: What, detail: String) -> Differs {
     }
 }
 
-/// Whether the content is the one that was stored, as far as the destination keeps bytes.
+/// Whether the content is the one that was stored, as far as the destination keeps bytes; else whether
+/// it was made from that one, as far as that is noted at it.
 pub(super) fn content(engine: &Engine, row: &ItemRow, existing: &Existing) -> Option<Differs> {
     if !engine.keeps_bytes() {
-        return None;
+        let (had, given) = (row.digest?, existing.given?);
+        return (had != given).then(|| {
+            let detail = format!("made from {had} expected, from {given} found");
+            differs(row, What::Content, detail)
+        });
     }
     if let Some(size) = existing.size.filter(|size| *size != row.size) {
         let detail = format!("{} bytes expected, {size} found", row.size);

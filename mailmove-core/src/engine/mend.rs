@@ -12,16 +12,17 @@ use std::{
 
 use super::{
     Engine,
-    compare::{Comparison, What},
+    compare::{Comparison, Sources, What},
     health,
     lane::Lane,
+    meaning,
     pass::{self, Ended},
     reconcile::{self, World},
     replace,
     retry::Backoff,
 };
 use crate::{
-    checkpoint::{CheckpointStore, FolderNo, ItemRow, ItemState, Ledger, Record, Scan},
+    checkpoint::{CheckpointStore, ItemRow, ItemState, Ledger, Record, Scan},
     error::Result,
     migration::MigrationBuilder,
     model::{AlterationKind, Folder, JobId},
@@ -62,14 +63,14 @@ pub(super) fn record(engine: &Engine, begins: bool) -> Option<Record> {
 pub(super) struct Mending {
     what: Mend,
     /// The source folders that are at hand.
-    folders: OnceLock<HashSet<FolderNo>>,
+    folders: OnceLock<Arc<Sources>>,
 }
 
 impl Mending {
     /// Whether the message can be sent again in this pass.
     fn covers(&self, row: &ItemRow) -> bool {
         let folders = self.folders.get();
-        !row.gone && folders.is_some_and(|folders| folders.contains(&row.folder))
+        !row.gone && folders.is_some_and(|folders| folders.contains_key(&row.folder))
     }
 }
 
@@ -97,9 +98,9 @@ pub(super) async fn folders(
     destination: Vec<Folder>,
 ) -> Result<World> {
     let world = reconcile::known(engine, source, destination).await?;
-    let lanes = world.lanes.iter().map(|lane| lane.row.no);
+    let lanes = world.lanes.iter().map(|lane| (lane.row.no, &lane.folder));
     // Asked for once in a pass.
-    let _ = mending.folders.set(lanes.collect());
+    let _ = mending.folders.set(meaning::sources(lanes));
     Ok(world)
 }
 
@@ -152,7 +153,8 @@ async fn check(
 /// Has what differs sent again. Flags that differ are the destination's own change, which wins.
 async fn differing(engine: &Engine, mending: &Mending, lane: &Lane) -> Result<()> {
     let (no, place) = (lane.target.no, lane.place.id.clone());
-    let mut comparison = Comparison::new(engine, mending.what.depth, no, place);
+    let sources = mending.folders.get().cloned().unwrap_or_default();
+    let mut comparison = Comparison::new(engine, mending.what.depth, (no, place), &sources);
     while let Some(page) = comparison.next().await? {
         let mut rows: BTreeMap<u64, ItemRow> = BTreeMap::new();
         let mut damaged = Vec::new();

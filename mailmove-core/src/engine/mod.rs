@@ -28,6 +28,7 @@ mod late;
 mod left_open;
 mod letters;
 mod look_back;
+mod meaning;
 mod mend;
 mod moves;
 mod pass;

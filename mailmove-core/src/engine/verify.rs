@@ -2,7 +2,7 @@
 //! holds with what the ledger knows of.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap, HashSet},
     sync::Arc,
 };
 
@@ -10,9 +10,9 @@ use futures_util::StreamExt as _;
 
 use super::{
     Engine,
-    compare::Comparison,
+    compare::{Comparison, Sources, What},
     health::{self, LOST},
-    pass, reconcile,
+    meaning, pass, reconcile,
     survey::Seen,
 };
 use crate::{
@@ -22,6 +22,7 @@ use crate::{
     },
     destination::{Depth, Destination},
     error::{Error, ErrorKind, Result, Scope},
+    identity::Loss,
     map::Verdict,
     migration::MigrationBuilder,
     model::{Folder, FolderPath, JobId, MessageId},
@@ -50,10 +51,15 @@ pub(crate) async fn verify(
             out: Verification {
                 folders: Vec::new(),
                 differences: Vec::new(),
+                losses: BTreeMap::new(),
             },
         },
         engine,
         depth,
+        sources: meaning::sources(wanted.known.iter().filter_map(|(row, folder)| {
+            let same = folder.as_ref()?;
+            (same.identity.as_str() == row.identity).then_some((row.no, same))
+        })),
         seen: Seen::default(),
         compared: HashSet::new(),
     };
@@ -133,6 +139,7 @@ fn wanted(
 struct Check {
     engine: Engine,
     depth: Depth,
+    sources: Arc<Sources>,
     /// Rows whose message is there.
     seen: Seen,
     /// Destination folders that were gone through, or are not there.
@@ -188,23 +195,34 @@ impl Check {
         if now.identity.as_str() != target.identity {
             return Err(renumbered(&target.path));
         }
-        let mut comparison = Comparison::new(&self.engine, self.depth, target.no, now.id.clone());
+        let place = (target.no, now.id.clone());
+        let mut comparison = Comparison::new(&self.engine, self.depth, place, &self.sources);
         while let Some(page) = comparison.next().await? {
             for compared in page {
                 let (row, id) = (&compared.stored.row, &compared.existing.id);
                 if !compared.again {
                     self.seen.insert(compared.stored.number);
-                    self.list.checked(row);
+                    self.list.checked(row, compared.unread);
                 }
                 for differs in compared.differs {
                     let found = Found {
                         what: differs.what.as_str(),
                         detail: differs.detail,
                         known: differs.known,
+                        is_loss: differs.known && matches!(differs.what, What::Meaning(_)),
                     };
                     self.list.found(row, Some(id), found);
                 }
             }
+        }
+        for (row, id) in comparison.doubled().await? {
+            let found = Found {
+                what: "doubled",
+                detail: "there is one more copy that was made from it".to_owned(),
+                known: false,
+                is_loss: false,
+            };
+            self.list.found(&row, Some(&id), found);
         }
         self.compared.insert(target.no);
         Ok(())
@@ -239,6 +257,8 @@ struct Found {
     what: &'static str,
     detail: String,
     known: bool,
+    /// Its detail names a loss that the destination is known for.
+    is_loss: bool,
 }
 
 /// What there is to tell of a row whose message is not there.
@@ -261,6 +281,7 @@ fn without_message(row: &ItemRow) -> Option<Found> {
         what,
         detail: detail.to_owned(),
         known,
+        is_loss: false,
     })
 }
 
@@ -295,9 +316,10 @@ impl List {
         self.out.folders.get_mut(at)
     }
 
-    fn checked(&mut self, row: &ItemRow) {
+    fn checked(&mut self, row: &ItemRow, unread: bool) {
         if let Some(folder) = self.folder(row.folder) {
             folder.checked += 1;
+            folder.unread += u64::from(unread);
         }
     }
 
@@ -319,6 +341,13 @@ impl List {
     }
 
     fn found(&mut self, row: &ItemRow, there: Option<&MessageId>, found: Found) {
+        if found.is_loss {
+            *self.out.losses.entry(found.detail.clone()).or_default() += 1;
+            // Of nearly every message, and nothing is lost.
+            if found.detail == Loss::AlternativeMade.as_str() {
+                return;
+            }
+        }
         let Some(folder) = self.folder(row.folder) else {
             return;
         };
@@ -328,8 +357,14 @@ impl List {
             folder.differences += 1;
         }
         let path = folder.source.clone();
-        if self.out.differences.len() < MOST_LISTED {
-            self.out.differences.push(Difference {
+        // What is known gives way to what is not.
+        let listed = &mut self.out.differences;
+        if listed.len() >= MOST_LISTED && !found.known {
+            let known = listed.iter().rposition(|one| one.known);
+            known.map(|at| listed.swap_remove(at));
+        }
+        if listed.len() < MOST_LISTED {
+            listed.push(Difference {
                 folder: path,
                 message: self.from.describe(&row.id),
                 destination: there.map(|id| self.to.describe(id)),

@@ -21,7 +21,7 @@ fn continues(text: &[u8]) -> bool {
 }
 
 /// The values of a header's fields of that name, unfolded.
-pub(super) fn fields(header: &[u8], wanted: &[u8]) -> Vec<Vec<u8>> {
+pub(crate) fn fields(header: &[u8], wanted: &[u8]) -> Vec<Vec<u8>> {
     let mut at = 0;
     let mut values: Vec<Vec<u8>> = Vec::new();
     let mut within = false;

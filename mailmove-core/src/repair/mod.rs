@@ -33,6 +33,8 @@ use std::{collections::BTreeSet, fmt};
 
 use serde::Serialize;
 
+pub(crate) use self::header::fields;
+
 /// Largest message that is repaired, in bytes: repairs need a few times its size in memory.
 pub const LARGEST: u64 = 32 << 20;
 

@@ -1,5 +1,7 @@
 //! How source, ledger and destination compare.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::Problem;
@@ -13,6 +15,9 @@ pub struct Verification {
     pub folders: Vec<VerifiedFolder>,
     /// Differences one by one, at most [`MOST_LISTED`](super::MOST_LISTED).
     pub differences: Vec<Difference>,
+    /// Where the destination makes messages anew: how often it lost what it is known to lose, by the
+    /// names of [`Loss`](crate::identity::Loss).
+    pub losses: BTreeMap<String, u64>,
 }
 
 impl Verification {
@@ -40,6 +45,8 @@ pub struct VerifiedFolder {
     /// Beside these: messages that differ as a report has told before, and those that somebody
     /// removed at the destination.
     pub known: u64,
+    /// Of those that were compared: how many not by content, since the source does not hold them any more.
+    pub unread: u64,
     /// Why it could not be compared as a whole, if so: for example since the source holds messages
     /// that no pass has seen.
     pub problem: Option<Problem>,
@@ -55,6 +62,7 @@ impl VerifiedFolder {
             checked: 0,
             differences: 0,
             known: 0,
+            unread: 0,
             problem: None,
         }
     }
@@ -70,7 +78,8 @@ pub struct Difference {
     pub message: String,
     /// Its name at the destination.
     pub destination: Option<String>,
-    /// `missing`, `size`, `content`, `flags`, `received`, `not-copied`, or `removed-there`.
+    /// `missing`, `size`, `content`, `flags`, `received`, `not-copied`, `removed-there`, or `doubled`; where
+    /// the destination makes messages anew, an [`Aspect`](crate::identity::Aspect), too.
     pub what: &'static str,
     /// Expected and found, in words.
     pub detail: String,

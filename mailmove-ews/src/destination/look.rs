@@ -113,7 +113,7 @@ async fn deepen(inner: &Inner, metas: Vec<Meta>, depth: Depth) -> Result<Vec<Exi
         .collect();
     let mut read = HashMap::new();
     for ids in ids.chunks(READ_AT_ONCE) {
-        read_into(inner, ids, &mut read).await?;
+        read_into(inner, ids, depth, &mut read).await?;
     }
     let mut out = Vec::with_capacity(metas.len());
     for meta in metas {
@@ -132,6 +132,7 @@ async fn deepen(inner: &Inner, metas: Vec<Meta>, depth: Depth) -> Result<Vec<Exi
                 found.size = Some(digested.size);
                 found.digest = Some(digested.content);
                 found.body = digested.body;
+                found.meaning = digested.meaning;
             }
         }
         out.push(found);
@@ -148,19 +149,24 @@ struct Read {
 async fn read_into(
     inner: &Inner,
     ids: &[MessageId],
+    depth: Depth,
     out: &mut HashMap<MessageId, Read>,
 ) -> Result<()> {
     let doing = Doing::message("GetItem");
     let texts: Vec<&str> = ids.iter().map(MessageId::as_str).collect();
     let request = wire::get_items(&texts, Shape::Full);
-    let answer = inner.pool.send(&request, Digest::default, None).await;
+    let digest = || match depth {
+        Depth::Content => Digest::with_meaning(),
+        _ => Digest::default(),
+    };
+    let answer = inner.pool.send(&request, digest, None).await;
     let mut answer = match answer {
         Ok(answer) => answer,
         // Too much at once: one by one.
         Err(failed) if failed.error.kind() == ErrorKind::Timeout && ids.len() > 1 => {
             let (one, other) = ids.split_at(ids.len() / 2);
-            Box::pin(read_into(inner, one, out)).await?;
-            return Box::pin(read_into(inner, other, out)).await;
+            Box::pin(read_into(inner, one, depth, out)).await?;
+            return Box::pin(read_into(inner, other, depth, out)).await;
         }
         Err(failed) => return Err(failed.error),
     };

@@ -4,12 +4,14 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::print_stderr,
     reason = "a panic is how a test fails, helpers included"
 )]
 
 mod access;
 mod discovery;
 mod faults;
+mod fidelity;
 mod limits;
 mod passes;
 mod support;

@@ -21,6 +21,8 @@ pub(crate) struct Mime {
     headers: Vec<(String, String)>,
     pub(crate) body: Bytes,
     pub(crate) children: Vec<Self>,
+    /// Within a digest: a message, unless it says otherwise.
+    in_digest: bool,
 }
 
 /// What Exchange keeps as an attachment.
@@ -35,10 +37,10 @@ pub(crate) struct Attachment {
 
 impl Mime {
     pub(crate) fn parse(message: &Bytes) -> Self {
-        Self::part(message, 0)
+        Self::part(message, 0, false)
     }
 
-    fn part(message: &Bytes, depth: usize) -> Self {
+    fn part(message: &Bytes, depth: usize, in_digest: bool) -> Self {
         let split = end_of_header(message);
         let raw_header = message.slice(..split.0);
         let mut part = Self {
@@ -46,14 +48,16 @@ impl Mime {
             raw_header,
             body: message.slice(split.1..),
             children: Vec::new(),
+            in_digest,
         };
         if depth < MAX_DEPTH
             && part.kind().starts_with("multipart/")
             && let Some(boundary) = part.parameter("content-type", "boundary")
         {
+            let digest = part.kind() == "multipart/digest";
             part.children = pieces(&part.body, &boundary)
                 .into_iter()
-                .map(|piece| Self::part(&piece, depth + 1))
+                .map(|piece| Self::part(&piece, depth + 1, digest))
                 .collect();
         }
         part
@@ -84,19 +88,50 @@ impl Mime {
         let kind = value.split(';').next().unwrap_or_default().trim();
         match kind.contains('/') {
             true => kind.to_ascii_lowercase(),
+            false if self.in_digest => "message/rfc822".to_owned(),
             false => "text/plain".to_owned(),
         }
     }
 
+    /// A parameter of a field, whole again where RFC 2231 has it in pieces, percent signs undone.
     pub(crate) fn parameter(&self, header: &str, name: &str) -> Option<String> {
         let value = self.header(header)?;
-        let parts = value.split(';').skip(1);
-        parts.into_iter().find_map(|part| {
-            let (key, value) = part.split_once('=')?;
-            let key = key.trim().trim_end_matches('*');
-            key.eq_ignore_ascii_case(name)
-                .then(|| value.trim().trim_matches('"').to_owned())
-        })
+        let mut pieces: Vec<(usize, bool, String)> = Vec::new();
+        for part in unquoted_split(&value).into_iter().skip(1) {
+            let Some((key, value)) = part.split_once('=') else {
+                continue;
+            };
+            let (key, encoded) = match key.trim().strip_suffix('*') {
+                Some(key) => (key, true),
+                None => (key.trim(), false),
+            };
+            let (key, number) = match key.split_once('*') {
+                Some((key, number)) => (key, number.parse().unwrap_or(0)),
+                None => (key, 0),
+            };
+            if key.eq_ignore_ascii_case(name) {
+                let value = value.trim().trim_matches('"').replace("\\\"", "\"");
+                pieces.push((number, encoded, value));
+            }
+        }
+        pieces.sort_by_key(|(number, ..)| *number);
+        let first = pieces.first()?;
+        if pieces.iter().all(|(_, encoded, _)| !encoded) {
+            return Some(pieces.into_iter().map(|(.., value)| value).collect());
+        }
+        let charset = first.2.split('\'').next().unwrap_or_default().to_owned();
+        let mut bytes = Vec::new();
+        for (at, (_, encoded, value)) in pieces.iter().enumerate() {
+            let value = match at {
+                0 => value.splitn(3, '\'').nth(2).unwrap_or(value),
+                _ => value,
+            };
+            match encoded {
+                true => bytes.extend(quoted_printable(value.replace('%', "=").as_bytes())),
+                false => bytes.extend_from_slice(value.as_bytes()),
+            }
+        }
+        Some(charset_text(&bytes, &charset))
     }
 
     /// The decoded body.
@@ -279,12 +314,26 @@ fn quoted_printable(body: &[u8]) -> Vec<u8> {
     out
 }
 
+/// A value's parts between semicolons that are not in quotes.
+fn unquoted_split(value: &str) -> Vec<&str> {
+    let (mut quoted, mut escaped) = (false, false);
+    let parts = value.split(move |c: char| {
+        let was_escaped = escaped;
+        escaped = quoted && c == '\\' && !was_escaped;
+        quoted ^= c == '"' && !was_escaped;
+        c == ';' && !quoted
+    });
+    parts.collect()
+}
+
 fn charset_text(bytes: &[u8], charset: &str) -> String {
-    match charset.to_ascii_lowercase().as_str() {
-        "iso-8859-1" | "latin1" | "windows-1252" | "iso-8859-15" => {
-            bytes.iter().map(|b| char::from(*b)).collect()
-        }
-        _ => String::from_utf8_lossy(bytes).into_owned(),
+    let encoding = match charset.to_ascii_lowercase().as_str() {
+        "" | "us-ascii" | "ascii" => None,
+        name => encoding_rs::Encoding::for_label(name.as_bytes()),
+    };
+    match encoding {
+        Some(encoding) => encoding.decode(bytes).0.into_owned(),
+        None => String::from_utf8_lossy(bytes).into_owned(),
     }
 }
 

@@ -109,7 +109,8 @@ fn header(known: &Sources<'_>, attachments: bool) -> String {
 /// One line, without what cannot stand in a header.
 fn clean(text: &str) -> String {
     // What was no UTF-8 is dropped.
-    text.chars()
+    text.replace('\t', " ")
+        .chars()
         .filter(|c| !c.is_control() && *c != '\u{FFFD}')
         .collect()
 }

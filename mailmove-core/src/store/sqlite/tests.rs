@@ -521,6 +521,31 @@ async fn rows_are_written_without_temporary_tables() {
     }
 }
 
+/// A key that nothing is counted under any more goes: each pass would leave some behind.
+#[tokio::test]
+async fn counts_of_nothing_are_not_kept() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = SqliteStore::new(directory.path());
+    let ledger = store.open(&job()).await.unwrap();
+    ledger.commit(records(0..10)).await.unwrap();
+    let mut again = records(0..10);
+    for record in &mut again {
+        if let Record::Item(row) = record {
+            row.pass = 7;
+        }
+    }
+    ledger.commit(again).await.unwrap();
+    let raw = Connection::open(store.file(&job())).unwrap();
+    let passes: Vec<(i64, i64)> = raw
+        .prepare("SELECT pass, messages FROM tally")
+        .unwrap()
+        .query_map([], |row| Ok((row.get(0)?, row.get(1)?)))
+        .unwrap()
+        .map(Result::unwrap)
+        .collect();
+    assert_eq!(passes, [(7, 10)]);
+}
+
 #[tokio::test]
 async fn questions_have_their_index() {
     let directory = tempfile::tempdir().unwrap();

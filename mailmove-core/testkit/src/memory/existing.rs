@@ -1,12 +1,12 @@
 //! Enumerating what exists.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, sync::Arc};
 
 use futures_util::stream;
 use mailmove_core::{
     ErrorKind, Result,
     destination::{Depth, Existing, Probe},
-    identity::{BodyHasher, HeaderDigest},
+    identity::{BodyHasher, HeaderDigest, MeaningReader},
     model::ContentDigest,
     source::BoxStream,
 };
@@ -78,6 +78,13 @@ impl Looking {
             .map_err(|_| stale("the folder was removed"))?;
         let depth = self.probe.depth;
         let mut page: Vec<Existing> = found.iter().map(|m| seen(&plan.epoch, m, depth)).collect();
+        if depth >= Depth::Content && !self.mailbox.options.capabilities.keeps_bytes {
+            for (existing, message) in page.iter_mut().zip(&found) {
+                let mut reader = MeaningReader::new();
+                reader.update(&message.body);
+                existing.meaning = Some(Arc::new(reader.finish()));
+            }
+        }
         if depth < Depth::Content {
             for existing in &mut page {
                 existing.size = existing

@@ -47,6 +47,7 @@ pub struct EwsConfig {
     tls: TlsSettings,
     tls_name: Option<String>,
     connections: usize,
+    renames: bool,
     timeout: Duration,
     archive: bool,
     max_request: u64,
@@ -87,6 +88,7 @@ impl EwsConfig {
             timeout: Duration::from_secs(110),
             archive: false,
             max_request: 64 << 20,
+            renames: true,
         }
     }
 
@@ -125,6 +127,21 @@ impl EwsConfig {
     pub fn with_connections(mut self, connections: usize) -> Self {
         self.connections = connections.max(1);
         self
+    }
+
+    /// Sets whether the boundaries of messages that are read are renamed after their place, which is the
+    /// default. Exchange makes MIME anew at each read, with boundaries of the moment: without new names, a
+    /// message that is read twice has two digests, and a run whose state was lost does not know its own
+    /// copies. Switch it off for a server that keeps MIME as it came.
+    #[must_use]
+    pub fn with_renamed_boundaries(mut self, renames: bool) -> Self {
+        self.renames = renames;
+        self
+    }
+
+    /// Whether boundaries are renamed.
+    pub(crate) fn renames(&self) -> bool {
+        self.renames
     }
 
     /// Sets how long the server may be silent while it owes an answer.

@@ -16,6 +16,7 @@
 //! # Ok::<(), mailmove_core::Error>(())
 //! ```
 
+mod boundaries;
 mod config;
 mod destination;
 mod discover;

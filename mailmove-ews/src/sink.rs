@@ -9,7 +9,7 @@ use mailmove_core::{
     model::{Content, ContentDigest},
 };
 
-use crate::wire::Contents;
+use crate::{boundaries::Renaming, wire::Contents};
 
 /// Contents up to this size wait in memory until their size is known; larger ones go to a file at once.
 const SMALL: usize = 256 << 10;
@@ -19,15 +19,44 @@ pub(crate) struct Keep {
     spool: Spool,
     small: Vec<u8>,
     large: Option<Result<SpoolWriter>>,
+    renaming: Option<Renaming>,
+    renamed: Vec<u8>,
 }
 
 impl Keep {
-    pub(crate) fn new(spool: &Spool) -> Self {
+    /// With [renamed boundaries](crate::boundaries), if so said.
+    pub(crate) fn new(spool: &Spool, renames: bool) -> Self {
         Self {
             spool: spool.clone(),
             small: Vec::new(),
             large: None,
+            renaming: renames.then(Renaming::default),
+            renamed: Vec::new(),
         }
+    }
+
+    fn keep(&mut self, bytes: &[u8]) {
+        match &mut self.large {
+            None if self.small.len() + bytes.len() <= SMALL => self.small.extend_from_slice(bytes),
+            None => {
+                self.spill();
+                self.keep(bytes);
+            }
+            Some(Ok(writer)) => {
+                if let Err(error) = writer.write(bytes) {
+                    self.large = Some(Err(error));
+                }
+            }
+            // The rest is read, and told as failed at its end.
+            Some(Err(_)) => {}
+        }
+    }
+
+    /// Keeps what was renamed.
+    fn keep_renamed(&mut self, renamed: Vec<u8>) {
+        self.keep(&renamed);
+        self.renamed = renamed;
+        self.renamed.clear();
     }
 
     fn spill(&mut self) {
@@ -45,29 +74,29 @@ impl Keep {
 pub(crate) struct Kept {
     pub(crate) content: Result<Content>,
     pub(crate) whole: bool,
+    /// Its boundaries cannot be renamed: it has to be had as it comes.
+    pub(crate) collided: bool,
 }
 
 impl Contents for Keep {
     type Item = Kept;
 
     fn write(&mut self, bytes: &[u8]) {
-        match &mut self.large {
-            None if self.small.len() + bytes.len() <= SMALL => self.small.extend_from_slice(bytes),
-            None => {
-                self.spill();
-                self.write(bytes);
-            }
-            Some(Ok(writer)) => {
-                if let Err(error) = writer.write(bytes) {
-                    self.large = Some(Err(error));
-                }
-            }
-            // The rest is read, and told as failed at its end.
-            Some(Err(_)) => {}
-        }
+        let Some(renaming) = &mut self.renaming else {
+            return self.keep(bytes);
+        };
+        let mut renamed = std::mem::take(&mut self.renamed);
+        renaming.update(bytes, &mut renamed);
+        self.keep_renamed(renamed);
     }
 
     fn end(&mut self, whole: bool) -> Kept {
+        let mut collided = false;
+        if let Some(renaming) = &mut self.renaming {
+            let mut renamed = std::mem::take(&mut self.renamed);
+            collided = !renaming.finish(&mut renamed);
+            self.keep_renamed(renamed);
+        }
         let content = match self.large.take() {
             Some(writer) => writer.map(SpoolWriter::finish),
             None => {
@@ -79,7 +108,11 @@ impl Contents for Keep {
                 })
             }
         };
-        Kept { content, whole }
+        Kept {
+            content,
+            whole,
+            collided,
+        }
     }
 }
 
@@ -87,7 +120,6 @@ impl Contents for Keep {
 const HEADER_MAX: usize = 1 << 20;
 
 /// Digests contents, and keeps nothing of them.
-#[derive(Default)]
 pub(crate) struct Digest {
     hasher: blake3::Hasher,
     body: BodyHasher,
@@ -95,14 +127,40 @@ pub(crate) struct Digest {
     in_body: bool,
     size: u64,
     meaning: Option<MeaningReader>,
+    renaming: Option<Renaming>,
+    renamed: Vec<u8>,
 }
 
 impl Digest {
-    /// Also reads what the contents mean.
-    pub(crate) fn with_meaning() -> Self {
+    /// With [renamed boundaries](crate::boundaries), if so said; and reading what contents mean.
+    pub(crate) fn new(renames: bool, meaning: bool) -> Self {
         Self {
-            meaning: Some(MeaningReader::new()),
-            ..Self::default()
+            hasher: blake3::Hasher::new(),
+            body: BodyHasher::new(),
+            header: Vec::new(),
+            in_body: false,
+            size: 0,
+            meaning: meaning.then(MeaningReader::new),
+            renaming: renames.then(Renaming::default),
+            renamed: Vec::new(),
+        }
+    }
+
+    fn digest(&mut self, bytes: &[u8]) {
+        if let Some(meaning) = &mut self.meaning {
+            meaning.update(bytes);
+        }
+        self.hasher.update(bytes);
+        self.body.update(bytes);
+        self.size += bytes.len() as u64;
+        if !self.in_body {
+            // The empty line may lie across two pieces; what follows it does no harm.
+            let room = HEADER_MAX
+                .saturating_sub(self.header.len())
+                .min(bytes.len());
+            self.header
+                .extend_from_slice(bytes.get(..room).unwrap_or_default());
+            self.in_body = room < bytes.len() || self.body.finish().is_some();
         }
     }
 }
@@ -124,28 +182,23 @@ impl Contents for Digest {
     type Item = Digested;
 
     fn write(&mut self, bytes: &[u8]) {
-        if let Some(meaning) = &mut self.meaning {
-            meaning.update(bytes);
-        }
-        self.hasher.update(bytes);
-        self.body.update(bytes);
-        self.size += bytes.len() as u64;
-        if !self.in_body {
-            // The empty line may lie across two pieces; what follows it does no harm.
-            let room = HEADER_MAX
-                .saturating_sub(self.header.len())
-                .min(bytes.len());
-            self.header
-                .extend_from_slice(bytes.get(..room).unwrap_or_default());
-            self.in_body = room < bytes.len() || self.body.finish().is_some();
-        }
+        let Some(renaming) = &mut self.renaming else {
+            return self.digest(bytes);
+        };
+        let mut renamed = std::mem::take(&mut self.renamed);
+        renaming.update(bytes, &mut renamed);
+        self.digest(&renamed);
+        renamed.clear();
+        self.renamed = renamed;
     }
 
     fn end(&mut self, whole: bool) -> Digested {
-        let next = match self.meaning {
-            Some(_) => Self::with_meaning(),
-            None => Self::default(),
-        };
+        if let Some(renaming) = &mut self.renaming {
+            let mut renamed = std::mem::take(&mut self.renamed);
+            renaming.finish(&mut renamed);
+            self.digest(&renamed);
+        }
+        let next = Self::new(self.renaming.is_some(), self.meaning.is_some());
         let done = std::mem::replace(self, next);
         Digested {
             meaning: done.meaning.map(|meaning| Arc::new(meaning.finish())),
@@ -168,8 +221,8 @@ mod tests {
     #[tokio::test]
     async fn contents_of_any_size_are_kept_as_they_come() {
         let spool = Spool::new(std::env::temp_dir(), MemoryBudget::new(8 << 20));
-        let mut keep = Keep::new(&spool);
-        let mut digest = Digest::default();
+        let mut keep = Keep::new(&spool, true);
+        let mut digest = Digest::new(true, false);
         for len in [0, 5, SMALL, SMALL + 1, 3 * SMALL] {
             let mut bytes = b"Subject: x\r\n\r\n".to_vec();
             bytes.resize(len.max(14), b'x');

@@ -155,10 +155,8 @@ async fn read_into(
     let doing = Doing::message("GetItem");
     let texts: Vec<&str> = ids.iter().map(MessageId::as_str).collect();
     let request = wire::get_items(&texts, Shape::Full);
-    let digest = || match depth {
-        Depth::Content => Digest::with_meaning(),
-        _ => Digest::default(),
-    };
+    let renames = inner.pool.access().config.renames();
+    let digest = || Digest::new(renames, depth >= Depth::Content);
     let answer = inner.pool.send(&request, digest, None).await;
     let mut answer = match answer {
         Ok(answer) => answer,

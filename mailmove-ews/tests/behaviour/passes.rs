@@ -84,6 +84,30 @@ async fn a_lost_state_finds_its_own_messages_again() {
     once_each(&to, 60);
 }
 
+/// From a server that makes MIME anew at each read, too: boundaries have other names each time, and are
+/// renamed alike.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_finds_what_came_from_a_server_that_makes_mime_anew() {
+    let (from, to) = (
+        start(Builder::rebuilds_mime).await,
+        start(Builder::rebuilds_mime).await,
+    );
+    fill(&from, 30);
+    let inbox = account(&from).folder(&["INBOX"]).unwrap().id;
+    let mixed = (0..30).map(|number| {
+        mailmove_testkit::mailbox::NewMessage::new(format!(
+            "Message-ID: <m{number}@example.com>\r\nFrom: a@example.com\r\nSubject: mixed {number}\r\n\
+            Content-Type: multipart/mixed; boundary=x\r\n\r\n--x\r\n\r\nText.\r\n--x\r\n\
+            Content-Type: image/png\r\nContent-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--x--\r\n"
+        ))
+    });
+    account(&from).append(inbox, mixed.collect()).unwrap();
+    for _ in 0..2 {
+        migrate(&from, &to, &MemoryStore::new(), &clock()).await;
+        once_each(&to, 60);
+    }
+}
+
 /// No request leaves while the server wants to be left alone.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_back_off_is_kept_to_the_second() {

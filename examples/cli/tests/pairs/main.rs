@@ -21,6 +21,7 @@
 mod client;
 mod compare;
 mod corpora;
+mod exchange;
 mod limited;
 mod shared;
 mod world;

@@ -205,19 +205,47 @@ pub(crate) fn fresh(prefix: &str) -> String {
     )
 }
 
+/// One end of a migration, as the program's user names it.
+#[derive(Clone)]
+pub(crate) struct Side {
+    pub(crate) url: String,
+    pub(crate) password: String,
+    /// Certificates to be trusted.
+    pub(crate) ca_pem: String,
+}
+
+impl Server {
+    pub(crate) fn side(&self, user: &str) -> Side {
+        Side {
+            url: self.url(user),
+            password: self.password.clone(),
+            ca_pem: std::fs::read_to_string(&self.ca).unwrap(),
+        }
+    }
+}
+
 /// A migration as the program's user sets it up.
 pub(crate) struct Job {
-    from: (Server, String),
-    to: (Server, String),
+    from: Side,
+    to: Side,
     state: TempDir,
+    ca: TempDir,
 }
 
 impl Job {
     pub(crate) fn new(from: (&Server, &str), to: (&Server, &str)) -> Self {
+        Self::between(from.0.side(from.1), to.0.side(to.1))
+    }
+
+    pub(crate) fn between(from: Side, to: Side) -> Self {
+        let ca = TempDir::new().unwrap();
+        let pem = format!("{}\n{}", from.ca_pem, to.ca_pem);
+        std::fs::write(ca.path().join("ca.pem"), pem).unwrap();
         Self {
-            from: (from.0.clone(), from.1.to_owned()),
-            to: (to.0.clone(), to.1.to_owned()),
+            from,
+            to,
             state: TempDir::new().unwrap(),
+            ca,
         }
     }
 
@@ -230,29 +258,36 @@ impl Job {
     /// The same with more arguments.
     #[track_caller]
     pub(crate) fn migrate_with(&self, arguments: &[&str]) -> Value {
-        let output = Command::new(env!("CARGO_BIN_EXE_mailmove"))
-            .args(["migrate", "--json", "--state"])
-            .arg(self.state.path())
-            .args(["--from", &self.from.0.url(&self.from.1)])
-            .args(["--to", &self.to.0.url(&self.to.1)])
-            .args(["--ca-file", &self.from.0.ca])
-            .args(arguments)
-            .env("MAILMOVE_FROM_PASSWORD", &self.from.0.password)
-            .env("MAILMOVE_TO_PASSWORD", &self.to.0.password)
-            .stdin(Stdio::null())
-            .output()
-            .unwrap();
-        let stdout = String::from_utf8(output.stdout).unwrap();
-        let last = stdout.lines().last();
-        let report: Value = last
-            .and_then(|line| serde_json::from_str(line).ok())
-            .unwrap_or_default();
-        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-        let ended = matches!(output.status.code(), Some(0 | 1));
-        assert!(ended, "{:?}\n{report:#}\n{errors}", output.status);
+        let (code, report) = self.run("migrate", arguments);
+        assert!(matches!(code, 0 | 1), "{code}\n{report:#}");
         match report["folders"].is_array() {
             true => report,
             false => report["report"].clone(),
         }
+    }
+
+    /// Its exit code, and what it says last.
+    #[track_caller]
+    pub(crate) fn run(&self, command: &str, arguments: &[&str]) -> (i32, Value) {
+        let output = Command::new(env!("CARGO_BIN_EXE_mailmove"))
+            .args([command, "--json", "--state"])
+            .arg(self.state.path())
+            .args(["--from", &self.from.url, "--to", &self.to.url, "--ca-file"])
+            .arg(self.ca.path().join("ca.pem"))
+            .args(arguments)
+            .env("MAILMOVE_FROM_PASSWORD", &self.from.password)
+            .env("MAILMOVE_TO_PASSWORD", &self.to.password)
+            .stdin(Stdio::null())
+            .output()
+            .unwrap();
+        let stdout = String::from_utf8(output.stdout).unwrap();
+        let report = stdout.lines().last();
+        let report = report.and_then(|line| serde_json::from_str(line).ok());
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        let code = output
+            .status
+            .code()
+            .unwrap_or_else(|| panic!("killed\n{errors}"));
+        (code, report.unwrap_or_else(|| panic!("{code}\n{errors}")))
     }
 }

@@ -16,6 +16,8 @@ use crate::faults::{Action, Faults};
 use crate::gate::Gate;
 use crate::http::{Bad, Connection, Request, Response, Stream};
 use crate::mailbox::Mailboxes;
+use crate::mime::Mime;
+use crate::props::Known;
 use crate::tls::Tls;
 use crate::{autodiscover, soap};
 
@@ -151,6 +153,22 @@ impl Server {
     /// Hides a folder, as Exchange does with its own.
     pub fn hide_folder(&self, user: &str, path: &[&str]) {
         self.shared.mailboxes.hide(&self.shared.store, user, path);
+    }
+
+    /// A property of an item by its tag, such as 0x0039, as text: what was set, or what the server
+    /// makes of the message.
+    #[must_use]
+    pub fn item_property(&self, user: &str, path: &[&str], uid: u32, tag: u16) -> Option<String> {
+        let mailbox = self.shared.mailboxes.open(&self.shared.store, user)?;
+        let folder = mailbox.account.folder(path).ok()?.id;
+        let message = mailbox.account.fetch(folder, &[uid]).ok()?.pop()?;
+        let known = Known {
+            message: &message,
+            props: &mailbox.extra().props(folder, &message),
+            mime: &Mime::parse(&message.body),
+            config: &self.shared.config,
+        };
+        Some(known.by_tag(tag)?.first().to_owned())
     }
 
     /// What clients did so far.

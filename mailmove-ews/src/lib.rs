@@ -22,6 +22,7 @@ mod destination;
 mod discover;
 mod error;
 mod folders;
+mod header;
 mod http;
 mod ids;
 mod items;

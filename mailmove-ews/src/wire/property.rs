@@ -13,6 +13,8 @@ pub enum Property {
     MessageFlags,
     /// `PR_MESSAGE_DELIVERY_TIME`.
     Delivered,
+    /// `PR_CLIENT_SUBMIT_TIME`: when it was sent, by which Sent Items are sorted.
+    Sent,
     /// `PR_FLAG_STATUS`: 1 complete, 2 flagged.
     FlagStatus,
     /// `PR_TODO_ITEM_FLAGS`: 1 for what is flagged.
@@ -39,6 +41,7 @@ impl Property {
         match self {
             Self::MessageFlags => ("PropertyTag", "0x0E07", "Integer"),
             Self::Delivered => ("PropertyTag", "0x0E06", "SystemTime"),
+            Self::Sent => ("PropertyTag", "0x0039", "SystemTime"),
             Self::FlagStatus => ("PropertyTag", "0x1090", "Integer"),
             Self::TodoFlags => ("PropertyTag", "0x0E2B", "Integer"),
             Self::LastVerb => ("PropertyTag", "0x1081", "Integer"),

@@ -273,6 +273,25 @@ pub fn get_items(ids: &[&str], shape: Shape) -> Request {
     })
 }
 
+/// How important an item is, if that is not the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Importance {
+    /// Less.
+    Low,
+    /// More.
+    High,
+}
+
+impl Importance {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::High => "High",
+        }
+    }
+}
+
 /// A field of an item with its value, as it is set or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -281,6 +300,8 @@ pub enum Field {
     Extended(Property, String),
     /// All categories.
     Categories(Vec<String>),
+    /// How important it is.
+    Importance(Importance),
     /// Whether it was read.
     IsRead(bool),
 }
@@ -290,8 +311,9 @@ impl Field {
     const fn rank(&self) -> u8 {
         match self {
             Self::Categories(_) => 0,
-            Self::Extended(..) => 1,
-            Self::IsRead(_) => 2,
+            Self::Importance(_) => 1,
+            Self::Extended(..) => 2,
+            Self::IsRead(_) => 3,
         }
     }
 
@@ -305,6 +327,9 @@ impl Field {
                 }
                 out.raw("</t:Categories>");
             }
+            Self::Importance(level) => {
+                out.leaf("t:Importance", level.as_str());
+            }
             Self::IsRead(read) => {
                 out.leaf("t:IsRead", if *read { "true" } else { "false" });
             }
@@ -316,6 +341,9 @@ impl Field {
             Self::Extended(property, _) => property.write(out),
             Self::Categories(_) => {
                 out.empty("t:FieldURI", "FieldURI", "item:Categories");
+            }
+            Self::Importance(_) => {
+                out.empty("t:FieldURI", "FieldURI", "item:Importance");
             }
             Self::IsRead(_) => {
                 out.empty("t:FieldURI", "FieldURI", "message:IsRead");
@@ -348,8 +376,7 @@ pub fn create_items(folder: &str, items: &[NewItem]) -> Request {
             out.raw("</t:MimeContent>");
             let mut fields: Vec<&Field> = item.fields.iter().collect();
             fields.sort_by_key(|field| field.rank());
-            let (before, after) =
-                fields.split_at(fields.partition_point(|field| field.rank() == 0));
+            let (before, after) = fields.split_at(fields.partition_point(|field| field.rank() < 2));
             before.iter().for_each(|field| field.write(out));
             if let Some(received) = item.received {
                 Property::Delivered.write_value(out, &format_date(received));

@@ -14,4 +14,5 @@ mod faults;
 mod fidelity;
 mod limits;
 mod passes;
+mod recipe;
 mod support;

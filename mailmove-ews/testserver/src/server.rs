@@ -17,9 +17,9 @@ use crate::gate::Gate;
 use crate::http::{Bad, Connection, Request, Response, Stream};
 use crate::mailbox::Mailboxes;
 use crate::mime::Mime;
-use crate::props::Known;
+use crate::props::{Key, Known, Value};
 use crate::tls::Tls;
-use crate::{autodiscover, soap};
+use crate::{autodiscover, dates, soap};
 
 /// How long a connection may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -169,6 +169,29 @@ impl Server {
             config: &self.shared.config,
         };
         Some(known.by_tag(tag)?.first().to_owned())
+    }
+
+    /// Sets the date that such a property of an item holds, in seconds since 1970; false if there is no
+    /// such item.
+    pub fn set_item_date(&self, user: &str, path: &[&str], uid: u32, tag: u16, unix: i64) -> bool {
+        let mailbox = self.shared.mailboxes.open(&self.shared.store, user);
+        let found = mailbox.and_then(|mailbox| {
+            let folder = mailbox.account.folder(path).ok()?.id;
+            let message = mailbox.account.fetch(folder, &[uid]).ok()?.pop()?;
+            Some((mailbox, folder, message))
+        });
+        let Some((mailbox, folder, message)) = found else {
+            return false;
+        };
+        let mut extra = mailbox.extra();
+        let mut props = extra.props(folder, &message);
+        let date = Value {
+            kind: "SystemTime".to_owned(),
+            values: vec![dates::format(unix, 0)],
+        };
+        props.extended.insert(Key::Tag(tag), date);
+        extra.items.insert((folder, uid), props);
+        true
     }
 
     /// What clients did so far.

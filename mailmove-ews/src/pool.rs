@@ -15,6 +15,7 @@ use mailmove_core::{
     destination::Fence,
     edge::{Credential, CredentialRequest},
     error::{Error, ErrorKind, Result, Retry},
+    model::Timestamp,
 };
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -22,6 +23,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use crate::{
     config::Access,
     error::{self, Doing},
+    folders::Opened,
+    header::parse_date,
     http::{Connection, Dial, Failed, Jar, Outgoing, Received},
     login::{self, PAGE_MAX, Scheme},
     wire::{self, Contents, Element, Header, Reply, Request, SoapError, Splitter, Version},
@@ -53,6 +56,8 @@ struct State {
     version: Version,
     /// What the server says that it is.
     system: Option<String>,
+    /// The mailbox, once it was looked at.
+    opened: Option<Opened>,
     /// This credential was let in before.
     known: bool,
     /// The last one was refused: whoever gives credentials is told so.
@@ -80,6 +85,8 @@ pub(crate) struct Answer<T> {
     pub(crate) messages: Vec<Element>,
     /// The contents that they speak of, by number.
     pub(crate) contents: Vec<Option<T>>,
+    /// When it was, by the server's clock.
+    pub(crate) date: Option<Timestamp>,
 }
 
 impl<T> Answer<T> {
@@ -114,6 +121,11 @@ impl Pool {
         &self.access
     }
 
+    /// What is known of the mailbox since it was looked at first.
+    pub(crate) fn opened<T>(&self, look: impl FnOnce(&mut Option<Opened>) -> T) -> T {
+        look(&mut self.state().opened)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,28 +135,9 @@ impl Pool {
         self.state().version
     }
 
-    /// What the server says that it is; asks it if nobody did yet.
-    pub(crate) async fn system(&self) -> Result<String> {
-        if let Some(system) = self.state().system.clone() {
-            return Ok(system);
-        }
-        let root = self.access.config.root();
-        let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
-        let doing = Doing::account("GetFolder");
-        let answer = self.call(&request).await?;
-        let refused = answer.messages.first().and_then(SoapError::of);
-        match refused {
-            Some(refused) if self.access.config.archive() => {
-                let error = error::refused(doing, &refused);
-                Err(error.with_remedy("The mailbox has no archive, or none that is reached here."))
-            }
-            Some(refused) => Err(error::refused(doing, &refused)),
-            None => Ok(self
-                .state()
-                .system
-                .clone()
-                .unwrap_or_else(|| "EWS".to_owned())),
-        }
+    /// What the server says that it is, once it answered.
+    pub(crate) fn system(&self) -> Option<String> {
+        self.state().system.clone()
     }
 
     /// A request that changes nothing, and has no contents in its answer.
@@ -426,37 +419,35 @@ impl Pool {
         if !matches!(status, 200 | 500) || !kind.to_ascii_lowercase().contains("xml") {
             return Err(self.refused(session, &mut received, sent).await);
         }
-        let answer = read(&mut session.connection, &mut received, request, sink).await?;
+        let read = read(&mut session.connection, &mut received, request, sink).await?;
         let mut state = self.state();
         state.known = true;
-        if let Some(system) = &answer.system {
+        if let Some(system) = &read.system {
             state.system = Some(system.clone());
         }
         drop(state);
-        let Read {
-            reply, contents, ..
-        } = answer;
-        self.judge(session, request, reply, contents)
+        let messages = self.judge(session, request, read.reply)?;
+        Ok(Answer {
+            messages,
+            contents: read.contents.into_iter().map(Some).collect(),
+            date: received.field("date").and_then(parse_date),
+        })
     }
 
     /// What a reply says of the request.
-    fn judge<T>(
+    fn judge(
         &self,
         session: &mut Session,
         request: &Request,
         reply: Reply,
-        contents: Vec<T>,
-    ) -> Result<Answer<T>, Failed> {
+    ) -> Result<Vec<Element>, Failed> {
         match reply {
             Reply::Messages(messages) => {
                 messages
                     .iter()
                     .filter_map(SoapError::of)
                     .for_each(|said| self.heed(&said));
-                Ok(Answer {
-                    messages,
-                    contents: contents.into_iter().map(Some).collect(),
-                })
+                Ok(messages)
             }
             Reply::Fault(fault) => {
                 // Some servers send a second reply after a fault.

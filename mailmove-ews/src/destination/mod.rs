@@ -91,9 +91,14 @@ impl Inner {
     /// The state of a folder now. It is reached by walking through all changes since the last one that is
     /// known, for there is no other way.
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
-        let mut state = self.state(folder);
         // An empty answer is no proof that the folder is there.
         folders::count(&self.pool, folder).await?;
+        self.mark_of(folder).await
+    }
+
+    /// The same of a folder that was just seen to be there.
+    async fn mark_of(&self, folder: &FolderId) -> Result<Mark> {
+        let mut state = self.state(folder);
         loop {
             let page = sync::page(
                 &self.pool,
@@ -162,7 +167,7 @@ impl Destination for EwsDestination {
 
     async fn capabilities(&self) -> Result<Capabilities> {
         let config = Arc::clone(&self.0.pool.access().config);
-        let mut out = Capabilities::new(self.0.pool.system().await?);
+        let mut out = Capabilities::new(folders::open(&self.0.pool).await?.system);
         out.concurrency = config.connections();
         out.keeps_received = true;
         out.keeps_keywords = true;

@@ -15,7 +15,7 @@ use mailmove_core::{
 
 use crate::{
     config::{Access, Auth, EwsConfig},
-    error,
+    error, folders,
     http::Target,
     pool::Pool,
 };
@@ -280,7 +280,7 @@ impl Search<'_> {
             credentials: Arc::clone(&self.options.credentials),
             edges: self.options.edges.clone(),
         };
-        match Pool::new(access).system().await {
+        match folders::open(&Pool::new(access)).await {
             Ok(_) => Ok(Step::Found(Found::Endpoint(Box::new(config)))),
             Err(error) if matches!(error.kind(), ErrorKind::Auth | ErrorKind::Denied) => Err(error),
             Err(error) => Ok(Step::Nothing(Some(error))),

@@ -33,6 +33,12 @@ pub enum Property {
     Hidden,
     /// `PR_MESSAGE_SIZE_EXTENDED` of folders.
     FolderSize,
+    /// `PR_LOCAL_COMMIT_TIME_MAX` of folders: when something in it was made or changed last.
+    LastCommit,
+    /// `PR_DELETED_COUNT_TOTAL` of folders: how many items ever left it.
+    DeletedCount,
+    /// `PR_CONTENT_UNREAD` of folders.
+    Unread,
 }
 
 impl Property {
@@ -51,6 +57,9 @@ impl Property {
             Self::Stamp => ("PropertyName", "mailmove", "String"),
             Self::Hidden => ("PropertyTag", "0x10F4", "Boolean"),
             Self::FolderSize => ("PropertyTag", "0x0E08", "Long"),
+            Self::LastCommit => ("PropertyTag", "0x670A", "SystemTime"),
+            Self::DeletedCount => ("PropertyTag", "0x670B", "Integer"),
+            Self::Unread => ("PropertyTag", "0x3603", "Integer"),
         }
     }
 

@@ -188,14 +188,23 @@ fn item_ids(out: &mut Writer, ids: &[&str]) {
     out.raw("</m:ItemIds>");
 }
 
+const FOLDER_PROPERTIES: [Property; 5] = [
+    Property::Hidden,
+    Property::FolderSize,
+    Property::LastCommit,
+    Property::DeletedCount,
+    Property::Unread,
+];
+
 fn folder_shape(out: &mut Writer) {
     out.raw("<m:FolderShape>").leaf("t:BaseShape", "IdOnly");
     out.raw("<t:AdditionalProperties>");
     for field in ["ParentFolderId", "FolderClass", "DisplayName", "TotalCount"] {
         out.empty("t:FieldURI", "FieldURI", &format!("folder:{field}"));
     }
-    Property::Hidden.write(out);
-    Property::FolderSize.write(out);
+    for property in FOLDER_PROPERTIES {
+        property.write(out);
+    }
     out.raw("</t:AdditionalProperties></m:FolderShape>");
 }
 

@@ -16,3 +16,4 @@ mod limits;
 mod passes;
 mod recipe;
 mod support;
+mod tokens;

@@ -88,6 +88,8 @@ pub(crate) struct Config {
     pub(crate) ghosts: bool,
     pub(crate) no_sync: bool,
     pub(crate) silent_resync: bool,
+    pub(crate) no_changes_told: bool,
+    pub(crate) last_commit: Option<i64>,
     pub(crate) without: BTreeSet<String>,
     pub(crate) busy_every: Option<(u64, Duration)>,
     pub(crate) disabled: bool,
@@ -146,6 +148,8 @@ impl Builder {
             ghosts: false,
             no_sync: false,
             silent_resync: false,
+            no_changes_told: false,
+            last_commit: None,
             without: BTreeSet::new(),
             busy_every: None,
             disabled: false,
@@ -333,6 +337,19 @@ impl Builder {
     /// A sync state that is not understood silently starts anew (gromox).
     pub fn silent_resync(mut self) -> Self {
         self.config.silent_resync = true;
+        self
+    }
+
+    /// Folders do not tell when something in them changed last, nor how much left them.
+    pub fn tells_no_changes(mut self) -> Self {
+        self.config.no_changes_told = true;
+        self
+    }
+
+    /// Something in each folder changed last at this second since 1970, whatever happens; at first
+    /// each change is a second later than the one before, in 2020.
+    pub fn last_commit(mut self, unix: i64) -> Self {
+        self.config.last_commit = Some(unix);
         self
     }
 

@@ -59,6 +59,8 @@ struct Raw {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) root: String,
+    /// Bytes in all folders, whatever they hold.
+    pub(crate) bytes: u64,
     /// Those that hold mail.
     pub(crate) folders: Vec<Folder>,
     /// Every folder that is not hidden, by path with names in lower case: what is there already cannot
@@ -97,7 +99,8 @@ fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
         mail: mail && !is_search && matches!(&*folder.name, "Folder" | "SearchFolder"),
         hidden: hidden || is_search,
         count: number(folder.text_of("TotalCount")),
-        bytes: number(Property::FolderSize.of(folder)),
+        // A search folder shows what others hold.
+        bytes: number(Property::FolderSize.of(folder)).filter(|_| !is_search),
     })
 }
 
@@ -308,6 +311,7 @@ fn tree(known: Known, all: Vec<Raw>) -> Tree {
     };
     let mut out = Tree {
         root: known.root.clone(),
+        bytes: all.iter().filter_map(|raw| raw.bytes).sum(),
         ..Tree::default()
     };
     let mut used = BTreeSet::new();

@@ -4,6 +4,7 @@ mod append;
 mod create;
 mod look;
 mod prepare;
+mod room;
 mod update;
 
 use std::{
@@ -19,7 +20,7 @@ use mailmove_core::{
     error::Result,
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Slot,
+        Quota, Slot,
     },
     source::BoxStream,
 };
@@ -209,6 +210,10 @@ impl Destination for EwsDestination {
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
         let inner = Arc::clone(&self.0);
         generate(|out| async move { append::run(&inner, batch, &out).await })
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        room::quota(&self.0).await
     }
 
     fn updater(&self) -> Option<&dyn Updater> {

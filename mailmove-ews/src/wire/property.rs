@@ -29,6 +29,8 @@ pub enum Property {
     Headers,
     /// What the message was made from, by us.
     Stamp,
+    /// `PR_INTERNET_ARTICLE_NUMBER`: grows with each item that comes into a folder.
+    ArticleNumber,
     /// `PR_ATTR_HIDDEN` of folders.
     Hidden,
     /// `PR_MESSAGE_SIZE_EXTENDED` of folders.
@@ -39,6 +41,8 @@ pub enum Property {
     DeletedCount,
     /// `PR_CONTENT_UNREAD` of folders.
     Unread,
+    /// `PR_PROHIBIT_RECEIVE_QUOTA` of a mailbox, in KB.
+    ReceiveQuota,
 }
 
 impl Property {
@@ -55,11 +59,13 @@ impl Property {
             Self::Deleted => ("PropertyId", "34160", "Integer"),
             Self::Headers => ("PropertyTag", "0x007D", "String"),
             Self::Stamp => ("PropertyName", "mailmove", "String"),
+            Self::ArticleNumber => ("PropertyTag", "0x0E23", "Integer"),
             Self::Hidden => ("PropertyTag", "0x10F4", "Boolean"),
             Self::FolderSize => ("PropertyTag", "0x0E08", "Long"),
             Self::LastCommit => ("PropertyTag", "0x670A", "SystemTime"),
             Self::DeletedCount => ("PropertyTag", "0x670B", "Integer"),
             Self::Unread => ("PropertyTag", "0x3603", "Integer"),
+            Self::ReceiveQuota => ("PropertyTag", "0x666A", "Integer"),
         }
     }
 

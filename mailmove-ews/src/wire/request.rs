@@ -220,6 +220,34 @@ pub fn get_folders(folders: &[FolderRef<'_>]) -> Request {
     })
 }
 
+/// The root of a mailbox, by its role, with how much the mailbox may hold.
+#[must_use]
+pub fn get_store(root: &str) -> Request {
+    Request::new("GetFolder", |out| {
+        out.raw("<m:GetFolder><m:FolderShape>");
+        out.leaf("t:BaseShape", "IdOnly");
+        out.raw("<t:AdditionalProperties>");
+        Property::ReceiveQuota.write(out);
+        out.raw("</t:AdditionalProperties></m:FolderShape><m:FolderIds>");
+        FolderRef::Distinguished(root).write(out);
+        out.raw("</m:FolderIds></m:GetFolder>");
+    })
+}
+
+/// Whether mail to this address would come back since its mailbox is full.
+#[must_use]
+pub fn mail_tips(address: &str) -> Request {
+    Request::new("GetMailTips", |out| {
+        out.raw("<m:GetMailTips><m:SendingAs>");
+        out.leaf("t:EmailAddress", address);
+        out.raw("</m:SendingAs><m:Recipients><t:Mailbox>");
+        out.leaf("t:EmailAddress", address);
+        out.raw("</t:Mailbox></m:Recipients>");
+        out.leaf("m:MailTipsRequested", "MailboxFullStatus");
+        out.raw("</m:GetMailTips>");
+    })
+}
+
 /// All folders below one, from `offset` on, at most `most`.
 #[must_use]
 pub fn find_folders(root: FolderRef<'_>, offset: usize, most: usize) -> Request {
@@ -268,6 +296,37 @@ pub fn sync_items(folder: &str, state: Option<&str>, most: usize, shape: Shape) 
         out.leaf("m:MaxChangesReturned", &most.clamp(1, 512).to_string());
         out.leaf("m:SyncScope", "NormalItems");
         out.raw("</m:SyncFolderItems>");
+    })
+}
+
+/// What is in a folder with what [`Shape::Meta`] has, in the order in which it came or the other way
+/// round, from `offset` on, at most `most`.
+#[must_use]
+pub fn find_items(folder: &str, offset: usize, most: usize, ascending: bool) -> Request {
+    Request::new("FindItem", |out| {
+        out.raw("<m:FindItem Traversal=\"Shallow\"><m:ItemShape>");
+        out.leaf("t:BaseShape", "IdOnly");
+        out.raw("<t:AdditionalProperties>");
+        for field in META_FIELDS {
+            out.empty("t:FieldURI", "FieldURI", field);
+        }
+        for property in META_PROPERTIES {
+            property.write(out);
+        }
+        Property::ArticleNumber.write(out);
+        out.raw("</t:AdditionalProperties></m:ItemShape>");
+        out.raw("<m:IndexedPageItemView MaxEntriesReturned=\"")
+            .raw(&most.to_string());
+        out.raw("\" Offset=\"")
+            .raw(&offset.to_string())
+            .raw("\" BasePoint=\"Beginning\"/>");
+        let order = if ascending { "Ascending" } else { "Descending" };
+        out.raw("<m:SortOrder><t:FieldOrder Order=\"").raw(order);
+        out.raw("\">");
+        Property::ArticleNumber.write(out);
+        out.raw("</t:FieldOrder></m:SortOrder><m:ParentFolderIds>");
+        FolderRef::Id(folder).write(out);
+        out.raw("</m:ParentFolderIds></m:FindItem>");
     })
 }
 

@@ -15,5 +15,6 @@ mod fidelity;
 mod limits;
 mod passes;
 mod recipe;
+mod room;
 mod support;
 mod tokens;

@@ -190,6 +190,11 @@ fn extended(
         let values = vec![value];
         return Some(props::Value { kind, values });
     }
+    if let (Place::Root, props::Key::Tag(0x666A), "Integer") = (target.place, &key, kind.as_str()) {
+        let limit = target.mailbox.account.limits().quota_bytes?;
+        let values = vec![(limit / 1024).to_string()];
+        return Some(props::Value { kind, values });
+    }
     let (folder, status) = info?;
     let hidden = target
         .mailbox

@@ -21,6 +21,7 @@ mod config;
 mod destination;
 mod discover;
 mod error;
+mod find;
 mod folders;
 mod header;
 mod http;

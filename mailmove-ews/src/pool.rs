@@ -2,6 +2,7 @@
 //! credential and mailbox: a connection is logged in as somebody.
 
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,7 +16,7 @@ use mailmove_core::{
     destination::Fence,
     edge::{Credential, CredentialRequest},
     error::{Error, ErrorKind, Result, Retry},
-    model::Timestamp,
+    model::{FolderId, Timestamp},
 };
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
@@ -58,6 +59,8 @@ struct State {
     system: Option<String>,
     /// The mailbox, once it was looked at.
     opened: Option<Opened>,
+    /// Folders for which SyncFolderItems isn't offered.
+    unsynced: HashSet<FolderId>,
     /// This credential was let in before.
     known: bool,
     /// The last one was refused: whoever gives credentials is told so.
@@ -124,6 +127,11 @@ impl Pool {
     /// What is known of the mailbox since it was looked at first.
     pub(crate) fn opened<T>(&self, look: impl FnOnce(&mut Option<Opened>) -> T) -> T {
         look(&mut self.state().opened)
+    }
+
+    /// Folders for which SyncFolderItems was refused.
+    pub(crate) fn unsynced<T>(&self, look: impl FnOnce(&mut HashSet<FolderId>) -> T) -> T {
+        look(&mut self.state().unsynced)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -27,7 +27,7 @@ use mailmove_core::{
 
 use crate::{
     config::{Access, EwsConfig},
-    folders,
+    find, folders,
     generate::generate,
     ids,
     pool::Pool,
@@ -115,6 +115,9 @@ impl Inner {
                 {
                     state = None;
                     continue;
+                }
+                Err(error) if sync::is_not_offered(&error) => {
+                    return find::mark(&self.pool, folder).await;
                 }
                 page => page?,
             };

@@ -12,6 +12,7 @@ mod access;
 mod discovery;
 mod faults;
 mod fidelity;
+mod find;
 mod limits;
 mod passes;
 mod recipe;

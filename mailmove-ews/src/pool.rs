@@ -270,7 +270,7 @@ impl Pool {
             (state.refused, state.scheme)
         };
         let located = |error: Error| {
-            error
+            self.passing(error)
                 .with_context("host", target.host.clone())
                 .with_context("port", target.port.to_string())
         };
@@ -416,7 +416,11 @@ impl Pool {
             headers,
             pieces,
         };
-        let mut received = session.connection.send(outgoing).await?;
+        let sent_to = session.connection.send(outgoing).await;
+        let mut received = sent_to.map_err(|failed| Failed {
+            error: self.passing(failed.error),
+            ..failed
+        })?;
         for cookie in received.headers.get_all(header::SET_COOKIE) {
             if let Ok(cookie) = cookie.to_str() {
                 self.jar.set(cookie);
@@ -466,6 +470,15 @@ impl Pool {
                     perhaps_executed: error::was_executed(&fault),
                 })
             }
+        }
+    }
+
+    /// Where EWS was before, anything else that answers will pass: a proxy, a server that starts.
+    fn passing(&self, error: Error) -> Error {
+        let is_other = error.kind() == ErrorKind::Protocol && self.state().known;
+        match is_other {
+            true => error.with_retry(Retry::Backoff),
+            false => error,
         }
     }
 

@@ -175,7 +175,7 @@ async fn archives_and_older_servers_are_read() {
 #[tokio::test]
 async fn what_was_switched_off_or_moved_says_so() {
     let server = start(Builder::disabled).await;
-    let error = source(config(&server)).capabilities().await.unwrap_err();
+    let error = source(secure(&server)).capabilities().await.unwrap_err();
     assert_eq!(
         (error.kind(), error.code()),
         (ErrorKind::Denied, "ews/disabled"),

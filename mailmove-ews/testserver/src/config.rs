@@ -92,7 +92,7 @@ pub(crate) struct Config {
     pub(crate) last_commit: Option<i64>,
     pub(crate) without: BTreeSet<String>,
     pub(crate) busy_every: Option<(u64, Duration)>,
-    pub(crate) disabled: bool,
+    pub(crate) forbidden: Option<String>,
     pub(crate) redirects: BTreeMap<String, String>,
     pub(crate) autodiscover: BTreeMap<String, String>,
     pub(crate) shape_gate: bool,
@@ -152,7 +152,7 @@ impl Builder {
             last_commit: None,
             without: BTreeSet::new(),
             busy_every: None,
-            disabled: false,
+            forbidden: None,
             redirects: BTreeMap::new(),
             autodiscover: BTreeMap::new(),
             shape_gate: true,
@@ -367,8 +367,13 @@ impl Builder {
     }
 
     /// EWS is switched off for the tenant: HTTP 403.
-    pub fn disabled(mut self) -> Self {
-        self.config.disabled = true;
+    pub fn disabled(self) -> Self {
+        self.forbids("")
+    }
+
+    /// EWS is answered HTTP 403 with this page.
+    pub fn forbids(mut self, page: &str) -> Self {
+        self.config.forbidden = Some(page.to_owned());
         self
     }
 

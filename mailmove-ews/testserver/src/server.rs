@@ -412,8 +412,9 @@ async fn answer(shared: &Arc<Shared>, session: &mut Session, request: Request) -
 }
 
 async fn ews(shared: &Arc<Shared>, session: &Session, user: &str, request: Request) -> Outcome {
-    if shared.config.disabled {
-        return Outcome::Reply(Response::new(403, ""));
+    if let Some(page) = &shared.config.forbidden {
+        let response = Response::new(403, page.as_str());
+        return Outcome::Reply(response.header("Content-Type", "text/html"));
     }
     match request.method.as_str() {
         "POST" => soap::post(shared, session, user, request).await,

@@ -42,5 +42,5 @@ use mailmove_core::generate;
 
 pub use config::{Auth, EwsConfig};
 pub use destination::EwsDestination;
-pub use discover::{Discovery, Found};
+pub use discover::{Discovery, Found, SrvLookup, SrvRecord};
 pub use source::EwsSource;

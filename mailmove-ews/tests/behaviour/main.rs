@@ -9,6 +9,7 @@
 )]
 
 mod access;
+mod apart;
 mod discovery;
 mod faults;
 mod fidelity;

@@ -93,6 +93,7 @@ pub(crate) struct Config {
     pub(crate) without: BTreeSet<String>,
     pub(crate) busy_every: Option<(u64, Duration)>,
     pub(crate) forbidden: Option<String>,
+    pub(crate) cookies: bool,
     pub(crate) redirects: BTreeMap<String, String>,
     pub(crate) autodiscover: BTreeMap<String, String>,
     pub(crate) shape_gate: bool,
@@ -153,6 +154,7 @@ impl Builder {
             without: BTreeSet::new(),
             busy_every: None,
             forbidden: None,
+            cookies: false,
             redirects: BTreeMap::new(),
             autodiscover: BTreeMap::new(),
             shape_gate: true,
@@ -369,6 +371,12 @@ impl Builder {
     /// EWS is switched off for the tenant: HTTP 403.
     pub fn disabled(self) -> Self {
         self.forbids("")
+    }
+
+    /// Each user gets a cookie. Requests that bring another's are counted.
+    pub fn cookies(mut self) -> Self {
+        self.config.cookies = true;
+        self
     }
 
     /// EWS is answered HTTP 403 with this page.

@@ -416,8 +416,24 @@ async fn ews(shared: &Arc<Shared>, session: &Session, user: &str, request: Reque
         let response = Response::new(403, page.as_str());
         return Outcome::Reply(response.header("Content-Type", "text/html"));
     }
+    let cookie = shared.config.cookies.then(|| {
+        let own = format!("X-BackEndCookie={user}");
+        let brought = request.header("cookie").unwrap_or_default();
+        let mut counters = shared.counting.lock();
+        for cookie in brought.split("; ").filter(|cookie| !cookie.is_empty()) {
+            let is_own = cookie == own;
+            counters.own_cookies += u64::from(is_own);
+            counters.foreign_cookies += u64::from(!is_own);
+        }
+        own
+    });
     match request.method.as_str() {
-        "POST" => soap::post(shared, session, user, request).await,
+        "POST" => match (soap::post(shared, session, user, request).await, cookie) {
+            (Outcome::Reply(response), Some(cookie)) => {
+                Outcome::Reply(response.header("Set-Cookie", format!("{cookie}; path=/; HttpOnly")))
+            }
+            (outcome, _) => outcome,
+        },
         "GET" => Outcome::Reply(
             Response::new(200, "<html>You have created a service.</html>")
                 .header("Content-Type", "text/html"),

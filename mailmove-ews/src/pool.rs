@@ -169,6 +169,11 @@ impl Pool {
         loop {
             self.leave_alone()?;
             let mut session = self.session().await.map_err(Failed::before)?;
+            // Others may have been told while this one connected.
+            if let Err(busy) = self.leave_alone() {
+                self.state().idle.push(session);
+                return Err(busy);
+            }
             if let Some(fence) = fence {
                 fence.check().map_err(Failed::before)?;
             }

@@ -1,20 +1,29 @@
 //! Refusals, stray replies, and replies that are none.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
 
 use mailmove_core::{
-    Destination as _, ErrorKind, Retry, Source as _,
+    Destination as _, Edges, ErrorKind, Retry, Source as _,
     destination::Depth,
-    edge::tls::TlsSettings,
+    edge::{Credential, CredentialProvider, CredentialRequest, tls::TlsSettings},
     model::ContentDigest,
     source::{Coverage, Fetched, ListRequest},
 };
-use mailmove_ews::EwsConfig;
+use mailmove_ews::{Auth, EwsConfig, EwsSource};
 use mailmove_ews_testserver::{Action, Builder, Mangle};
+use tokio::sync::Notify;
 
 use crate::support::{
-    append, config, count, coverage, destination, existing, fetch, fill, ids, inbox, letter, made,
-    pages, secure, source, start, words,
+    PASSWORD, USER, append, config, count, coverage, destination, existing, fetch, fill, ids,
+    inbox, letter, made, pages, secure, source, start, words,
 };
 
 const BUSY: Duration = Duration::from_millis(1500);
@@ -361,4 +370,58 @@ async fn who_forbids_it_is_told() {
     let server = start(|builder| builder.forbids("")).await;
     let error = source(config(&server)).capabilities().await.unwrap_err();
     assert_eq!(error.code(), "ews/https-required");
+}
+
+/// Lets a login wait.
+#[derive(Debug, Default)]
+struct Doorman {
+    asked: AtomicUsize,
+    arrived: Notify,
+    go: Notify,
+}
+
+#[async_trait]
+impl CredentialProvider for Doorman {
+    async fn credential(&self, _: CredentialRequest) -> mailmove_core::Result<Credential> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.arrived.notify_one();
+            self.go.notified().await;
+        }
+        Ok(Credential::password(USER, PASSWORD))
+    }
+}
+
+/// Who is still logging in when another is told that the server is busy holds back as well.
+#[tokio::test]
+async fn a_back_off_holds_for_who_is_just_connecting() {
+    let server = start(|builder| builder).await;
+    fill(&server, 1);
+    let door = Arc::new(Doorman::default());
+    let provider: Arc<dyn CredentialProvider> = Arc::clone(&door) as _;
+    let config = config(&server).with_connections(2).with_auth(Auth::Basic);
+    let source = EwsSource::new(config, provider, Edges::new());
+    let folder = inbox(&source).await;
+    // One holds the only connection, and will be told.
+    server.faults().arm("GetFolder", 1, Action::Hold);
+    server
+        .faults()
+        .arm("FindFolder", 1, Action::BusyFault(BUSY));
+    let told = tokio::spawn({
+        let source = source.clone();
+        async move { source.folders().await }
+    });
+    while server.counters().operation("GetFolder") < 2 {
+        tokio::task::yield_now().await;
+    }
+    let other = tokio::spawn({
+        let source = source.clone();
+        async move { pages(&source, ListRequest::new(&folder)).await }
+    });
+    door.arrived.notified().await;
+    server.faults().release();
+    assert_eq!(told.await.unwrap().unwrap_err().code(), "ews/busy");
+    door.go.notify_one();
+    let error = other.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert_eq!(server.counters().operation("SyncFolderItems"), 0);
 }

@@ -108,7 +108,8 @@ async fn a_lost_state_finds_what_came_from_a_server_that_makes_mime_anew() {
     }
 }
 
-/// No request leaves while the server wants to be left alone.
+/// No request leaves while the server wants to be left alone, and all in all there are few: at most 150 for
+/// 1,000 small messages on each side.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_back_off_is_kept_to_the_second() {
     let clock = clock();
@@ -121,16 +122,17 @@ async fn a_back_off_is_kept_to_the_second() {
             .without_shape_gate()
     };
     let (from, to) = (start(busy).await, start(busy).await);
-    fill(&from, 800);
+    fill(&from, 1000);
     migrate(&from, &to, &MemoryStore::new(), &clock).await;
-    once_each(&to, 800);
+    once_each(&to, 1000);
     for server in [&from, &to] {
         let counters = server.counters();
         assert!(
-            counters.code("ErrorServerBusy") > 0 || counters.status(500) > 0,
+            counters.code("ErrorServerBusy") >= counters.total_operations() / 20,
             "{counters:?}"
         );
         assert_eq!(counters.during_backoff, 0);
+        assert!(counters.requests <= 150, "{counters:?}");
     }
 }
 

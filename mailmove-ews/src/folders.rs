@@ -1,6 +1,9 @@
 //! The tree of mail folders.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use mailmove_core::{
     error::{ErrorKind, Result},
@@ -17,6 +20,8 @@ use crate::{
 const PAGE: usize = 500;
 /// Most folders of a mailbox: what claims more is not one.
 const FOLDERS_MAX: usize = 200_000;
+/// A look at the roles serves a listing that follows within that time.
+const FRESH: Duration = Duration::from_secs(60);
 /// Deepest nesting: Exchange allows 300.
 const DEPTH_MAX: usize = 512;
 
@@ -170,8 +175,8 @@ pub(crate) struct Opened {
     pub(crate) system: String,
     /// Its folders have tokens.
     pub(crate) tokens: bool,
-    /// What was seen on the way, for the first listing of folders.
-    known: Option<Known>,
+    /// What was seen on the way, and when: for the first listing of folders, if that follows at once.
+    known: Option<(Duration, Known)>,
 }
 
 /// Looks at the mailbox, if nobody did yet.
@@ -186,7 +191,7 @@ pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
     let opened = Opened {
         system: pool.system().unwrap_or_else(|| "EWS".to_owned()),
         tokens: known.tokens,
-        known: Some(known),
+        known: Some((pool.access().edges.clock.now(), known)),
     };
     pool.opened(|place| *place = Some(opened.clone()));
     Ok(opened)
@@ -261,11 +266,12 @@ fn is_passing(error: &mailmove_core::Error) -> bool {
 
 /// All folders of the mailbox.
 pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
-    // Roles come and go: they are told once for each listing.
+    // Roles come and go: each listing has its own look at them.
     let seen = pool.opened(|opened| opened.as_mut().and_then(|opened| opened.known.take()));
+    let now = pool.access().edges.clock.now();
     let known = match seen {
-        Some(known) => known,
-        None => known(pool).await?,
+        Some((at, known)) if now.saturating_sub(at) < FRESH => known,
+        _ => known(pool).await?,
     };
     let mut all: Vec<Raw> = Vec::new();
     let mut seen = HashSet::new();

@@ -257,6 +257,18 @@ mod tests {
             let (error, ran) = refused(&refusal);
             assert_eq!((error.code(), ran), (code, executed), "{status}");
         }
+        let mut first = refusal(401);
+        first.known = false;
+        assert_eq!(refused(&first).0.kind(), ErrorKind::Auth);
+        let mut page = refusal(302);
+        page.location = Some("https://x/genericerrorpage.htm".to_owned());
+        assert_eq!(refused(&page).0.retry(), Retry::Backoff);
+        page.location = Some("https://x/owa/auth/logon.aspx".to_owned());
+        assert_eq!(refused(&page).0.code(), "ews/forms-login");
+    }
+
+    #[test]
+    fn who_forbids_it_is_read_from_the_page() {
         let mut page = refusal(403);
         for (text, secure, code) in [
             ("", true, "ews/disabled"),
@@ -306,13 +318,5 @@ mod tests {
             .context()
             .any(|(_, value)| value == "Access denied | shield");
         assert!(told, "{error}");
-        let mut first = refusal(401);
-        first.known = false;
-        assert_eq!(refused(&first).0.kind(), ErrorKind::Auth);
-        let mut page = refusal(302);
-        page.location = Some("https://x/genericerrorpage.htm".to_owned());
-        assert_eq!(refused(&page).0.retry(), Retry::Backoff);
-        page.location = Some("https://x/owa/auth/logon.aspx".to_owned());
-        assert_eq!(refused(&page).0.code(), "ews/forms-login");
     }
 }

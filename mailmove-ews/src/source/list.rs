@@ -34,20 +34,7 @@ pub(super) async fn run(
         let error = Error::new(ErrorKind::Stale, "it is another folder by now");
         return Err(error.with_code("ews/other-folder"));
     }
-    let mut listing = Listing {
-        inner,
-        state: request
-            .since
-            .as_ref()
-            .and_then(cursor::read)
-            .map(str::to_owned),
-        coverage: Coverage::Delta,
-        request: &request,
-        begun: false,
-    };
-    if listing.state.is_none() {
-        listing.coverage = Coverage::Full;
-    }
+    let mut listing = Listing::new(inner, &request);
     let mut page = match listing.next().await {
         Err(error) if sync::is_not_offered(&error) => return whole(listing, out).await,
         page => page?,
@@ -115,7 +102,21 @@ struct Listing<'a> {
     begun: bool,
 }
 
-impl Listing<'_> {
+impl<'a> Listing<'a> {
+    fn new(inner: &'a Inner, request: &'a ListRequest) -> Self {
+        let state = request.since.as_ref().and_then(cursor::read);
+        Self {
+            inner,
+            request,
+            state: state.map(str::to_owned),
+            coverage: match state {
+                Some(_) => Coverage::Delta,
+                None => Coverage::Full,
+            },
+            begun: false,
+        }
+    }
+
     /// Entries of a page.
     fn most(&self) -> usize {
         match self.request.headers {

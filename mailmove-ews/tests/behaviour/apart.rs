@@ -17,7 +17,7 @@ use mailmove_ews::{Auth, EwsSource};
 use mailmove_ews_testserver::{Action, Scheme, Server};
 use mailmove_testkit::mailbox::NewMessage;
 
-use crate::support::{PASSWORD, ids, inbox, pages, secure, start};
+use crate::support::{PASSWORD, config, ids, inbox, pages, start};
 
 /// Of each of the four readers.
 const CALLS: usize = 2500;
@@ -121,7 +121,7 @@ async fn two_users_at_once_never_see_each_others_mail() {
             token,
             refused,
         });
-        let config = secure(&server)
+        let config = config(&server)
             .with_user(format!("{user}@example.com"))
             .with_auth(Auth::Ntlm);
         read(EwsSource::new(config, login, edges.clone()), user)

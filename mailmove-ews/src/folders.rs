@@ -1,22 +1,27 @@
 //! The tree of mail folders.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::{
+    collections::{BTreeSet, HashMap, HashSet},
+    time::Duration,
+};
 
 use mailmove_core::{
     error::{ErrorKind, Result},
-    model::{Flags, Folder, FolderId, FolderPath, KeptFlags, Role, SystemFlag},
+    model::{Flags, Folder, FolderId, FolderPath, KeptFlags, Role, SystemFlag, Timestamp, Token},
 };
 
 use crate::{
     error::{self, Doing},
     pool::Pool,
-    wire::{self, Element, FolderRef, Property, SoapError},
+    wire::{self, Element, FolderRef, Property, SoapError, parse_date},
 };
 
 /// Folders that are asked for at once.
 const PAGE: usize = 500;
 /// Most folders of a mailbox: what claims more is not one.
 const FOLDERS_MAX: usize = 200_000;
+/// A look at the roles serves a listing that follows within that time.
+const FRESH: Duration = Duration::from_secs(60);
 /// Deepest nesting: Exchange allows 300.
 const DEPTH_MAX: usize = 512;
 
@@ -45,6 +50,7 @@ const SYSTEM: [&str; 5] = [
 #[derive(Clone, Debug)]
 struct Raw {
     id: String,
+    token: Option<Token>,
     parent: Option<String>,
     name: String,
     /// Holds mail.
@@ -58,6 +64,8 @@ struct Raw {
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tree {
     pub(crate) root: String,
+    /// Bytes in all folders, whatever they hold.
+    pub(crate) bytes: u64,
     /// Those that hold mail.
     pub(crate) folders: Vec<Folder>,
     /// Every folder that is not hidden, by path with names in lower case: what is there already cannot
@@ -70,7 +78,7 @@ pub(crate) fn folded(path: &FolderPath) -> FolderPath {
     FolderPath::new(path.names().iter().map(|name| name.to_lowercase()))
 }
 
-fn raw(folder: &Element) -> Option<Raw> {
+fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
     let class = folder
         .text_of("FolderClass")
         .unwrap_or_default()
@@ -83,6 +91,7 @@ fn raw(folder: &Element) -> Option<Raw> {
         .is_some_and(|text| text == "true" || text == "1");
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
     Some(Raw {
+        token: token(folder, now),
         id: folder.child("FolderId")?.attribute("Id")?.to_owned(),
         parent: folder
             .child("ParentFolderId")
@@ -95,8 +104,34 @@ fn raw(folder: &Element) -> Option<Raw> {
         mail: mail && !is_search && matches!(&*folder.name, "Folder" | "SearchFolder"),
         hidden: hidden || is_search,
         count: number(folder.text_of("TotalCount")),
-        bytes: number(Property::FolderSize.of(folder)),
+        // A search folder shows what others hold.
+        bytes: number(Property::FolderSize.of(folder)).filter(|_| !is_search),
     })
+}
+
+/// What is told of the last change is older than this, or the folder has no token: the server tells
+/// it to the second, so that two changes of the same second look alike, and the clocks of its front end
+/// and of the mailbox differ a little.
+const SETTLED: i64 = 60;
+
+/// What changes with everything that happens in a folder: when something was made or changed last, how
+/// many items ever left it, and what it holds. The last two tell of what a server might not take for a
+/// change, such as that a message was read. `None` if the server does not tell all that.
+fn token(folder: &Element, now: Option<Timestamp>) -> Option<Token> {
+    let deleted = Property::DeletedCount.number(folder)?;
+    let unread = Property::Unread.number(folder)?;
+    let total: u64 = folder.text_of("TotalCount")?.parse().ok()?;
+    let bytes = Property::FolderSize.of(folder).unwrap_or_default();
+    let last = Property::LastCommit.of(folder).unwrap_or_default().trim();
+    match parse_date(last) {
+        Some(at) if now?.seconds() - at.seconds() > SETTLED => {}
+        // Nothing was ever in it.
+        None if last.is_empty() && total == 0 => {}
+        _ => return None,
+    }
+    Some(Token::new(format!(
+        "c1 {last} {deleted} {total} {unread} {bytes}"
+    )))
 }
 
 /// The first folder in a response message.
@@ -133,9 +168,40 @@ pub(crate) fn no_folder() -> mailmove_core::Error {
         .with_code("ews/no-folder")
 }
 
+/// What a mailbox is, as the first look at it tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    /// For people.
+    pub(crate) system: String,
+    /// Its folders have tokens.
+    pub(crate) tokens: bool,
+    /// What was seen on the way, and when: for the first listing of folders, if that follows at once.
+    known: Option<(Duration, Known)>,
+}
+
+/// Looks at the mailbox, if nobody did yet.
+///
+/// # Errors
+/// If there is none, or it may not be opened.
+pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
+    if let Some(opened) = pool.opened(|opened| opened.clone()) {
+        return Ok(opened);
+    }
+    let known = known(pool).await?;
+    let opened = Opened {
+        system: pool.system().unwrap_or_else(|| "EWS".to_owned()),
+        tokens: known.tokens,
+        known: Some((pool.access().edges.clock.now(), known)),
+    };
+    pool.opened(|place| *place = Some(opened.clone()));
+    Ok(opened)
+}
+
 /// Roles, by folder; the root; and folders of the system's own.
+#[derive(Clone, Debug)]
 struct Known {
     root: String,
+    tokens: bool,
     roles: HashMap<String, Role>,
     system: HashSet<String>,
 }
@@ -160,6 +226,7 @@ async fn known(pool: &Pool) -> Result<Known> {
     let answer = pool.call(&wire::get_folders(&asked)).await?;
     let mut out = Known {
         root: String::new(),
+        tokens: false,
         roles: HashMap::new(),
         system: HashSet::new(),
     };
@@ -169,6 +236,11 @@ async fn known(pool: &Pool) -> Result<Known> {
             Ok(folder) => folder,
             // A role that this mailbox has no folder for.
             Err(error) if at > 0 && !is_passing(&error) => continue,
+            Err(error) if at == 0 && config.archive() && !is_passing(&error) => {
+                return Err(
+                    error.with_remedy("The mailbox has no archive, or none that is reached here.")
+                );
+            }
             Err(error) => return Err(error),
         };
         let id = folder.child("FolderId").and_then(|id| id.attribute("Id"));
@@ -177,6 +249,8 @@ async fn known(pool: &Pool) -> Result<Known> {
             .to_owned();
         if at == 0 {
             out.root = id;
+            let has = |property: Property| property.of(folder).is_some();
+            out.tokens = has(Property::LastCommit) && has(Property::DeletedCount);
         } else if let Some((_, role)) = roles.iter().find(|(known, _)| known == name) {
             out.roles.insert(id, *role);
         } else {
@@ -192,7 +266,13 @@ fn is_passing(error: &mailmove_core::Error) -> bool {
 
 /// All folders of the mailbox.
 pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
-    let known = known(pool).await?;
+    // Roles come and go: each listing has its own look at them.
+    let seen = pool.opened(|opened| opened.as_mut().and_then(|opened| opened.known.take()));
+    let now = pool.access().edges.clock.now();
+    let known = match seen {
+        Some((at, known)) if now.saturating_sub(at) < FRESH => known,
+        _ => known(pool).await?,
+    };
     let mut all: Vec<Raw> = Vec::new();
     let mut seen = HashSet::new();
     loop {
@@ -201,7 +281,8 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
         let answer = pool
             .call(&wire::find_folders(root, all.len(), PAGE))
             .await?;
-        let message = answer.messages.first().ok_or_else(error::missing)?;
+        let (message, now) = (answer.messages.first(), answer.date);
+        let message = message.ok_or_else(error::missing)?;
         if let Some(refused) = SoapError::of(message) {
             return Err(error::refused(Doing::account("FindFolder"), &refused));
         }
@@ -210,7 +291,7 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
             .child("Folders")
             .map_or(&[][..], |folders| &folders.children);
         let before = seen.len();
-        for folder in folders.iter().filter_map(raw) {
+        for folder in folders.iter().filter_map(|folder| raw(folder, now)) {
             if seen.insert(folder.id.clone()) {
                 all.push(folder);
             }
@@ -236,6 +317,7 @@ fn tree(known: Known, all: Vec<Raw>) -> Tree {
     };
     let mut out = Tree {
         root: known.root.clone(),
+        bytes: all.iter().filter_map(|raw| raw.bytes).sum(),
         ..Tree::default()
     };
     let mut used = BTreeSet::new();
@@ -261,6 +343,7 @@ fn tree(known: Known, all: Vec<Raw>) -> Tree {
         folder.subscribed = true;
         folder.messages = raw.count;
         folder.bytes = raw.bytes;
+        folder.token.clone_from(&raw.token);
         folder.keeps = Some(kept());
         out.folders.push(folder);
     }
@@ -316,6 +399,7 @@ mod tests {
     fn folder(id: &str, parent: &str, name: &str) -> Raw {
         Raw {
             id: id.to_owned(),
+            token: None,
             parent: Some(parent.to_owned()),
             name: name.to_owned(),
             mail: true,
@@ -329,6 +413,7 @@ mod tests {
     fn paths_come_from_parents_and_the_inbox_from_its_role() {
         let known = Known {
             root: "R".to_owned(),
+            tokens: false,
             roles: HashMap::from([("I".to_owned(), Role::Inbox), ("S".to_owned(), Role::Sent)]),
             system: HashSet::from(["Y".to_owned()]),
         };

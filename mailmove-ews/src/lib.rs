@@ -21,7 +21,9 @@ mod config;
 mod destination;
 mod discover;
 mod error;
+mod find;
 mod folders;
+mod header;
 mod http;
 mod ids;
 mod items;
@@ -40,5 +42,5 @@ use mailmove_core::generate;
 
 pub use config::{Auth, EwsConfig};
 pub use destination::EwsDestination;
-pub use discover::{Discovery, Found};
+pub use discover::{Discovery, Found, SrvLookup, SrvRecord};
 pub use source::EwsSource;

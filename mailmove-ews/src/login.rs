@@ -142,6 +142,7 @@ pub(crate) fn refusal(received: &Received, text: String, sent: u64, known: bool)
         .and_then(|text| text.parse().ok());
     error::Refusal {
         status: received.status,
+        secure: received.secure,
         location: received.field("location").map(str::to_owned),
         retry_after: wait.map(|seconds: u64| std::time::Duration::from_secs(seconds.min(86_400))),
         text,

@@ -1,7 +1,10 @@
 //! The connections of one side, and the requests on them. Connections, cookies and tokens belong to one
 //! credential and mailbox: a connection is logged in as somebody.
 
+mod read;
+
 use std::{
+    collections::HashSet,
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -15,16 +18,21 @@ use mailmove_core::{
     destination::Fence,
     edge::{Credential, CredentialRequest},
     error::{Error, ErrorKind, Result, Retry},
+    model::{FolderId, Timestamp},
 };
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
+use read::read;
+
 use crate::{
     config::Access,
     error::{self, Doing},
+    folders::Opened,
+    header::parse_date,
     http::{Connection, Dial, Failed, Jar, Outgoing, Received},
     login::{self, PAGE_MAX, Scheme},
-    wire::{self, Contents, Element, Header, Reply, Request, SoapError, Splitter, Version},
+    wire::{self, Contents, Element, Header, Reply, Request, SoapError, Version},
 };
 
 /// A connection that rested longer is not trusted: firewalls forget silent ones.
@@ -53,6 +61,10 @@ struct State {
     version: Version,
     /// What the server says that it is.
     system: Option<String>,
+    /// The mailbox, once it was looked at.
+    opened: Option<Opened>,
+    /// Folders for which SyncFolderItems isn't offered.
+    unsynced: HashSet<FolderId>,
     /// This credential was let in before.
     known: bool,
     /// The last one was refused: whoever gives credentials is told so.
@@ -80,6 +92,8 @@ pub(crate) struct Answer<T> {
     pub(crate) messages: Vec<Element>,
     /// The contents that they speak of, by number.
     pub(crate) contents: Vec<Option<T>>,
+    /// When it was, by the server's clock.
+    pub(crate) date: Option<Timestamp>,
 }
 
 impl<T> Answer<T> {
@@ -114,6 +128,16 @@ impl Pool {
         &self.access
     }
 
+    /// What is known of the mailbox since it was looked at first.
+    pub(crate) fn opened<T>(&self, look: impl FnOnce(&mut Option<Opened>) -> T) -> T {
+        look(&mut self.state().opened)
+    }
+
+    /// Folders for which SyncFolderItems was refused.
+    pub(crate) fn unsynced<T>(&self, look: impl FnOnce(&mut HashSet<FolderId>) -> T) -> T {
+        look(&mut self.state().unsynced)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -123,28 +147,9 @@ impl Pool {
         self.state().version
     }
 
-    /// What the server says that it is; asks it if nobody did yet.
-    pub(crate) async fn system(&self) -> Result<String> {
-        if let Some(system) = self.state().system.clone() {
-            return Ok(system);
-        }
-        let root = self.access.config.root();
-        let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
-        let doing = Doing::account("GetFolder");
-        let answer = self.call(&request).await?;
-        let refused = answer.messages.first().and_then(SoapError::of);
-        match refused {
-            Some(refused) if self.access.config.archive() => {
-                let error = error::refused(doing, &refused);
-                Err(error.with_remedy("The mailbox has no archive, or none that is reached here."))
-            }
-            Some(refused) => Err(error::refused(doing, &refused)),
-            None => Ok(self
-                .state()
-                .system
-                .clone()
-                .unwrap_or_else(|| "EWS".to_owned())),
-        }
+    /// What the server says that it is, once it answered.
+    pub(crate) fn system(&self) -> Option<String> {
+        self.state().system.clone()
     }
 
     /// A request that changes nothing, and has no contents in its answer.
@@ -168,6 +173,11 @@ impl Pool {
         loop {
             self.leave_alone()?;
             let mut session = self.session().await.map_err(Failed::before)?;
+            // Others may have been told while this one connected.
+            if let Err(busy) = self.leave_alone() {
+                self.state().idle.push(session);
+                return Err(busy);
+            }
             if let Some(fence) = fence {
                 fence.check().map_err(Failed::before)?;
             }
@@ -269,7 +279,7 @@ impl Pool {
             (state.refused, state.scheme)
         };
         let located = |error: Error| {
-            error
+            self.passing(error)
                 .with_context("host", target.host.clone())
                 .with_context("port", target.port.to_string())
         };
@@ -415,7 +425,11 @@ impl Pool {
             headers,
             pieces,
         };
-        let mut received = session.connection.send(outgoing).await?;
+        let sent_to = session.connection.send(outgoing).await;
+        let mut received = sent_to.map_err(|failed| Failed {
+            error: self.passing(failed.error),
+            ..failed
+        })?;
         for cookie in received.headers.get_all(header::SET_COOKIE) {
             if let Ok(cookie) = cookie.to_str() {
                 self.jar.set(cookie);
@@ -426,37 +440,35 @@ impl Pool {
         if !matches!(status, 200 | 500) || !kind.to_ascii_lowercase().contains("xml") {
             return Err(self.refused(session, &mut received, sent).await);
         }
-        let answer = read(&mut session.connection, &mut received, request, sink).await?;
+        let read = read(&mut session.connection, &mut received, request, sink).await?;
         let mut state = self.state();
         state.known = true;
-        if let Some(system) = &answer.system {
+        if let Some(system) = &read.system {
             state.system = Some(system.clone());
         }
         drop(state);
-        let Read {
-            reply, contents, ..
-        } = answer;
-        self.judge(session, request, reply, contents)
+        let messages = self.judge(session, request, read.reply)?;
+        Ok(Answer {
+            messages,
+            contents: read.contents.into_iter().map(Some).collect(),
+            date: received.field("date").and_then(parse_date),
+        })
     }
 
     /// What a reply says of the request.
-    fn judge<T>(
+    fn judge(
         &self,
         session: &mut Session,
         request: &Request,
         reply: Reply,
-        contents: Vec<T>,
-    ) -> Result<Answer<T>, Failed> {
+    ) -> Result<Vec<Element>, Failed> {
         match reply {
             Reply::Messages(messages) => {
                 messages
                     .iter()
                     .filter_map(SoapError::of)
                     .for_each(|said| self.heed(&said));
-                Ok(Answer {
-                    messages,
-                    contents: contents.into_iter().map(Some).collect(),
-                })
+                Ok(messages)
             }
             Reply::Fault(fault) => {
                 // Some servers send a second reply after a fault.
@@ -467,6 +479,15 @@ impl Pool {
                     perhaps_executed: error::was_executed(&fault),
                 })
             }
+        }
+    }
+
+    /// Where EWS was before, anything else that answers will pass: a proxy, a server that starts.
+    fn passing(&self, error: Error) -> Error {
+        let is_other = error.kind() == ErrorKind::Protocol && self.state().known;
+        match is_other {
+            true => error.with_retry(Retry::Backoff),
+            false => error,
         }
     }
 
@@ -495,88 +516,4 @@ impl Pool {
 
 fn is_unauthorized(error: &Error) -> bool {
     matches!(error.code(), "ews/login" | "http/unauthorized-now")
-}
-
-struct Read<T> {
-    reply: Reply,
-    contents: Vec<T>,
-    system: Option<String>,
-}
-
-/// Reads a reply to its end, contents and all.
-async fn read<C: Contents>(
-    connection: &mut Connection,
-    received: &mut Received,
-    request: &Request,
-    sink: C,
-) -> Result<Read<C::Item>, Failed> {
-    let wrong = |error| Failed::after(error::wire(error));
-    let mut splitter = Splitter::new(sink);
-    while let Some(bytes) = connection.piece(received).await.map_err(Failed::after)? {
-        if let Err(error) = splitter.push(&bytes) {
-            connection.dead = true;
-            return Err(wrong(error));
-        }
-    }
-    let parsed = splitter
-        .finish()
-        .and_then(|(skeleton, contents)| Ok((wire::parse(&skeleton)?, contents)))
-        .and_then(|(envelope, contents)| {
-            let system = system(&envelope);
-            let reply = wire::messages(request.operation, envelope)?;
-            Ok(Read {
-                reply,
-                contents,
-                system,
-            })
-        });
-    parsed.map_err(|error| {
-        connection.dead = true;
-        wrong(error)
-    })
-}
-
-/// `Exchange 2016 (15.1.2507.6)`.
-fn system(envelope: &Element) -> Option<String> {
-    let info = envelope.at(&["Header", "ServerVersionInfo"])?;
-    let number = |name: &str| info.attribute(name)?.parse::<u32>().ok();
-    let (major, minor) = (number("MajorVersion")?, number("MinorVersion").unwrap_or(0));
-    let build = number("MajorBuildNumber").unwrap_or(0);
-    let patch = number("MinorBuildNumber").unwrap_or(0);
-    let name = match (major, minor, build) {
-        (8, ..) => "Exchange 2007",
-        (14, ..) => "Exchange 2010",
-        (15, 0, _) => "Exchange 2013",
-        (15, 1, _) => "Exchange 2016",
-        (15, 2, 2562..) => "Exchange SE",
-        (15, 2, _) => "Exchange 2019",
-        (15, 20, _) => "Exchange Online",
-        _ => "Exchange",
-    };
-    Some(format!("{name} ({major}.{minor}.{build}.{patch})"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn servers_are_named() {
-        for (version, name) in [
-            (
-                "MajorVersion='15' MinorVersion='1' MajorBuildNumber='2507' MinorBuildNumber='6'",
-                "Exchange 2016 (15.1.2507.6)",
-            ),
-            (
-                "MajorVersion='15' MinorVersion='2' MajorBuildNumber='2562'",
-                "Exchange SE (15.2.2562.0)",
-            ),
-        ] {
-            let xml = format!("<E><Header><ServerVersionInfo {version}/></Header></E>");
-            assert_eq!(
-                system(&wire::parse(xml.as_bytes()).unwrap()).as_deref(),
-                Some(name)
-            );
-        }
-    }
 }

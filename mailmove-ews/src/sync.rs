@@ -1,7 +1,7 @@
 //! SyncFolderItems: what is in a folder, and what changed in it since a state.
 
 use mailmove_core::{
-    error::Result,
+    error::{Error, ErrorKind, Result, Scope},
     model::{FolderId, MessageId},
 };
 
@@ -46,15 +46,24 @@ pub(crate) async fn page(
 ) -> Result<Page> {
     let doing = Doing::folder("SyncFolderItems");
     let request = wire::sync_items(folder.as_str(), state, most, shape);
-    let answer = pool.call(&request).await;
-    let answer = answer.map_err(|error| error.with_context("folder", folder.as_str()))?;
+    if pool.unsynced(|folders| folders.contains(folder)) {
+        return Err(not_offered());
+    }
+    let refuse = |error: Error| {
+        if is_not_understood(&error) {
+            pool.unsynced(|folders| folders.insert(folder.clone()));
+            return not_offered().with_source(error);
+        }
+        error.with_context("folder", folder.as_str())
+    };
+    let answer = pool.call(&request).await.map_err(refuse)?;
     let message = answer.messages.first().ok_or_else(error::missing)?;
     if let Some(refused) = SoapError::of(message) {
         let error = error::refused(doing, &refused);
         return Err(match error.code() {
             // The folder's id is all that was asked with.
             "ews/bad-id" | "ews/no-item" => crate::folders::no_folder(),
-            _ => error.with_scope(error_scope(&refused)),
+            _ => refuse(error.with_scope(error_scope(&refused))),
         });
     }
     let state = message
@@ -82,8 +91,32 @@ pub(crate) async fn page(
     })
 }
 
+fn not_offered() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "the server does not tell what changed in this folder",
+    )
+    .with_code("ews/no-sync")
+    .with_scope(Scope::Folder)
+}
+
+/// The folder has to be looked through instead ([`find`](crate::find)).
+pub(crate) fn is_not_offered(error: &Error) -> bool {
+    error.code() == "ews/no-sync"
+}
+
+/// What servers say where there is no such thing. A request that breaks the schema is another matter.
+fn is_not_understood(error: &Error) -> bool {
+    let code = error.context().find(|(name, _)| *name == "code");
+    let code = code.map_or("", |(_, code)| code);
+    matches!(
+        code,
+        "ErrorInvalidOperation" | "ErrorInvalidRequest" | "ErrorPublicFolderSyncException"
+    ) || code.starts_with("ErrorUnsupported")
+}
+
 /// Refusals of a listing are about its folder, but for those that are about everybody.
-fn error_scope(refused: &SoapError) -> mailmove_core::Scope {
+fn error_scope(refused: &SoapError) -> Scope {
     let error = error::refused(Doing::folder("SyncFolderItems"), refused);
-    error.scope().max(mailmove_core::Scope::Folder)
+    error.scope().max(Scope::Folder)
 }

@@ -52,7 +52,7 @@ fn find(tree: &Tree, path: &FolderPath) -> Option<Folder> {
 }
 
 async fn marked(inner: &Inner, mut folder: Folder, path: &FolderPath) -> Result<Folder> {
-    folder.mark = Some(inner.mark(&folder.id).await?);
+    folder.mark = Some(inner.mark_of(&folder.id).await?);
     // Names that differ in case are the same to the server: it is the folder that was asked for.
     folder.path = path.clone();
     Ok(folder)

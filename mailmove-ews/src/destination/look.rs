@@ -12,6 +12,7 @@ use mailmove_core::{
 use super::{Inner, is_other_epoch, stale};
 use crate::{
     error::{self, Doing},
+    find::{self, Walk},
     folders,
     generate::Out,
     items::{self, Meta},
@@ -56,13 +57,22 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
     }
     // An empty answer is no proof that the folder is there.
     folders::count(&inner.pool, folder).await?;
+    if let Some(number) = state.as_deref().and_then(find::number) {
+        return walk(inner, probe, Some(number), out).await;
+    }
     let shape = if probe.depth == Depth::Ids {
         Shape::Ids
     } else {
         Shape::Meta
     };
     loop {
-        let page = sync::page(&inner.pool, folder, state.as_deref(), sync::PAGE_MAX, shape).await?;
+        let page = sync::page(&inner.pool, folder, state.as_deref(), sync::PAGE_MAX, shape).await;
+        let page = match page {
+            Err(error) if sync::is_not_offered(&error) && state.is_none() => {
+                return walk(inner, probe, None, out).await;
+            }
+            page => page?,
+        };
         let created = page.changes.into_iter().filter_map(|change| match change {
             Changed::Created(meta) => Some(*meta),
             _ => None,
@@ -81,6 +91,28 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
             return Ok(());
         }
         state = Some(page.state);
+    }
+}
+
+/// Looks through a folder of which the server tells no changes, for what came after this number.
+async fn walk(inner: &Inner, probe: &Probe, after: Option<i64>, out: &Pages) -> Result<()> {
+    let mut walk = Walk::default();
+    loop {
+        let page = walk
+            .next(&inner.pool, &probe.folder, sync::PAGE_MAX)
+            .await?;
+        // What has no number may have come at any time.
+        let came = |number: Option<i64>| number.is_none() || number > after;
+        let items = page.items.into_iter();
+        let metas = items.filter(|(_, number)| came(*number));
+        let metas = metas.map(|(meta, _)| meta).collect();
+        let found = deepen(inner, metas, probe.depth).await?;
+        if !found.is_empty() {
+            out.send(Ok(found)).await;
+        }
+        if page.is_last {
+            return Ok(());
+        }
     }
 }
 

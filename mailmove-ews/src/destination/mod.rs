@@ -4,6 +4,7 @@ mod append;
 mod create;
 mod look;
 mod prepare;
+mod room;
 mod update;
 
 use std::{
@@ -19,14 +20,14 @@ use mailmove_core::{
     error::Result,
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Slot,
+        Quota, Slot,
     },
     source::BoxStream,
 };
 
 use crate::{
     config::{Access, EwsConfig},
-    folders,
+    find, folders,
     generate::generate,
     ids,
     pool::Pool,
@@ -91,9 +92,14 @@ impl Inner {
     /// The state of a folder now. It is reached by walking through all changes since the last one that is
     /// known, for there is no other way.
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
-        let mut state = self.state(folder);
         // An empty answer is no proof that the folder is there.
         folders::count(&self.pool, folder).await?;
+        self.mark_of(folder).await
+    }
+
+    /// The same of a folder that was just seen to be there.
+    async fn mark_of(&self, folder: &FolderId) -> Result<Mark> {
+        let mut state = self.state(folder);
         loop {
             let page = sync::page(
                 &self.pool,
@@ -109,6 +115,9 @@ impl Inner {
                 {
                     state = None;
                     continue;
+                }
+                Err(error) if sync::is_not_offered(&error) => {
+                    return find::mark(&self.pool, folder).await;
                 }
                 page => page?,
             };
@@ -162,7 +171,7 @@ impl Destination for EwsDestination {
 
     async fn capabilities(&self) -> Result<Capabilities> {
         let config = Arc::clone(&self.0.pool.access().config);
-        let mut out = Capabilities::new(self.0.pool.system().await?);
+        let mut out = Capabilities::new(folders::open(&self.0.pool).await?.system);
         out.concurrency = config.connections();
         out.keeps_received = true;
         out.keeps_keywords = true;
@@ -204,6 +213,10 @@ impl Destination for EwsDestination {
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
         let inner = Arc::clone(&self.0);
         generate(|out| async move { append::run(&inner, batch, &out).await })
+    }
+
+    async fn quota(&self) -> Result<Quota> {
+        room::quota(&self.0).await
     }
 
     fn updater(&self) -> Option<&dyn Updater> {

@@ -5,10 +5,11 @@ use mailmove_core::{
     edge::Spool,
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{Alteration, AlterationKind, Content, Flags, Form},
+    model::{Alteration, AlterationKind, Content, Flags, Form, SystemFlag},
 };
 
 use crate::{
+    header,
     items::{self, Stamp},
     wire::{Field, NewItem, Property},
 };
@@ -34,9 +35,10 @@ pub(super) async fn prepare(outgoing: Outgoing, most: u64, spool: &Spool) -> Res
         return Err(error.with_code("ews/form").with_scope(Scope::Message));
     }
     let given = outgoing.content;
+    let start = given.prefix(HEADER_MAX).await?;
     let stamp = Stamp {
         content: given.digest(),
-        header: HeaderDigest::of(&given.prefix(HEADER_MAX).await?),
+        header: HeaderDigest::of(&start),
     };
     let mut altered = Vec::new();
     let content = match given.size() {
@@ -52,6 +54,10 @@ pub(super) async fn prepare(outgoing: Outgoing, most: u64, spool: &Spool) -> Res
         return Err(too_large(content.size(), most));
     }
     let mut fields = items::new_fields(&outgoing.flags);
+    fields.extend(header::fields(
+        &start,
+        outgoing.flags.contains(SystemFlag::Draft),
+    ));
     fields.push(Field::Extended(Property::Stamp, stamp.write()));
     Ok(Ready {
         item: NewItem {

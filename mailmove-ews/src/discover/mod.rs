@@ -1,10 +1,12 @@
 //! From an e-mail address to the address of EWS (Autodiscover).
 //!
 //! Asked are the user's own domain and `autodiscover.` below it, never one above: first by version 2
-//! (JSON), which wants no login, then by version 1 (POX), which does. Passwords go to hosts of the user's
+//! (JSON), which wants no login, then by version 1 (POX), which does; last by a redirect of plain HTTP, and
+//! by SRV records, where somebody looks them up. Passwords go to hosts of the user's
 //! domain, and to those that the user agreed to, by verified HTTPS alone.
 
 mod ask;
+mod srv;
 
 use std::{sync::Arc, time::Duration};
 
@@ -15,14 +17,17 @@ use mailmove_core::{
 
 use crate::{
     config::{Access, Auth, EwsConfig},
-    error,
+    error, folders,
     http::Target,
     pool::Pool,
 };
 use ask::{Answer, Asker};
+pub use srv::{SrvLookup, SrvRecord};
 
 /// Redirects that are followed.
 const REDIRECTS_MAX: usize = 10;
+/// SRV records that are tried.
+const RECORDS_MAX: usize = 5;
 
 /// Looks for a user's EWS. Start from [`Discovery::new`].
 #[derive(Clone, Debug)]
@@ -34,6 +39,7 @@ pub struct Discovery {
     trusted: Vec<String>,
     ports: (u16, u16),
     timeout: Duration,
+    srv: Option<Arc<dyn SrvLookup>>,
 }
 
 /// What was found.
@@ -64,6 +70,7 @@ impl Discovery {
             trusted: Vec::new(),
             ports: (443, 80),
             timeout: Duration::from_secs(20),
+            srv: None,
         }
     }
 
@@ -85,6 +92,13 @@ impl Discovery {
     #[must_use]
     pub fn with_ports(mut self, https: u16, http: u16) -> Self {
         self.ports = (https, http);
+        self
+    }
+
+    /// Lends a resolver of SRV records, which are the last thing that is tried. Without one they are not.
+    #[must_use]
+    pub fn with_srv(mut self, lookup: Arc<dyn SrvLookup>) -> Self {
+        self.srv = Some(lookup);
         self
     }
 
@@ -117,15 +131,17 @@ fn domain(address: &str) -> Result<String> {
     let domain = address
         .rsplit_once('@')
         .map(|(_, domain)| domain.to_ascii_lowercase());
-    let is_host = |domain: &String| {
-        let fits = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
-        !domain.is_empty() && domain.bytes().all(fits) && !domain.starts_with('.')
-    };
-    domain.filter(is_host).ok_or_else(|| {
+    domain.filter(|domain| is_host(domain)).ok_or_else(|| {
         Error::new(ErrorKind::Config, "not an e-mail address")
             .with_code("ews/address")
             .with_remedy("Give the address of the mailbox, such as ann@example.com.")
     })
+}
+
+/// It may be the name of a host.
+fn is_host(name: &str) -> bool {
+    let fits = |b: u8| b.is_ascii_alphanumeric() || b"-.".contains(&b);
+    !name.is_empty() && name.bytes().all(fits) && !name.starts_with('.')
 }
 
 struct Search<'a> {
@@ -192,6 +208,10 @@ impl Search<'_> {
                 return Ok(found);
             }
         }
+        match self.by_srv().await? {
+            Step::Found(found) => return Ok(found),
+            Step::Nothing(error) => last = error.or(last),
+        }
         let error = Error::new(
             ErrorKind::Config,
             "no Exchange server was found for this address",
@@ -205,6 +225,32 @@ impl Search<'_> {
             Some(last) => error.with_source(last),
             None => error,
         })
+    }
+
+    /// Whom the domain's SRV records name. Nobody vouches for DNS: they count like any other pointer.
+    async fn by_srv(&self) -> Result<Step> {
+        let Some(lookup) = &self.options.srv else {
+            return Ok(Step::Nothing(None));
+        };
+        let name = format!("_autodiscover._tcp.{}", self.domain);
+        let mut last = None;
+        match lookup.records(&name).await {
+            Err(error) => last = Some(error),
+            Ok(records) => {
+                for record in srv::in_order(records).into_iter().take(RECORDS_MAX) {
+                    let host = record.target.trim_end_matches('.');
+                    if !is_host(host) {
+                        continue;
+                    }
+                    let target = Target::new(true, host, Some(record.port), ask::POX_PATH);
+                    match self.way(target, true).await? {
+                        Step::Found(found) => return Ok(Step::Found(found)),
+                        Step::Nothing(error) => last = error.or(last),
+                    }
+                }
+            }
+        }
+        Ok(Step::Nothing(last))
     }
 
     fn json_path(&self) -> String {
@@ -280,7 +326,7 @@ impl Search<'_> {
             credentials: Arc::clone(&self.options.credentials),
             edges: self.options.edges.clone(),
         };
-        match Pool::new(access).system().await {
+        match folders::open(&Pool::new(access)).await {
             Ok(_) => Ok(Step::Found(Found::Endpoint(Box::new(config)))),
             Err(error) if matches!(error.kind(), ErrorKind::Auth | ErrorKind::Denied) => Err(error),
             Err(error) => Ok(Step::Nothing(Some(error))),

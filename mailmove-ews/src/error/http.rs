@@ -5,12 +5,18 @@ use std::time::Duration;
 use hyper::StatusCode;
 use mailmove_core::error::{Error, ErrorKind, Retry};
 
-use super::{not_ews, printable};
+use super::{
+    not_ews, printable,
+    soap::{Doing, by_code},
+};
+use crate::wire::SoapError;
 
 /// A reply without SOAP in it.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     pub(crate) status: StatusCode,
+    /// It came by TLS.
+    pub(crate) secure: bool,
     /// Where a redirect leads.
     pub(crate) location: Option<String>,
     pub(crate) retry_after: Option<Duration>,
@@ -47,7 +53,7 @@ fn by_status(refusal: &Refusal) -> (Error, bool) {
         // Known to come under load, and when a server is taken out of a farm.
         401 if refusal.known => (unavailable("http/unauthorized-now"), false),
         401 => (login_refused(), false),
-        403 => (disabled(), false),
+        403 => (forbidden(refusal), false),
         404 | 413 if refusal.sent > LARGE => (too_large(), false),
         400 if refusal.sent > LARGE => (too_large(), false),
         // Some servers stumble over the request after a large one, and say so on closing.
@@ -82,6 +88,98 @@ pub(crate) fn login_refused() -> Error {
         .with_remedy(
             "Check user name and password by logging in to Outlook on the web; try DOMAIN\\user or \
              user@domain. Behind a device that opens TLS, channel binding fails: connect without it.",
+        )
+}
+
+/// Who forbids it: Exchange, IIS in front of it, or something else on the way. IIS tells the reason by
+/// a second number, in its page for people.
+fn forbidden(refusal: &Refusal) -> Error {
+    let text = refusal.text.to_ascii_lowercase();
+    let says = |any: &[&str]| any.iter().any(|one| text.contains(one));
+    let error = match named(&refusal.text) {
+        Some(error) => error,
+        None if says(&["403.4", "403.5", "secure sockets layer", "ssl is required"]) => {
+            https_required()
+        }
+        None if says(&["403.7", "403.13", "403.16", "403.17", "client certificate"]) => {
+            certificate_required()
+        }
+        None if says(&["403.6", "403.8", "ip address"]) => address_refused(),
+        None if !refusal.secure => https_required(),
+        None if says(&["/owa/auth", "logon.aspx", "logon.asp", "type=\"password\""]) => {
+            forms_login()
+        }
+        // Exchange's own has no page, or IIS puts its usual one there.
+        None if text.trim().is_empty() || says(&["ews", "403 - forbidden", "error 403.0"]) => {
+            return disabled();
+        }
+        None => in_front(),
+    };
+    match printable(title(&refusal.text)) {
+        title if title.is_empty() => error,
+        title => error.with_context("answer", title),
+    }
+}
+
+/// A code of EWS in the body of a refusal.
+fn named(text: &str) -> Option<Error> {
+    let word = |at: usize| {
+        let rest = text.get(at..)?;
+        let end = rest.find(|c: char| !c.is_ascii_alphanumeric());
+        rest.get(..end.unwrap_or(rest.len()))
+    };
+    let said = |code: &str| SoapError {
+        code: code.to_owned(),
+        ..SoapError::default()
+    };
+    let all = text.match_indices("Error").filter_map(|(at, _)| word(at));
+    let mut known = all.filter_map(|code| by_code(Doing::account("EWS"), &said(code)));
+    known.next()
+}
+
+/// What a page calls itself, or how it begins.
+fn title(page: &str) -> &str {
+    let lower = page.to_ascii_lowercase();
+    let title = lower.find("<title>").map(|at| at + "<title>".len());
+    let title = title.and_then(|at| {
+        let end = lower.get(at..)?.find('<')?;
+        page.get(at..at + end)
+    });
+    title.unwrap_or(page).trim()
+}
+
+fn https_required() -> Error {
+    Error::new(ErrorKind::Config, "the server wants HTTPS")
+        .with_code("ews/https-required")
+        .with_remedy("Give the address with https://.")
+}
+
+fn certificate_required() -> Error {
+    Error::new(
+        ErrorKind::Unsupported,
+        "the server wants a certificate of the user's",
+    )
+    .with_code("ews/client-certificate")
+    .with_remedy("Ask the administrator for an address of EWS that takes a password.")
+}
+
+fn address_refused() -> Error {
+    Error::new(
+        ErrorKind::Denied,
+        "the server takes no requests from this network address",
+    )
+    .with_code("ews/address-refused")
+    .with_remedy(
+        "Ask the administrator to allow this machine's address, or run where it is allowed.",
+    )
+}
+
+fn in_front() -> Error {
+    Error::new(ErrorKind::Denied, "the request is forbidden on its way to EWS")
+        .with_code("ews/forbidden")
+        .with_remedy(
+            "A gateway or firewall in front of Exchange seems to refuse it: ask the administrator to let \
+             /EWS/Exchange.asmx through for this program.",
         )
 }
 
@@ -134,6 +232,7 @@ mod tests {
     fn refusal(status: u16) -> Refusal {
         Refusal {
             status: StatusCode::from_u16(status).unwrap(),
+            secure: true,
             location: None,
             retry_after: None,
             text: String::new(),
@@ -166,5 +265,58 @@ mod tests {
         assert_eq!(refused(&page).0.retry(), Retry::Backoff);
         page.location = Some("https://x/owa/auth/logon.aspx".to_owned());
         assert_eq!(refused(&page).0.code(), "ews/forms-login");
+    }
+
+    #[test]
+    fn who_forbids_it_is_read_from_the_page() {
+        let mut page = refusal(403);
+        for (text, secure, code) in [
+            ("", true, "ews/disabled"),
+            (
+                "<h2>403 - Forbidden: Access is denied.</h2>",
+                true,
+                "ews/disabled",
+            ),
+            (
+                "<h2>403 - Forbidden: Access is denied.</h2>",
+                false,
+                "ews/https-required",
+            ),
+            (
+                "<h2>HTTP Error 403.4 - Forbidden</h2>",
+                false,
+                "ews/https-required",
+            ),
+            (
+                "<title>403.7 - Client Certificate required</title>",
+                true,
+                "ews/client-certificate",
+            ),
+            (
+                "HTTP Error 403.6 - Forbidden: IP address rejected",
+                true,
+                "ews/address-refused",
+            ),
+            (
+                "<e:ResponseCode>ErrorAccessDenied</e:ResponseCode>",
+                true,
+                "ews/denied",
+            ),
+            ("ErrorImpersonateUserDenied", true, "ews/impersonation"),
+            ("<form action=\"/owa/auth.owa\"", true, "ews/forms-login"),
+            (
+                "<title>Access denied | shield</title>",
+                true,
+                "ews/forbidden",
+            ),
+        ] {
+            (page.text, page.secure) = (text.to_owned(), secure);
+            assert_eq!(refused(&page).0.code(), code, "{text}");
+        }
+        let error = refused(&page).0;
+        let told = error
+            .context()
+            .any(|(_, value)| value == "Access denied | shield");
+        assert!(told, "{error}");
     }
 }

@@ -75,7 +75,7 @@ pub(crate) fn was_executed(fault: &SoapError) -> bool {
     }
 }
 
-fn by_code(doing: Doing, said: &SoapError) -> Option<Error> {
+pub(super) fn by_code(doing: Doing, said: &SoapError) -> Option<Error> {
     busy(said)
         .or_else(|| passing(said))
         .or_else(|| about_items(doing, &said.code))

@@ -17,7 +17,11 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use super::{RequestBody, Target, body::Progress};
+use super::{
+    RequestBody, Target,
+    body::Progress,
+    sniff::{FirstWords, Sniffed},
+};
 use crate::{error, wire::Piece};
 
 trait Io: AsyncRead + AsyncWrite + Send + Unpin {}
@@ -63,6 +67,8 @@ pub(crate) struct Outgoing<'a> {
 pub(crate) struct Received {
     pub(crate) status: StatusCode,
     pub(crate) headers: HeaderMap,
+    /// It came by TLS.
+    pub(crate) secure: bool,
     body: Incoming,
 }
 
@@ -90,6 +96,7 @@ pub(crate) struct Connection {
     patience: Duration,
     bandwidth: Bandwidth,
     progress: Progress,
+    words: FirstWords,
     last_use: Instant,
     /// Nothing more is sent on it.
     pub(crate) dead: bool,
@@ -146,6 +153,8 @@ impl Connection {
         } else {
             Box::new(tcp)
         };
+        let words = FirstWords::default();
+        let io: Box<dyn Io> = Box::new(Sniffed::new(io, words.clone()));
         let (sender, driver) = http1::Builder::new()
             .max_headers(200)
             .handshake(TokioIo::new(io))
@@ -159,6 +168,7 @@ impl Connection {
             patience,
             bandwidth: edges.bandwidth.clone(),
             progress: Progress::new(),
+            words,
             last_use: Instant::now(),
             dead: false,
             _permit: permit,
@@ -191,7 +201,8 @@ impl Connection {
         if !self.is_alive().await {
             self.dead = true;
             let error = Error::new(ErrorKind::Interrupted, "the server closed the connection");
-            return Err(Failed::before(error.with_code("ews/closed")));
+            let error = error.with_code("ews/closed");
+            return Err(Failed::before(self.words.wrong().unwrap_or(error)));
         }
         // Until the reply was read to its end, this connection is of no use to others.
         self.dead = true;
@@ -212,9 +223,10 @@ impl Connection {
         let response = self.sender.send_request(request);
         let progress = self.progress.clone();
         let answer = drive(&mut self.driver, response, &progress, self.patience).await;
-        match answer {
-            None => Err(Failed::after(error::silent())),
-            Some(Err(cause)) => {
+        match (answer, self.words.wrong()) {
+            (None | Some(Err(_)), Some(wrong)) => Err(Failed::after(wrong)),
+            (None, None) => Err(Failed::after(error::silent())),
+            (Some(Err(cause)), None) => {
                 let unsent = cause.is_canceled();
                 let error = match own(cause) {
                     Ok(own) => own,
@@ -225,11 +237,12 @@ impl Connection {
                     false => Failed::after(error),
                 })
             }
-            Some(Ok(response)) => {
+            (Some(Ok(response)), _) => {
                 let (parts, body) = response.into_parts();
                 Ok(Received {
                     status: parts.status,
                     headers: parts.headers,
+                    secure: self.certificate.is_some(),
                     body,
                 })
             }

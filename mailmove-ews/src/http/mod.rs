@@ -7,6 +7,7 @@
 mod body;
 mod connection;
 mod cookies;
+mod sniff;
 mod target;
 
 pub(crate) use body::RequestBody;

@@ -9,6 +9,11 @@ pub(super) fn write(state: &str) -> Cursor {
     Cursor::format(format_args!("{VERSION}{state}"))
 }
 
+/// Writes one of a listing that always begins anew.
+pub(super) fn whole() -> Cursor {
+    Cursor::new("f1")
+}
+
 /// Reads one; `None` if it is another version's.
 pub(super) fn read(cursor: &Cursor) -> Option<&str> {
     let state = cursor.as_str().strip_prefix(VERSION)?;

@@ -5,12 +5,13 @@ use std::collections::HashMap;
 use mailmove_core::{
     error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
-    model::{Content, Form, Listed, MessageId},
+    model::{Content, Cursor, Form, Listed, MessageId},
     source::{Change, Coverage, ListRequest, Page},
 };
 
 use super::{Inner, cursor, fetch};
 use crate::{
+    find::Walk,
     folders,
     generate::Out,
     items::Meta,
@@ -33,21 +34,11 @@ pub(super) async fn run(
         let error = Error::new(ErrorKind::Stale, "it is another folder by now");
         return Err(error.with_code("ews/other-folder"));
     }
-    let mut listing = Listing {
-        inner,
-        state: request
-            .since
-            .as_ref()
-            .and_then(cursor::read)
-            .map(str::to_owned),
-        coverage: Coverage::Delta,
-        request: &request,
-        begun: false,
+    let mut listing = Listing::new(inner, &request);
+    let mut page = match listing.next().await {
+        Err(error) if sync::is_not_offered(&error) => return whole(listing, out).await,
+        page => page?,
     };
-    if listing.state.is_none() {
-        listing.coverage = Coverage::Full;
-    }
-    let mut page = listing.next().await?;
     let mut confirmed = 0;
     loop {
         let mut exists = None;
@@ -67,7 +58,9 @@ pub(super) async fn run(
         }
         let state = page.state.clone();
         let is_last = page.is_last && next.is_none();
-        let made = listing.page(page).await?.with_exists(exists);
+        let next_cursor = cursor::write(&page.state);
+        let made = listing.page(page.changes, next_cursor).await?;
+        let made = made.with_exists(exists);
         listing.begun = true;
         out.send(Ok(made)).await;
         if is_last {
@@ -81,6 +74,25 @@ pub(super) async fn run(
     }
 }
 
+/// Lists a folder of which the server tells no changes: all of it, each time.
+async fn whole(mut listing: Listing<'_>, out: &Out<Result<Page>>) -> Result<()> {
+    listing.coverage = Coverage::Full;
+    let mut walk = Walk::default();
+    loop {
+        let (pool, folder) = (&listing.inner.pool, &listing.request.folder);
+        let page = walk.next(pool, folder, listing.most()).await?;
+        // As a sync has them: the newest first.
+        let metas = page.items.into_iter().rev();
+        let created = metas.map(|(meta, _)| Changed::Created(Box::new(meta)));
+        let made = listing.page(created.collect(), cursor::whole()).await?;
+        let exists = page.total.filter(|_| page.is_last);
+        out.send(Ok(made.with_exists(exists))).await;
+        if page.is_last {
+            return Ok(());
+        }
+    }
+}
+
 struct Listing<'a> {
     inner: &'a Inner,
     request: &'a ListRequest,
@@ -90,14 +102,31 @@ struct Listing<'a> {
     begun: bool,
 }
 
-impl Listing<'_> {
+impl<'a> Listing<'a> {
+    fn new(inner: &'a Inner, request: &'a ListRequest) -> Self {
+        let state = request.since.as_ref().and_then(cursor::read);
+        Self {
+            inner,
+            request,
+            state: state.map(str::to_owned),
+            coverage: match state {
+                Some(_) => Coverage::Delta,
+                None => Coverage::Full,
+            },
+            begun: false,
+        }
+    }
+
+    /// Entries of a page.
+    fn most(&self) -> usize {
+        match self.request.headers {
+            true => PAGE_WITH_CONTENTS,
+            false => sync::PAGE_MAX,
+        }
+    }
+
     async fn next(&mut self) -> Result<sync::Page> {
-        let contents = self.request.headers;
-        let most = if contents {
-            PAGE_WITH_CONTENTS
-        } else {
-            sync::PAGE_MAX
-        };
+        let most = self.most();
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
         let page = sync::page(pool, folder, self.state.as_deref(), most, Shape::Meta).await;
         match page {
@@ -113,16 +142,15 @@ impl Listing<'_> {
         }
     }
 
-    async fn page(&self, page: sync::Page) -> Result<Page> {
-        let next = cursor::write(&page.state);
-        let read = page.changes.iter().filter_map(|change| match change {
+    async fn page(&self, page: Vec<Changed>, next: Cursor) -> Result<Page> {
+        let read = page.iter().filter_map(|change| match change {
             Changed::Read(id) => Some(id.clone()),
             _ => None,
         });
         let read = self.flags(read.collect()).await?;
-        let mut changes = Vec::with_capacity(page.changes.len());
+        let mut changes = Vec::with_capacity(page.len());
         // The newest come first; a page is handed on with the oldest first.
-        for change in page.changes.into_iter().rev() {
+        for change in page.into_iter().rev() {
             match change {
                 Changed::Created(meta) => {
                     if let Some(size) = meta.size {

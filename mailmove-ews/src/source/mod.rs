@@ -100,7 +100,9 @@ impl Source for EwsSource {
     }
 
     async fn capabilities(&self) -> Result<Capabilities> {
-        let mut out = Capabilities::new(self.0.pool.system().await?);
+        let opened = folders::open(&self.0.pool).await?;
+        let mut out = Capabilities::new(opened.system);
+        out.change_tokens = opened.tokens;
         out.concurrency = self.0.pool.access().config.connections();
         out.keeps_received = true;
         out.keeps_keywords = true;

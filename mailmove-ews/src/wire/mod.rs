@@ -16,9 +16,9 @@ pub use date::{format_date, parse_date};
 pub use property::Property;
 pub use reply::{Reply, SoapError, messages};
 pub use request::{
-    Change, Field, FolderRef, Header, NewItem, Request, Shape, Version, copy_items, create_folders,
-    create_items, delete_items, find_folders, get_folders, get_items, move_items, sync_items,
-    update_items,
+    Change, Field, FolderRef, Header, Importance, NewItem, Request, Shape, Version, copy_items,
+    create_folders, create_items, delete_items, find_folders, find_items, get_folders, get_items,
+    get_store, mail_tips, move_items, sync_items, update_items,
 };
 pub use split::{Contents, Splitter};
 pub use tree::{Element, parse};

@@ -13,6 +13,8 @@ pub enum Property {
     MessageFlags,
     /// `PR_MESSAGE_DELIVERY_TIME`.
     Delivered,
+    /// `PR_CLIENT_SUBMIT_TIME`: when it was sent, by which Sent Items are sorted.
+    Sent,
     /// `PR_FLAG_STATUS`: 1 complete, 2 flagged.
     FlagStatus,
     /// `PR_TODO_ITEM_FLAGS`: 1 for what is flagged.
@@ -27,10 +29,20 @@ pub enum Property {
     Headers,
     /// What the message was made from, by us.
     Stamp,
+    /// `PR_INTERNET_ARTICLE_NUMBER`: grows with each item that comes into a folder.
+    ArticleNumber,
     /// `PR_ATTR_HIDDEN` of folders.
     Hidden,
     /// `PR_MESSAGE_SIZE_EXTENDED` of folders.
     FolderSize,
+    /// `PR_LOCAL_COMMIT_TIME_MAX` of folders: when something in it was made or changed last.
+    LastCommit,
+    /// `PR_DELETED_COUNT_TOTAL` of folders: how many items ever left it.
+    DeletedCount,
+    /// `PR_CONTENT_UNREAD` of folders.
+    Unread,
+    /// `PR_PROHIBIT_RECEIVE_QUOTA` of a mailbox, in KB.
+    ReceiveQuota,
 }
 
 impl Property {
@@ -39,6 +51,7 @@ impl Property {
         match self {
             Self::MessageFlags => ("PropertyTag", "0x0E07", "Integer"),
             Self::Delivered => ("PropertyTag", "0x0E06", "SystemTime"),
+            Self::Sent => ("PropertyTag", "0x0039", "SystemTime"),
             Self::FlagStatus => ("PropertyTag", "0x1090", "Integer"),
             Self::TodoFlags => ("PropertyTag", "0x0E2B", "Integer"),
             Self::LastVerb => ("PropertyTag", "0x1081", "Integer"),
@@ -46,8 +59,13 @@ impl Property {
             Self::Deleted => ("PropertyId", "34160", "Integer"),
             Self::Headers => ("PropertyTag", "0x007D", "String"),
             Self::Stamp => ("PropertyName", "mailmove", "String"),
+            Self::ArticleNumber => ("PropertyTag", "0x0E23", "Integer"),
             Self::Hidden => ("PropertyTag", "0x10F4", "Boolean"),
             Self::FolderSize => ("PropertyTag", "0x0E08", "Long"),
+            Self::LastCommit => ("PropertyTag", "0x670A", "SystemTime"),
+            Self::DeletedCount => ("PropertyTag", "0x670B", "Integer"),
+            Self::Unread => ("PropertyTag", "0x3603", "Integer"),
+            Self::ReceiveQuota => ("PropertyTag", "0x666A", "Integer"),
         }
     }
 

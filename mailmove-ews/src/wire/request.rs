@@ -188,14 +188,23 @@ fn item_ids(out: &mut Writer, ids: &[&str]) {
     out.raw("</m:ItemIds>");
 }
 
+const FOLDER_PROPERTIES: [Property; 5] = [
+    Property::Hidden,
+    Property::FolderSize,
+    Property::LastCommit,
+    Property::DeletedCount,
+    Property::Unread,
+];
+
 fn folder_shape(out: &mut Writer) {
     out.raw("<m:FolderShape>").leaf("t:BaseShape", "IdOnly");
     out.raw("<t:AdditionalProperties>");
     for field in ["ParentFolderId", "FolderClass", "DisplayName", "TotalCount"] {
         out.empty("t:FieldURI", "FieldURI", &format!("folder:{field}"));
     }
-    Property::Hidden.write(out);
-    Property::FolderSize.write(out);
+    for property in FOLDER_PROPERTIES {
+        property.write(out);
+    }
     out.raw("</t:AdditionalProperties></m:FolderShape>");
 }
 
@@ -208,6 +217,34 @@ pub fn get_folders(folders: &[FolderRef<'_>]) -> Request {
         out.raw("<m:FolderIds>");
         folders.iter().for_each(|folder| folder.write(out));
         out.raw("</m:FolderIds></m:GetFolder>");
+    })
+}
+
+/// The root of a mailbox, by its role, with how much the mailbox may hold.
+#[must_use]
+pub fn get_store(root: &str) -> Request {
+    Request::new("GetFolder", |out| {
+        out.raw("<m:GetFolder><m:FolderShape>");
+        out.leaf("t:BaseShape", "IdOnly");
+        out.raw("<t:AdditionalProperties>");
+        Property::ReceiveQuota.write(out);
+        out.raw("</t:AdditionalProperties></m:FolderShape><m:FolderIds>");
+        FolderRef::Distinguished(root).write(out);
+        out.raw("</m:FolderIds></m:GetFolder>");
+    })
+}
+
+/// Whether mail to this address would come back since its mailbox is full.
+#[must_use]
+pub fn mail_tips(address: &str) -> Request {
+    Request::new("GetMailTips", |out| {
+        out.raw("<m:GetMailTips><m:SendingAs>");
+        out.leaf("t:EmailAddress", address);
+        out.raw("</m:SendingAs><m:Recipients><t:Mailbox>");
+        out.leaf("t:EmailAddress", address);
+        out.raw("</t:Mailbox></m:Recipients>");
+        out.leaf("m:MailTipsRequested", "MailboxFullStatus");
+        out.raw("</m:GetMailTips>");
     })
 }
 
@@ -262,6 +299,37 @@ pub fn sync_items(folder: &str, state: Option<&str>, most: usize, shape: Shape) 
     })
 }
 
+/// What is in a folder with what [`Shape::Meta`] has, in the order in which it came or the other way
+/// round, from `offset` on, at most `most`.
+#[must_use]
+pub fn find_items(folder: &str, offset: usize, most: usize, ascending: bool) -> Request {
+    Request::new("FindItem", |out| {
+        out.raw("<m:FindItem Traversal=\"Shallow\"><m:ItemShape>");
+        out.leaf("t:BaseShape", "IdOnly");
+        out.raw("<t:AdditionalProperties>");
+        for field in META_FIELDS {
+            out.empty("t:FieldURI", "FieldURI", field);
+        }
+        for property in META_PROPERTIES {
+            property.write(out);
+        }
+        Property::ArticleNumber.write(out);
+        out.raw("</t:AdditionalProperties></m:ItemShape>");
+        out.raw("<m:IndexedPageItemView MaxEntriesReturned=\"")
+            .raw(&most.to_string());
+        out.raw("\" Offset=\"")
+            .raw(&offset.to_string())
+            .raw("\" BasePoint=\"Beginning\"/>");
+        let order = if ascending { "Ascending" } else { "Descending" };
+        out.raw("<m:SortOrder><t:FieldOrder Order=\"").raw(order);
+        out.raw("\">");
+        Property::ArticleNumber.write(out);
+        out.raw("</t:FieldOrder></m:SortOrder><m:ParentFolderIds>");
+        FolderRef::Id(folder).write(out);
+        out.raw("</m:ParentFolderIds></m:FindItem>");
+    })
+}
+
 /// Items by id.
 #[must_use]
 pub fn get_items(ids: &[&str], shape: Shape) -> Request {
@@ -273,6 +341,25 @@ pub fn get_items(ids: &[&str], shape: Shape) -> Request {
     })
 }
 
+/// How important an item is, if that is not the usual.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Importance {
+    /// Less.
+    Low,
+    /// More.
+    High,
+}
+
+impl Importance {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "Low",
+            Self::High => "High",
+        }
+    }
+}
+
 /// A field of an item with its value, as it is set or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -281,6 +368,8 @@ pub enum Field {
     Extended(Property, String),
     /// All categories.
     Categories(Vec<String>),
+    /// How important it is.
+    Importance(Importance),
     /// Whether it was read.
     IsRead(bool),
 }
@@ -290,8 +379,9 @@ impl Field {
     const fn rank(&self) -> u8 {
         match self {
             Self::Categories(_) => 0,
-            Self::Extended(..) => 1,
-            Self::IsRead(_) => 2,
+            Self::Importance(_) => 1,
+            Self::Extended(..) => 2,
+            Self::IsRead(_) => 3,
         }
     }
 
@@ -305,6 +395,9 @@ impl Field {
                 }
                 out.raw("</t:Categories>");
             }
+            Self::Importance(level) => {
+                out.leaf("t:Importance", level.as_str());
+            }
             Self::IsRead(read) => {
                 out.leaf("t:IsRead", if *read { "true" } else { "false" });
             }
@@ -316,6 +409,9 @@ impl Field {
             Self::Extended(property, _) => property.write(out),
             Self::Categories(_) => {
                 out.empty("t:FieldURI", "FieldURI", "item:Categories");
+            }
+            Self::Importance(_) => {
+                out.empty("t:FieldURI", "FieldURI", "item:Importance");
             }
             Self::IsRead(_) => {
                 out.empty("t:FieldURI", "FieldURI", "message:IsRead");
@@ -348,8 +444,7 @@ pub fn create_items(folder: &str, items: &[NewItem]) -> Request {
             out.raw("</t:MimeContent>");
             let mut fields: Vec<&Field> = item.fields.iter().collect();
             fields.sort_by_key(|field| field.rank());
-            let (before, after) =
-                fields.split_at(fields.partition_point(|field| field.rank() == 0));
+            let (before, after) = fields.split_at(fields.partition_point(|field| field.rank() < 2));
             before.iter().for_each(|field| field.write(out));
             if let Some(received) = item.received {
                 Property::Delivered.write_value(out, &format_date(received));

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
+use async_trait::async_trait;
 use mailmove_core::{
     Edges, ErrorKind,
     edge::{Credential, StaticCredential, tls::TlsSettings},
 };
-use mailmove_ews::{Discovery, Found};
+use mailmove_ews::{Discovery, Found, SrvLookup, SrvRecord};
 use mailmove_ews_testserver::{Builder, Scheme, Server};
 use mailmove_testkit::mailbox::Store;
 
@@ -150,4 +151,51 @@ async fn a_circle_of_redirects_is_told() {
     let error = discovery.find(ANN).await.unwrap_err();
     assert_eq!(error.code(), "ews/redirect-loop", "{error:?}");
     server.abort();
+}
+
+/// What somebody's resolver knows of `localhost`.
+#[derive(Debug)]
+struct Zone(Vec<SrvRecord>);
+
+#[async_trait]
+impl SrvLookup for Zone {
+    async fn records(&self, name: &str) -> mailmove_core::Result<Vec<SrvRecord>> {
+        assert_eq!(name, "_autodiscover._tcp.localhost");
+        Ok(self.0.clone())
+    }
+}
+
+#[tokio::test]
+async fn records_of_the_domain_are_the_last_resort() {
+    let server = start(|builder| builder).await;
+    let port = server.tls_address().port();
+    // Nobody is at the usual ports.
+    let by = |records: Vec<SrvRecord>| {
+        let zone = Arc::new(Zone(records));
+        discovery(&server, PASSWORD).with_ports(1, 1).with_srv(zone)
+    };
+    let better = SrvRecord::new("localhost.", port).with_order(1, 0);
+    let worse = SrvRecord::new("localhost", 1).with_order(0, 0);
+    let odd = SrvRecord::new("a b", port);
+    let found = by(vec![better, odd, worse]).find(ANN).await.unwrap();
+    let Found::Endpoint(config) = found else {
+        panic!("{found:?}")
+    };
+    let url = format!("https://localhost:{port}/EWS/Exchange.asmx");
+    assert_eq!(config.url(), url);
+    // A record is no proof: another domain is a proposal, and gets no password.
+    server.reset_counters();
+    let away = by(vec![SrvRecord::new("127.0.0.1", port)]);
+    let found = away.find(ANN).await.unwrap();
+    let Found::Confirm { host, .. } = found else {
+        panic!("{found:?}")
+    };
+    assert_eq!(
+        (host.as_str(), server.counters().requests),
+        ("127.0.0.1", 0)
+    );
+    for none in [vec![], vec![SrvRecord::new(".", 0)]] {
+        let error = by(none).find(ANN).await.unwrap_err();
+        assert_eq!(error.code(), "ews/not-found");
+    }
 }

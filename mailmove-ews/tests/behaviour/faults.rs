@@ -1,18 +1,29 @@
 //! Refusals, stray replies, and replies that are none.
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use async_trait::async_trait;
 
 use mailmove_core::{
-    Destination as _, ErrorKind, Retry, Source as _,
+    Destination as _, Edges, ErrorKind, Retry, Source as _,
     destination::Depth,
+    edge::{Credential, CredentialProvider, CredentialRequest, tls::TlsSettings},
     model::ContentDigest,
     source::{Coverage, Fetched, ListRequest},
 };
+use mailmove_ews::{Auth, EwsConfig, EwsSource};
 use mailmove_ews_testserver::{Action, Builder, Mangle};
+use tokio::sync::Notify;
 
 use crate::support::{
-    append, config, count, coverage, destination, existing, fetch, fill, ids, inbox, letter, made,
-    pages, source, start, words,
+    PASSWORD, USER, append, config, count, coverage, destination, existing, fetch, fill, ids,
+    inbox, letter, made, pages, secure, source, start, words,
 };
 
 const BUSY: Duration = Duration::from_millis(1500);
@@ -260,27 +271,157 @@ async fn a_listing_whose_place_is_forgotten_begins_anew() {
     assert_eq!(first.unwrap_err().kind(), ErrorKind::Stale);
 }
 
-/// Somebody who is no web server answers.
-#[tokio::test]
-async fn a_port_of_something_else_is_told_soon() {
+/// Speaks as this to whoever comes, and refuses what it is told.
+async fn other_server(tls: Option<tokio_rustls::TlsAcceptor>, greeting: &'static str) -> u16 {
+    use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
+    async fn talk(mut stream: impl AsyncRead + AsyncWrite + Unpin, greeting: &str) {
+        let _ = stream.write_all(greeting.as_bytes()).await;
+        let mut bytes = [0; 4096];
+        while stream.read(&mut bytes).await.is_ok_and(|count| count > 0) {
+            let _ = stream.write_all(b"POST BAD no such command\r\n").await;
+        }
+    }
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
-    let server = tokio::spawn(async move {
-        while let Ok((mut stream, _)) = listener.accept().await {
-            use tokio::io::AsyncWriteExt as _;
-            let _ = stream.write_all(b"* OK IMAP4rev1 ready\r\n").await;
-            tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::spawn(async move {
+        while let Ok((stream, _)) = listener.accept().await {
+            let tls = tls.clone();
+            tokio::spawn(async move {
+                match tls {
+                    None => talk(stream, greeting).await,
+                    Some(tls) => {
+                        if let Ok(stream) = tls.accept(stream).await {
+                            talk(stream, greeting).await;
+                        }
+                    }
+                }
+            });
         }
     });
-    let url = format!("http://127.0.0.1:{port}/EWS/Exchange.asmx");
-    let config = mailmove_ews::EwsConfig::at(&url).unwrap();
-    let asked = tokio::time::timeout(Duration::from_secs(4), async {
-        source(config).capabilities().await
+    port
+}
+
+const IMAP: &str = "* OK [CAPABILITY IMAP4rev1 SASL-IR] ready.\r\n";
+
+/// Who is no web server is told apart at once, and not asked again and again for minutes.
+#[tokio::test]
+async fn a_port_of_something_else_is_told_soon() {
+    let key = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+    let trust = TlsSettings::new().with_extra_ca_pem(key.cert.pem());
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let private = rustls::pki_types::PrivateKeyDer::try_from(key.signing_key.serialize_der());
+    let tls = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![key.cert.der().clone()], private.unwrap())
+        .unwrap();
+    let tls = tokio_rustls::TlsAcceptor::from(Arc::new(tls));
+    for (scheme, acceptor, greeting, code) in [
+        ("https", Some(&tls), IMAP, "ews/is-imap"),
+        ("http", None, IMAP, "ews/is-imap"),
+        (
+            "http",
+            None,
+            "220 mail.example.com ESMTP\r\n",
+            "ews/is-smtp",
+        ),
+        ("http", None, "+OK ready\r\n", "ews/is-pop3"),
+        ("https", None, IMAP, "tls/not-tls"),
+        ("http", Some(&tls), IMAP, "ews/expects-tls"),
+    ] {
+        let port = other_server(acceptor.cloned(), greeting).await;
+        let url = format!("{scheme}://localhost:{port}/EWS/Exchange.asmx");
+        let config = EwsConfig::at(&url).unwrap().with_tls(trust.clone());
+        let source = source(config);
+        let asked = tokio::time::timeout(Duration::from_secs(10), source.capabilities());
+        let error = asked.await.unwrap().unwrap_err();
+        assert_eq!(
+            (error.code(), error.is_transient()),
+            (code, false),
+            "{error:?}"
+        );
+    }
+}
+
+/// Not each HTTP 403 means that EWS is switched off.
+#[tokio::test]
+async fn who_forbids_it_is_told() {
+    for (page, code) in [
+        ("", "ews/disabled"),
+        (
+            "<h2>HTTP Error 403.4 - Forbidden</h2>",
+            "ews/https-required",
+        ),
+        (
+            "<e:ResponseCode>ErrorAccessDenied</e:ResponseCode>",
+            "ews/denied",
+        ),
+        ("<title>Blocked</title>", "ews/forbidden"),
+    ] {
+        let server = start(|builder| builder.forbids(page)).await;
+        let error = source(secure(&server)).capabilities().await.unwrap_err();
+        assert_eq!(
+            (error.code(), error.is_transient()),
+            (code, false),
+            "{error:?}"
+        );
+    }
+    let server = start(|builder| builder.forbids("")).await;
+    let error = source(config(&server)).capabilities().await.unwrap_err();
+    assert_eq!(error.code(), "ews/https-required");
+}
+
+/// Lets a login wait.
+#[derive(Debug, Default)]
+struct Doorman {
+    asked: AtomicUsize,
+    arrived: Notify,
+    go: Notify,
+}
+
+#[async_trait]
+impl CredentialProvider for Doorman {
+    async fn credential(&self, _: CredentialRequest) -> mailmove_core::Result<Credential> {
+        if self.asked.fetch_add(1, Ordering::Relaxed) > 0 {
+            self.arrived.notify_one();
+            self.go.notified().await;
+        }
+        Ok(Credential::password(USER, PASSWORD))
+    }
+}
+
+/// Who is still logging in when another is told that the server is busy holds back as well.
+#[tokio::test]
+async fn a_back_off_holds_for_who_is_just_connecting() {
+    let server = start(|builder| builder).await;
+    fill(&server, 1);
+    let door = Arc::new(Doorman::default());
+    let provider: Arc<dyn CredentialProvider> = Arc::clone(&door) as _;
+    let config = config(&server).with_connections(2).with_auth(Auth::Basic);
+    let source = EwsSource::new(config, provider, Edges::new());
+    let folder = inbox(&source).await;
+    // One holds the only connection, and will be told.
+    server.faults().arm("GetFolder", 1, Action::Hold);
+    server
+        .faults()
+        .arm("FindFolder", 1, Action::BusyFault(BUSY));
+    let told = tokio::spawn({
+        let source = source.clone();
+        async move { source.folders().await }
     });
-    let error = asked.await.unwrap().unwrap_err();
-    assert!(
-        matches!(error.kind(), ErrorKind::Protocol | ErrorKind::Interrupted),
-        "{error:?}"
-    );
-    server.abort();
+    while server.counters().operation("GetFolder") < 2 {
+        tokio::task::yield_now().await;
+    }
+    let other = tokio::spawn({
+        let source = source.clone();
+        async move { pages(&source, ListRequest::new(&folder)).await }
+    });
+    door.arrived.notified().await;
+    server.faults().release();
+    assert_eq!(told.await.unwrap().unwrap_err().code(), "ews/busy");
+    door.go.notify_one();
+    let error = other.await.unwrap().unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Throttled);
+    assert_eq!(server.counters().operation("SyncFolderItems"), 0);
 }

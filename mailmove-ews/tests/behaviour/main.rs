@@ -9,9 +9,14 @@
 )]
 
 mod access;
+mod apart;
 mod discovery;
 mod faults;
 mod fidelity;
+mod find;
 mod limits;
 mod passes;
+mod recipe;
+mod room;
 mod support;
+mod tokens;

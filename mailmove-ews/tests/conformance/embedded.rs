@@ -28,6 +28,7 @@ pub(crate) struct Embedded {
     name: &'static str,
     setup: Setup,
     tls: Option<Auth>,
+    deltas: bool,
 }
 
 impl Embedded {
@@ -40,7 +41,14 @@ impl Embedded {
             name,
             setup,
             tls: None,
+            deltas: true,
         }
+    }
+
+    /// Its folders do not tell what changed.
+    pub(crate) fn without_deltas(mut self) -> Self {
+        self.deltas = false;
+        self
     }
 
     /// It is reached by TLS, and logged in to in this way.
@@ -89,6 +97,15 @@ impl Harness for Embedded {
         let why = match trial {
             "destination::ensure_subscriptions" => "Exchange knows no subscriptions",
             "destination::ensure_finds_existing" => "Exchange has no role for an archive folder",
+            "source::list_delta"
+            | "source::list_delta_of_nothing"
+            | "source::list_delta_repeats"
+            | "source::list_moves"
+            | "source::list_rest_then_delta"
+                if !self.deltas =>
+            {
+                "FindItem lists a folder as a whole each time"
+            }
             _ => return None,
         };
         Some(why.to_owned())

@@ -25,6 +25,11 @@ fn main() {
             .refuses_chunked()
     })
     .by_tls(Auth::Offered);
-    let all: [Arc<dyn Harness>; 2] = [Arc::new(plain), Arc::new(odd)];
+    // Folders as public ones are.
+    let find = Embedded::new("ews-find", |builder| {
+        builder.without_default_folders().without_sync()
+    })
+    .without_deltas();
+    let all: [Arc<dyn Harness>; 3] = [Arc::new(plain), Arc::new(odd), Arc::new(find)];
     conformance::main(all);
 }

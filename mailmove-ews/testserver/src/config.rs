@@ -88,9 +88,12 @@ pub(crate) struct Config {
     pub(crate) ghosts: bool,
     pub(crate) no_sync: bool,
     pub(crate) silent_resync: bool,
+    pub(crate) no_changes_told: bool,
+    pub(crate) last_commit: Option<i64>,
     pub(crate) without: BTreeSet<String>,
     pub(crate) busy_every: Option<(u64, Duration)>,
-    pub(crate) disabled: bool,
+    pub(crate) forbidden: Option<String>,
+    pub(crate) cookies: bool,
     pub(crate) redirects: BTreeMap<String, String>,
     pub(crate) autodiscover: BTreeMap<String, String>,
     pub(crate) shape_gate: bool,
@@ -146,9 +149,12 @@ impl Builder {
             ghosts: false,
             no_sync: false,
             silent_resync: false,
+            no_changes_told: false,
+            last_commit: None,
             without: BTreeSet::new(),
             busy_every: None,
-            disabled: false,
+            forbidden: None,
+            cookies: false,
             redirects: BTreeMap::new(),
             autodiscover: BTreeMap::new(),
             shape_gate: true,
@@ -336,6 +342,19 @@ impl Builder {
         self
     }
 
+    /// Folders do not tell when something in them changed last, nor how much left them.
+    pub fn tells_no_changes(mut self) -> Self {
+        self.config.no_changes_told = true;
+        self
+    }
+
+    /// Something in each folder changed last at this second since 1970, whatever happens; at first
+    /// each change is a second later than the one before, in 2020.
+    pub fn last_commit(mut self, unix: i64) -> Self {
+        self.config.last_commit = Some(unix);
+        self
+    }
+
     /// This operation is unknown, such as `ExportItems` (gromox).
     pub fn without(mut self, operation: &str) -> Self {
         self.config.without.insert(operation.to_owned());
@@ -350,8 +369,19 @@ impl Builder {
     }
 
     /// EWS is switched off for the tenant: HTTP 403.
-    pub fn disabled(mut self) -> Self {
-        self.config.disabled = true;
+    pub fn disabled(self) -> Self {
+        self.forbids("")
+    }
+
+    /// Each user gets a cookie. Requests that bring another's are counted.
+    pub fn cookies(mut self) -> Self {
+        self.config.cookies = true;
+        self
+    }
+
+    /// EWS is answered HTTP 403 with this page.
+    pub fn forbids(mut self, page: &str) -> Self {
+        self.config.forbidden = Some(page.to_owned());
         self
     }
 

@@ -35,6 +35,10 @@ pub struct Counters {
     pub during_backoff: u64,
     /// Ids of one mailbox that were used while acting for another.
     pub foreign: u64,
+    /// Requests that brought the cookie of their user.
+    pub own_cookies: u64,
+    /// Requests that brought another user's cookie.
+    pub foreign_cookies: u64,
     /// Logins that succeeded, by scheme: `Basic`, `NTLM`, `Negotiate`, `Bearer`.
     pub logins: BTreeMap<String, u64>,
 }

@@ -99,6 +99,14 @@ impl Draft {
                 self.flags.push((FORWARDED.to_owned(), number == 104));
                 self.props.extended.insert(key, value);
             }
+            // Where both were done, the icon may say the other.
+            (Key::Tag(0x1080), "Integer") => {
+                let done = [(261, "\\Answered"), (262, FORWARDED)];
+                let done = done.iter().find(|(icon, _)| *icon == number);
+                self.flags
+                    .extend(done.map(|(_, flag)| ((*flag).to_owned(), true)));
+                self.props.extended.insert(key, value);
+            }
             (Key::Name(set, name), "StringArray")
                 if set == PUBLIC_STRINGS && name.eq_ignore_ascii_case("Keywords") =>
             {

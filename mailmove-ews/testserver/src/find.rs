@@ -102,7 +102,9 @@ fn sort(call: &Call, found: &mut [Item]) {
             config: &call.shared.config,
         };
         let value = path.and_then(|path| lookup(&known, path));
-        value.and_then(|all| all.into_iter().next())
+        let value = value.and_then(|all| all.into_iter().next());
+        let number = value.as_ref().and_then(|value| value.parse::<i64>().ok());
+        (number, value)
     };
     if path.is_some() {
         found.sort_by_cached_key(|item| (key(item), item.message.uid));

@@ -2,6 +2,7 @@
 
 use mailmove_testkit::mailbox::{FolderInfo, FolderStatus};
 
+use crate::dates;
 use crate::ids::{self, Place};
 use crate::mailbox::Mailbox;
 use crate::operations::{Target, batch, respond};
@@ -74,7 +75,7 @@ fn parent(mailbox: &Mailbox, place: Place, path: &[String]) -> Place {
     }
 }
 
-fn render(target: &Target, shape: &Shape<'_>) -> Answer {
+fn render(call: &Call, target: &Target, shape: &Shape<'_>) -> Answer {
     let mailbox = &target.mailbox;
     let account = &mailbox.account;
     let info = info(target)?;
@@ -123,7 +124,7 @@ fn render(target: &Target, shape: &Shape<'_>) -> Answer {
         folder = folder.with(text("t:ChildFolderCount", count.to_string()));
     }
     for uri in &shape.extended {
-        if let Some(value) = extended(target, info.as_ref(), uri) {
+        if let Some(value) = extended(call, target, info.as_ref(), uri) {
             folder = folder.with(props::property((*uri).clone(), &value));
         }
     }
@@ -146,12 +147,54 @@ fn render(target: &Target, shape: &Shape<'_>) -> Answer {
     Ok(vec![folder])
 }
 
+/// When something in a folder was made or changed last: a second later with each change.
+fn last_commit(call: &Call, modseq: u64) -> String {
+    const YEAR_2020: i64 = 1_577_836_800;
+    let config = &call.shared.config;
+    let changes = i64::try_from(modseq).unwrap_or(i64::MAX / 2);
+    let at = config.last_commit.unwrap_or(YEAR_2020 + changes);
+    dates::format(at, config.fraction_digits)
+}
+
+/// What tells that something in a folder changed. `None` for other properties.
+fn of_changes(
+    call: &Call,
+    target: &Target,
+    info: Option<&(FolderInfo, FolderStatus)>,
+    key: &(props::Key, String),
+) -> Option<String> {
+    let folder = info.map(|(folder, _)| folder);
+    let gone = |folder: &FolderInfo| {
+        let gone = target.mailbox.account.vanished(folder.id, 0);
+        gone.map_or(0, |gone| gone.len())
+    };
+    match (&key.0, key.1.as_str()) {
+        _ if call.shared.config.no_changes_told => None,
+        (props::Key::Tag(0x670A), "SystemTime") => {
+            Some(last_commit(call, folder.map_or(0, |f| f.highest_modseq)))
+        }
+        (props::Key::Tag(0x670B), "Integer") => Some(folder.map_or(0, gone).to_string()),
+        _ => None,
+    }
+}
+
 fn extended(
+    call: &Call,
     target: &Target,
     info: Option<&(FolderInfo, FolderStatus)>,
     uri: &Element,
 ) -> Option<props::Value> {
     let (key, kind) = props::key(uri)?;
+    let named = (key.clone(), kind.clone());
+    if let Some(value) = of_changes(call, target, info, &named) {
+        let values = vec![value];
+        return Some(props::Value { kind, values });
+    }
+    if let (Place::Root, props::Key::Tag(0x666A), "Integer") = (target.place, &key, kind.as_str()) {
+        let limit = target.mailbox.account.limits().quota_bytes?;
+        let values = vec![(limit / 1024).to_string()];
+        return Some(props::Value { kind, values });
+    }
     let (folder, status) = info?;
     let hidden = target
         .mailbox
@@ -168,6 +211,7 @@ fn extended(
         (props::Key::Tag(0x3001), "String") => target.mailbox.display_name(folder),
         (props::Key::Tag(0x3613), "String") => target.mailbox.class(folder.id)?,
         (props::Key::Tag(0x3602), "Integer") => status.messages.to_string(),
+        (props::Key::Tag(0x3603), "Integer") => status.unseen.to_string(),
         _ => return None,
     };
     Some(props::Value {
@@ -181,7 +225,7 @@ pub(crate) fn get(call: &Call) -> Result<Element, Fault> {
     let ids = call.operation.child("m:FolderIds");
     let ids = ids.iter().flat_map(|ids| &ids.children);
     let answers = batch(call, ids, |id| {
-        let folder = render(&call.target(id)?, &shape)?;
+        let folder = render(call, &call.target(id)?, &shape)?;
         Ok(vec![el("m:Folders").with_all(folder)])
     });
     Ok(respond(call, answers, Some("m:Folders")))
@@ -238,7 +282,7 @@ fn admits(call: &Call, target: &Target) -> Result<bool, Failure> {
                 target.mailbox.class(folder.id)
             }
             Some(_) => None,
-            None => extended(target, info.as_ref(), path).map(|v| v.first().to_owned()),
+            None => extended(call, target, info.as_ref(), path).map(|v| v.first().to_owned()),
         };
         value.map(|value| vec![value])
     })
@@ -256,7 +300,7 @@ fn page(call: &Call, shape: &Shape<'_>, found: &[Target]) -> Answer {
     let mut folders = el("t:Folders");
     let mut count = 0;
     for target in found.iter().skip(offset).take(most) {
-        folders = folders.with_all(render(target, shape)?);
+        folders = folders.with_all(render(call, target, shape)?);
         count += 1;
     }
     let mut root = el("m:RootFolder");
@@ -314,7 +358,9 @@ pub(crate) fn create(call: &Call) -> Result<Element, Fault> {
             fields: Vec::new(),
             extended: Vec::new(),
         };
-        Ok(vec![el("m:Folders").with_all(render(&made, &only_id)?)])
+        Ok(vec![
+            el("m:Folders").with_all(render(call, &made, &only_id)?),
+        ])
     });
     Ok(respond(call, answers, Some("m:Folders")))
 }
@@ -362,7 +408,9 @@ pub(crate) fn update(call: &Call) -> Result<Element, Fault> {
             fields: Vec::new(),
             extended: Vec::new(),
         };
-        Ok(vec![el("m:Folders").with_all(render(&target, &only_id)?)])
+        Ok(vec![
+            el("m:Folders").with_all(render(call, &target, &only_id)?),
+        ])
     });
     Ok(respond(call, answers, Some("m:Folders")))
 }

@@ -274,6 +274,12 @@ impl Known<'_> {
         value.or_else(stored).filter(|value| value.kind == kind)
     }
 
+    /// The value of a tagged property, whatever its type.
+    pub(crate) fn by_tag(&self, tag: u16) -> Option<Value> {
+        let stored = || self.props.extended.get(&Key::Tag(tag)).cloned();
+        self.tag(tag).or_else(stored)
+    }
+
     fn tag(&self, tag: u16) -> Option<Value> {
         let integer = |n: i32| Some(Value::one("Integer", n.to_string()));
         let time = |unix: i64| Some(Value::one("SystemTime", self.date(unix)));
@@ -286,9 +292,7 @@ impl Known<'_> {
             0x1090 if self.props.complete => integer(1),
             0x1090 => None,
             0x1081 => self.verb().and_then(integer),
-            0x1080 => self
-                .verb()
-                .and_then(|verb| integer(if verb == 104 { 262 } else { 261 })),
+            0x1080 => self.icon().and_then(integer),
             0x001A => Some(Value::one("String", self.props.class())),
             0x0017 => integer(match self.props.importance.as_deref() {
                 Some("Low") => 0,
@@ -309,6 +313,18 @@ impl Known<'_> {
             0x1039 => Some(Value::one("String", self.mime.header("references")?)),
             0x007D => stored().or_else(|| Some(Value::one("String", self.mime.header_block()))),
             _ => None,
+        }
+    }
+
+    /// PidTagIconIndex: what was set, unless the model's flags have changed since.
+    fn icon(&self) -> Option<i32> {
+        let stored = self.props.extended.get(&Key::Tag(0x1080));
+        let stored = stored.and_then(|v| v.first().parse::<i32>().ok());
+        match stored {
+            Some(261) => self.flag("\\Answered").then_some(261),
+            Some(262) => self.flag(FORWARDED).then_some(262),
+            Some(other) => Some(other),
+            None => self.verb().map(|verb| if verb == 104 { 262 } else { 261 }),
         }
     }
 

@@ -16,8 +16,10 @@ use crate::faults::{Action, Faults};
 use crate::gate::Gate;
 use crate::http::{Bad, Connection, Request, Response, Stream};
 use crate::mailbox::Mailboxes;
+use crate::mime::Mime;
+use crate::props::{Key, Known, Value};
 use crate::tls::Tls;
-use crate::{autodiscover, soap};
+use crate::{autodiscover, dates, soap};
 
 /// How long a connection may take to end when the server stops.
 const FAREWELL: Duration = Duration::from_millis(500);
@@ -151,6 +153,45 @@ impl Server {
     /// Hides a folder, as Exchange does with its own.
     pub fn hide_folder(&self, user: &str, path: &[&str]) {
         self.shared.mailboxes.hide(&self.shared.store, user, path);
+    }
+
+    /// A property of an item by its tag, such as 0x0039, as text: what was set, or what the server
+    /// makes of the message.
+    #[must_use]
+    pub fn item_property(&self, user: &str, path: &[&str], uid: u32, tag: u16) -> Option<String> {
+        let mailbox = self.shared.mailboxes.open(&self.shared.store, user)?;
+        let folder = mailbox.account.folder(path).ok()?.id;
+        let message = mailbox.account.fetch(folder, &[uid]).ok()?.pop()?;
+        let known = Known {
+            message: &message,
+            props: &mailbox.extra().props(folder, &message),
+            mime: &Mime::parse(&message.body),
+            config: &self.shared.config,
+        };
+        Some(known.by_tag(tag)?.first().to_owned())
+    }
+
+    /// Sets the date that such a property of an item holds, in seconds since 1970; false if there is no
+    /// such item.
+    pub fn set_item_date(&self, user: &str, path: &[&str], uid: u32, tag: u16, unix: i64) -> bool {
+        let mailbox = self.shared.mailboxes.open(&self.shared.store, user);
+        let found = mailbox.and_then(|mailbox| {
+            let folder = mailbox.account.folder(path).ok()?.id;
+            let message = mailbox.account.fetch(folder, &[uid]).ok()?.pop()?;
+            Some((mailbox, folder, message))
+        });
+        let Some((mailbox, folder, message)) = found else {
+            return false;
+        };
+        let mut extra = mailbox.extra();
+        let mut props = extra.props(folder, &message);
+        let date = Value {
+            kind: "SystemTime".to_owned(),
+            values: vec![dates::format(unix, 0)],
+        };
+        props.extended.insert(Key::Tag(tag), date);
+        extra.items.insert((folder, uid), props);
+        true
     }
 
     /// What clients did so far.
@@ -371,11 +412,28 @@ async fn answer(shared: &Arc<Shared>, session: &mut Session, request: Request) -
 }
 
 async fn ews(shared: &Arc<Shared>, session: &Session, user: &str, request: Request) -> Outcome {
-    if shared.config.disabled {
-        return Outcome::Reply(Response::new(403, ""));
+    if let Some(page) = &shared.config.forbidden {
+        let response = Response::new(403, page.as_str());
+        return Outcome::Reply(response.header("Content-Type", "text/html"));
     }
+    let cookie = shared.config.cookies.then(|| {
+        let own = format!("X-BackEndCookie={user}");
+        let brought = request.header("cookie").unwrap_or_default();
+        let mut counters = shared.counting.lock();
+        for cookie in brought.split("; ").filter(|cookie| !cookie.is_empty()) {
+            let is_own = cookie == own;
+            counters.own_cookies += u64::from(is_own);
+            counters.foreign_cookies += u64::from(!is_own);
+        }
+        own
+    });
     match request.method.as_str() {
-        "POST" => soap::post(shared, session, user, request).await,
+        "POST" => match (soap::post(shared, session, user, request).await, cookie) {
+            (Outcome::Reply(response), Some(cookie)) => {
+                Outcome::Reply(response.header("Set-Cookie", format!("{cookie}; path=/; HttpOnly")))
+            }
+            (outcome, _) => outcome,
+        },
         "GET" => Outcome::Reply(
             Response::new(200, "<html>You have created a service.</html>")
                 .header("Content-Type", "text/html"),

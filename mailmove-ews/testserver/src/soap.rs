@@ -10,7 +10,7 @@ use crate::http::{Request, Response};
 use crate::mailbox::Mailbox;
 use crate::server::{Outcome, Session, Shared, tell};
 use crate::xml::{self, Element, el, text};
-use crate::{gate, mangle, operations, order};
+use crate::{dates, gate, mangle, operations, order};
 
 const ERRORS: &str = "http://schemas.microsoft.com/exchange/services/2006/errors";
 
@@ -354,7 +354,10 @@ pub(crate) fn xml_response(shared: &Shared, status: u16, envelope: &Element) -> 
         true => "text/xml",
         false => "text/xml; charset=utf-8",
     };
-    Response::new(status, envelope.render()).header("Content-Type", kind)
+    let now = i64::try_from(shared.config.clock.now().as_secs()).unwrap_or(i64::MAX);
+    Response::new(status, envelope.render())
+        .header("Content-Type", kind)
+        .header("Date", dates::format_mail(now).replace("+0000", "GMT"))
 }
 
 fn fault(shared: &Shared, status: u16, why: &Fault) -> Outcome {

@@ -18,6 +18,7 @@ const RULES: [Rule; 4] = [
         asked: &["-p", "mailmove-imap"],
         has: &["mailmove-core", "tokio", "imap-proto"],
         has_not: &[
+            "mailmove-ews",
             "reqwest",
             "hyper",
             "quick-xml",
@@ -47,6 +48,7 @@ const RULES: [Rule; 4] = [
             "rustls",
             "imap-proto",
             "mailmove-imap",
+            "mailmove-ews",
             "reqwest",
             "hyper",
         ],
@@ -54,7 +56,14 @@ const RULES: [Rule; 4] = [
     Rule {
         asked: &["-p", "mailmove-core"],
         has: &["rusqlite"],
-        has_not: &["rustls", "imap-proto", "mailmove-imap", "reqwest", "hyper"],
+        has_not: &[
+            "rustls",
+            "imap-proto",
+            "mailmove-imap",
+            "mailmove-ews",
+            "reqwest",
+            "hyper",
+        ],
     },
 ];
 

@@ -69,6 +69,10 @@ pub(super) fn clippy_imap(context: &mut Context) -> Result<Outcome> {
     alone(context, "mailmove-imap", &[])
 }
 
+pub(super) fn clippy_ews(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-ews", &[])
+}
+
 pub(super) fn build(context: &mut Context) -> Result<Outcome> {
     simple(
         context,

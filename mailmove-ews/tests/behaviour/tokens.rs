@@ -1,0 +1,138 @@
+//! Tokens of folders: a pass with nothing new costs next to nothing.
+
+use std::{sync::Arc, time::Duration};
+
+use mailmove_core::{
+    Edges, Migration, Source as _, model::Token, report::Status, store::MemoryStore,
+};
+use mailmove_ews::{EwsDestination, EwsSource};
+use mailmove_ews_testserver::{Builder, Server};
+use mailmove_testkit::{
+    clock::TestClock,
+    mailbox::{FlagOp, NewMessage},
+};
+
+use crate::support::{account, config, count, fill, inbox, letter, password, source, start};
+
+async fn token(server: &Server) -> Option<Token> {
+    inbox(&source(config(server))).await.token
+}
+
+#[tokio::test]
+async fn whatever_happens_in_a_folder_changes_its_token() {
+    let server = start(|builder| builder).await;
+    let capable = source(config(&server)).capabilities().await.unwrap();
+    assert!(capable.change_tokens);
+    fill(&server, 3);
+    let account = account(&server);
+    let inbox = account.folder(&["INBOX"]).unwrap().id;
+    let mut seen = vec![token(&server).await.unwrap()];
+    assert_eq!(token(&server).await.as_ref(), seen.last());
+    let flag = |op, flag: &str| {
+        account.store(inbox, &[1], op, &[flag], None).unwrap();
+    };
+    let add = |number| {
+        let letter = NewMessage::new(letter(number));
+        account.append(inbox, vec![letter]).unwrap();
+    };
+    let remove = |uid| {
+        account.remove(inbox, &[uid]).unwrap();
+    };
+    let changes: [&dyn Fn(); 6] = [
+        &|| flag(FlagOp::Add, "\\Seen"),
+        &|| flag(FlagOp::Remove, "\\Seen"),
+        &|| flag(FlagOp::Add, "Work"),
+        &|| add(9),
+        &|| remove(2),
+        // One goes, one comes.
+        &|| {
+            add(8);
+            remove(3);
+        },
+    ];
+    for (number, change) in changes.iter().enumerate() {
+        change();
+        let now = token(&server).await.unwrap();
+        assert!(!seen.contains(&now), "change {number}: {now:?}");
+        seen.push(now);
+    }
+}
+
+/// The server tells the last change to the second: what changes within the same second must not be
+/// passed over, and clocks differ.
+#[tokio::test]
+async fn a_folder_that_was_changed_just_now_has_no_token() {
+    const AT: u64 = 1_700_000_000;
+    let clock = TestClock::new(Duration::from_secs(AT));
+    let of_server = Arc::new(clock.clone());
+    let server = start(|builder| builder.clock(of_server).last_commit(1_700_000_000)).await;
+    fill(&server, 1);
+    for (later, has) in [(0, false), (59, false), (2, true)] {
+        clock.advance(Duration::from_secs(later));
+        assert_eq!(token(&server).await.is_some(), has, "{later}");
+    }
+}
+
+#[tokio::test]
+async fn a_server_that_does_not_tell_has_no_tokens() {
+    let server = start(Builder::tells_no_changes).await;
+    fill(&server, 1);
+    let source = source(config(&server));
+    assert!(!source.capabilities().await.unwrap().change_tokens);
+    assert_eq!(inbox(&source).await.token, None);
+}
+
+/// With folders in which nothing is new, the source is asked twice in all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pass_with_nothing_new_asks_the_source_twice() {
+    const FOLDERS: usize = 30;
+    let (from, to) = (
+        start(|builder| builder).await,
+        start(|builder| builder).await,
+    );
+    for number in 0..FOLDERS {
+        let id = account(&from)
+            .create(&[format!("Folder {number}")])
+            .unwrap();
+        let letter = NewMessage::new(letter(number));
+        account(&from).append(id, vec![letter]).unwrap();
+    }
+    let store = MemoryStore::new();
+    let clock = TestClock::jumping(Duration::from_secs(1_800_000_000));
+    let edges = || Edges::new().with_clock(Arc::new(clock.clone()));
+    let pass = || async {
+        for server in [&from, &to] {
+            server.reset_counters();
+        }
+        let source = EwsSource::new(config(&from), password(), edges());
+        let destination = EwsDestination::new(config(&to), password(), edges());
+        let migration = Migration::builder(source, destination)
+            .store(store.clone())
+            .edges(edges())
+            .build()
+            .unwrap();
+        let report = migration.run().await.unwrap();
+        assert_eq!(report.status(), Status::Complete, "{report:?}");
+        (from.counters(), to.counters())
+    };
+    pass().await;
+    let (read, written) = pass().await;
+    let expected = [("FindFolder", 1), ("GetFolder", 1)];
+    let expected = expected.map(|(name, times)| (name.to_owned(), times));
+    assert_eq!(read.operations, expected.into(), "{read:?}");
+    // The destination has no cheap proof that nothing left it: each folder is walked through.
+    let each = u64::try_from(FOLDERS).unwrap() + 1;
+    assert_eq!(written.created, 0);
+    assert!(written.total_operations() <= 6 + 4 * each, "{written:?}");
+    // One flag, and just that folder is looked at.
+    let changed = account(&from).folder(&["Folder 7"]).unwrap().id;
+    account(&from)
+        .store(changed, &[1], FlagOp::Add, &["\\Flagged"], None)
+        .unwrap();
+    let (read, _) = pass().await;
+    assert!(read.total_operations() <= 2 + 4, "{read:?}");
+    let there = account(&to).folder(&["Folder 7"]).unwrap().id;
+    let there = account(&to).messages(there).unwrap();
+    assert!(there[0].flags.contains("\\Flagged"));
+    assert_eq!(count(&to), 0);
+}

@@ -223,12 +223,12 @@ pub struct Outgoing {
 }
 
 impl Outgoing {
-    /// A mail message.
+    /// A mail message, or whatever its content is the export of.
     #[must_use]
     pub fn new(content: Content) -> Self {
         Self {
             class: ItemClass::Mail,
-            form: Form::Mime,
+            form: content.form(),
             content,
             flags: Flags::new(),
             received: None,
@@ -344,6 +344,8 @@ pub struct Probe {
     pub ids: Option<Vec<MessageId>>,
     /// How closely.
     pub depth: Depth,
+    /// In which form contents are appended: header digests are made of what that form keeps on both sides.
+    pub form: Form,
 }
 
 impl Probe {
@@ -355,7 +357,15 @@ impl Probe {
             since: None,
             ids: None,
             depth,
+            form: Form::Mime,
         }
+    }
+
+    /// Sets the form in which contents are appended.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 
     /// Only what came in since a mark.

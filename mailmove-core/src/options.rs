@@ -40,6 +40,9 @@ pub struct Options {
     pub daily_up: Option<u64>,
     /// When the bytes of the day are used up, wait for the next one; else the pass ends.
     pub waits_for_next_day: bool,
+    /// Where both sides can, items travel as Exchange's own export, which keeps all of them: mail, events, contacts,
+    /// tasks. Otherwise, and where an export fails, as MIME: then mail alone.
+    pub streams: bool,
     /// What is done about a message that the destination refuses.
     pub repair: RepairPolicy,
     /// Take a destination that lost messages as it is now: they are not sent again, and the folder
@@ -66,6 +69,7 @@ impl Options {
             daily_down: None,
             daily_up: None,
             waits_for_next_day: true,
+            streams: true,
             repair: RepairPolicy::AfterRefusal,
             accept_lost: false,
         }

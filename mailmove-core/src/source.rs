@@ -102,6 +102,9 @@ pub struct ListRequest {
     /// Bring the contents along in this form where that saves a round trip. A source may still
     /// leave single contents out; the engine then fetches them.
     pub inline: Option<Form>,
+    /// In which form contents are going to be fetched: header digests are made of what that form keeps on
+    /// both sides.
+    pub form: Form,
 }
 
 impl ListRequest {
@@ -114,6 +117,7 @@ impl ListRequest {
             since: None,
             headers: false,
             inline: None,
+            form: Form::Mime,
         }
     }
 
@@ -128,6 +132,13 @@ impl ListRequest {
     #[must_use]
     pub fn with_headers(mut self, headers: bool) -> Self {
         self.headers = headers;
+        self
+    }
+
+    /// Sets the form in which contents are going to be fetched.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
         self
     }
 
@@ -223,6 +234,13 @@ impl FetchRequest {
             ids,
             form: Form::Mime,
         }
+    }
+
+    /// In that form.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
     }
 }
 

@@ -7,11 +7,15 @@ use std::{
 
 use mailmove_core::{
     error::{ErrorKind, Result},
-    model::{Flags, Folder, FolderId, FolderPath, KeptFlags, Role, SystemFlag, Timestamp, Token},
+    model::{
+        Flags, Folder, FolderId, FolderPath, ItemClass, KeptFlags, Role, SystemFlag, Timestamp,
+        Token,
+    },
 };
 
 use crate::{
     error::{self, Doing},
+    items,
     pool::Pool,
     wire::{self, Element, FolderRef, Property, SoapError, parse_date},
 };
@@ -26,12 +30,17 @@ const FRESH: Duration = Duration::from_secs(60);
 const DEPTH_MAX: usize = 512;
 
 /// Folders with a role, by the names that are the same in all languages.
-const ROLES: [(&str, Role); 5] = [
+const ROLES: [(&str, Role); 10] = [
     ("inbox", Role::Inbox),
     ("drafts", Role::Drafts),
     ("sentitems", Role::Sent),
     ("deleteditems", Role::Trash),
     ("junkemail", Role::Junk),
+    ("calendar", Role::Calendar),
+    ("contacts", Role::Contacts),
+    ("tasks", Role::Tasks),
+    ("notes", Role::Notes),
+    ("journal", Role::Journal),
 ];
 const ARCHIVE_ROLES: [(&str, Role); 2] = [
     ("archiveinbox", Role::Inbox),
@@ -53,8 +62,8 @@ struct Raw {
     token: Option<Token>,
     parent: Option<String>,
     name: String,
-    /// Holds mail.
-    mail: bool,
+    /// What it is made for, if that is anything of the user's.
+    class: Option<ItemClass>,
     hidden: bool,
     count: Option<u64>,
     bytes: Option<u64>,
@@ -66,7 +75,7 @@ pub(crate) struct Tree {
     pub(crate) root: String,
     /// Bytes in all folders, whatever they hold.
     pub(crate) bytes: u64,
-    /// Those that hold mail.
+    /// Those that hold what is the user's.
     pub(crate) folders: Vec<Folder>,
     /// Every folder that is not hidden, by path with names in lower case: what is there already cannot
     /// be made, be it for calendars.
@@ -79,13 +88,9 @@ pub(crate) fn folded(path: &FolderPath) -> FolderPath {
 }
 
 fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
-    let class = folder
-        .text_of("FolderClass")
-        .unwrap_or_default()
-        .to_ascii_lowercase();
+    let class = class(folder.text_of("FolderClass").unwrap_or_default());
     // Search folders have no items of their own, and show those of others.
     let is_search = &*folder.name == "SearchFolder";
-    let mail = class.is_empty() || class.starts_with("ipf.note") || class.starts_with("ipf.imap");
     let hidden = Property::Hidden
         .of(folder)
         .is_some_and(|text| text == "true" || text == "1");
@@ -101,12 +106,47 @@ fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
             .child("DisplayName")
             .map(|name| name.text.clone())
             .unwrap_or_default(),
-        mail: mail && !is_search && matches!(&*folder.name, "Folder" | "SearchFolder"),
+        class: class.filter(|_| !is_search),
         hidden: hidden || is_search,
         count: number(folder.text_of("TotalCount")),
         // A search folder shows what others hold.
         bytes: number(Property::FolderSize.of(folder)).filter(|_| !is_search),
     })
+}
+
+/// What a folder is made for. What programs keep for themselves among contacts (the addresses that were
+/// written to, those of a chat) is nothing that moves.
+fn class(class: &str) -> Option<ItemClass> {
+    let class = class.to_ascii_lowercase();
+    let is = |name: &str| {
+        class == name
+            || class
+                .strip_prefix(name)
+                .is_some_and(|rest| rest.starts_with('.'))
+    };
+    let own = [
+        ".moc",
+        ".recipientcache",
+        ".galcontacts",
+        ".company",
+        ".organizationalcontacts",
+        ".peopleicu",
+    ];
+    if class.is_empty() || is("ipf.note") || is("ipf.imap") {
+        Some(ItemClass::Mail)
+    } else if is("ipf.appointment") {
+        Some(ItemClass::Event)
+    } else if is("ipf.contact") && !own.iter().any(|own| class.contains(own)) {
+        Some(ItemClass::Contact)
+    } else if is("ipf.task") {
+        Some(ItemClass::Task)
+    } else if is("ipf.stickynote") {
+        Some(ItemClass::Note)
+    } else if is("ipf.journal") {
+        Some(ItemClass::Journal)
+    } else {
+        None
+    }
 }
 
 /// What is told of the last change is older than this, or the folder has no token: the server tells
@@ -175,6 +215,8 @@ pub(crate) struct Opened {
     pub(crate) system: String,
     /// Its folders have tokens.
     pub(crate) tokens: bool,
+    /// Which mailbox it is.
+    pub(crate) mailbox: u64,
     /// What was seen on the way, and when: for the first listing of folders, if that follows at once.
     known: Option<(Duration, Known)>,
 }
@@ -191,6 +233,7 @@ pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
     let opened = Opened {
         system: pool.system().unwrap_or_else(|| "EWS".to_owned()),
         tokens: known.tokens,
+        mailbox: items::mailbox(&known.root),
         known: Some((pool.access().edges.clock.now(), known)),
     };
     pool.opened(|place| *place = Some(opened.clone()));
@@ -335,10 +378,9 @@ fn tree(known: Known, all: Vec<Raw>) -> Tree {
         }
         let id = FolderId::new(&raw.id);
         out.taken.insert(folded(&path), id.clone());
-        if !raw.mail {
-            continue;
-        }
+        let Some(class) = raw.class else { continue };
         let mut folder = Folder::new(id, path, &raw.id);
+        folder.class = class;
         folder.role = known.roles.get(&raw.id).copied();
         folder.subscribed = true;
         folder.messages = raw.count;
@@ -402,7 +444,7 @@ mod tests {
             token: None,
             parent: Some(parent.to_owned()),
             name: name.to_owned(),
-            mail: true,
+            class: Some(ItemClass::Mail),
             hidden: false,
             count: None,
             bytes: None,
@@ -420,7 +462,7 @@ mod tests {
         let mut hidden = folder("H", "R", "PersonMetadata");
         hidden.hidden = true;
         let mut calendar = folder("C", "R", "Kalender");
-        calendar.mail = false;
+        calendar.class = None;
         let all = vec![
             folder("I", "R", "Posteingang"),
             folder("S", "R", "Gesendete Elemente"),

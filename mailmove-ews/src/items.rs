@@ -23,17 +23,28 @@ const UNSENT: i64 = 8;
 pub(crate) struct Stamp {
     pub(crate) content: ContentDigest,
     pub(crate) header: HeaderDigest,
+    /// In which mailbox: an export takes the note along into another one, where it says nothing.
+    pub(crate) mailbox: u64,
+}
+
+/// A mailbox in a few digits, by the id of its root.
+pub(crate) fn mailbox(root: &str) -> u64 {
+    let digest = ContentDigest::of(root.as_bytes());
+    let first = digest.as_bytes().first_chunk::<8>().copied();
+    u64::from_le_bytes(first.unwrap_or_default())
 }
 
 impl Stamp {
-    /// `1 c1-digest h1-digest`.
+    /// `2 c1-digest h1-digest mailbox`.
     pub(crate) fn write(&self) -> String {
-        format!("1 {} {}", self.content, self.header)
+        format!("2 {} {} {:016x}", self.content, self.header, self.mailbox)
     }
 
     pub(crate) fn read(text: &str) -> Option<Self> {
         let mut words = text.split(' ');
-        let (Some("1"), Some(content), Some(header)) = (words.next(), words.next(), words.next())
+        let mut word = || words.next();
+        let (Some("2"), Some(content), Some(header), Some(mailbox)) =
+            (word(), word(), word(), word())
         else {
             return None;
         };
@@ -41,6 +52,7 @@ impl Stamp {
         Some(Self {
             content: serde_json::from_value(digest(content)).ok()?,
             header: serde_json::from_value(digest(header)).ok()?,
+            mailbox: u64::from_str_radix(mailbox, 16).ok()?,
         })
     }
 }
@@ -55,6 +67,8 @@ pub(crate) struct Meta {
     pub(crate) flags: Flags,
     pub(crate) notes: Vec<Alteration>,
     pub(crate) stamp: Option<Stamp>,
+    /// What tells it apart, if that was asked for.
+    pub(crate) identity: Option<HeaderDigest>,
 }
 
 /// The id of an item.
@@ -75,8 +89,41 @@ impl Meta {
             flags,
             notes,
             stamp: Property::Stamp.of(item).and_then(Stamp::read),
+            identity: identity(item),
         })
     }
+}
+
+/// A digest of properties that an export keeps, as if they were a header. `None` where nothing tells an
+/// item apart.
+fn identity(item: &Element) -> Option<HeaderDigest> {
+    let time = |text: &str| parse_date(text).map(|at| at.seconds().to_string());
+    let text = |property: Property| property.of(item).map(str::to_owned);
+    let date = |property: Property| property.of(item).and_then(time);
+    let names = [
+        ("Message-ID", text(Property::MessageId)),
+        ("Subject", text(Property::Subject)),
+        ("In-Reply-To", text(Property::GlobalId)),
+        ("Bcc", text(Property::FileUnder)),
+    ];
+    if names.iter().all(|(_, value)| value.is_none()) {
+        return None;
+    }
+    let more = [
+        ("Date", date(Property::Sent)),
+        ("From", item.text_of("DateTimeReceived").and_then(time)),
+        ("To", date(Property::Start)),
+        ("Cc", date(Property::End)),
+        ("Content-Type", item.text_of("ItemClass").map(str::to_owned)),
+    ];
+    let mut header = String::new();
+    for (name, value) in names.into_iter().chain(more) {
+        if let Some(value) = value {
+            let value = value.replace(char::is_control, " ");
+            header.push_str(&format!("{name}: {value}\r\n"));
+        }
+    }
+    Some(HeaderDigest::of(header.as_bytes()))
 }
 
 /// Items in mail folders that are no mail.
@@ -88,6 +135,10 @@ fn class(class: &str) -> ItemClass {
         ItemClass::Contact
     } else if is("ipm.task") && !is("ipm.taskrequest") {
         ItemClass::Task
+    } else if is("ipm.stickynote") {
+        ItemClass::Note
+    } else if is("ipm.activity") {
+        ItemClass::Journal
     } else {
         ItemClass::Mail
     }
@@ -232,13 +283,17 @@ pub(crate) fn this_item<'a>(
     let item = item_in(doing, message)?;
     match self::id(item) {
         Some(found) if found == *id => Ok(item),
-        _ => Err(Error::new(
-            ErrorKind::Interrupted,
-            "the server answered for another item",
-        )
-        .with_code("ews/other-item")
-        .with_scope(Scope::Message)),
+        _ => Err(other_item()),
     }
+}
+
+pub(crate) fn other_item() -> Error {
+    Error::new(
+        ErrorKind::Interrupted,
+        "the server answered for another item",
+    )
+    .with_code("ews/other-item")
+    .with_scope(Scope::Message)
 }
 
 #[cfg(test)]
@@ -320,9 +375,10 @@ mod tests {
         let stamp = Stamp {
             content: ContentDigest::of(b"x"),
             header: HeaderDigest::of(b"Subject: x\r\n"),
+            mailbox: mailbox("root"),
         };
         assert_eq!(Stamp::read(&stamp.write()), Some(stamp));
-        for bad in ["", "1", "1 x y", "2 a b"] {
+        for bad in ["", "2", "2 x y z", "1 a b"] {
             assert_eq!(Stamp::read(bad), None);
         }
     }

@@ -208,6 +208,9 @@ pub(crate) struct JobArgs {
     /// Messages of a folder may arrive in any order: a large folder goes over all connections at once
     #[arg(long, help_heading = "Connections")]
     pub(crate) any_order: bool,
+    /// Between two Exchange servers: mail as MIME, instead of everything as Exchange's own exports
+    #[arg(long, help_heading = "Connections")]
+    pub(crate) as_mime: bool,
     /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines
     #[arg(long, help_heading = "Connections")]
     pub(crate) compress: bool,
@@ -377,6 +380,7 @@ mod tests {
             "4",
             "--compress",
             "--any-order",
+            "--as-mime",
             "--annotations",
             "--bandwidth",
             "2MB/s",
@@ -400,6 +404,7 @@ mod tests {
         assert_eq!((args.job.daily_up, args.job.no_wait), (Some(0), true));
         assert_eq!(args.job.late, Some(20));
         assert!(args.job.compress && args.job.any_order && args.select.annotations);
+        assert!(args.job.as_mime);
         assert!(args.full && args.output.json);
     }
 

@@ -59,6 +59,7 @@ impl Job {
         options.daily_up = args.daily_up;
         options.waits_for_next_day = !args.no_wait;
         options.late = args.late.map(|late| Duration::from_secs(late.into()));
+        options.streams = !args.as_mime;
         if args.any_order {
             options.order = Order::Relaxed;
         }

@@ -139,15 +139,19 @@ impl ItemRow {
         self.original.map_or(self.size, |one| one.size)
     }
 
-    /// Forgets that it was repaired: it is what the source holds.
+    /// Forgets that it was repaired, or went in another form: it is what the source holds.
     pub fn restore(&mut self) {
         if let Some(original) = self.original.take() {
             self.digest = Some(original.digest);
             self.size = original.size;
             self.header = original.header;
         }
-        self.altered
-            .retain(|note| note.kind != AlterationKind::ContentRepaired);
+        self.altered.retain(|note| {
+            !matches!(
+                note.kind,
+                AlterationKind::ContentRepaired | AlterationKind::Converted
+            )
+        });
     }
 
     /// True if the destination folded it into an equal message that another row claims.

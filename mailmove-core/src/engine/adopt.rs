@@ -31,12 +31,7 @@ pub(super) async fn examine(engine: &Engine, lane: &mut Lane) -> Result<()> {
     if !nothing_new {
         match examined {
             None => {
-                unclaimed(
-                    engine,
-                    lane,
-                    Probe::new(lane.place.id.clone(), Depth::Header),
-                )
-                .await?;
+                unclaimed(engine, lane, engine.probe(&lane.place.id, Depth::Header)).await?;
             }
             Some(_) => unclaimed_since(engine, lane, examined).await?,
         }
@@ -56,7 +51,7 @@ fn marker(lane: &Lane) -> String {
 
 /// Most of what came in is ours: ids are cheap, and only the headers of the others are read.
 async fn unclaimed_since(engine: &Engine, lane: &mut Lane, since: Option<Mark>) -> Result<()> {
-    let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_since(since);
+    let probe = engine.probe(&lane.place.id, Depth::Ids).with_since(since);
     let mut pages = engine.destination.existing(probe);
     let mut foreign = Vec::new();
     while let Some(page) = pages.next().await {
@@ -70,7 +65,9 @@ async fn unclaimed_since(engine: &Engine, lane: &mut Lane, since: Option<Mark>) 
         foreign.extend(free.map(|(id, _)| id));
     }
     for ids in foreign.chunks(500) {
-        let probe = Probe::new(lane.place.id.clone(), Depth::Header).with_ids(ids.to_vec());
+        let probe = engine
+            .probe(&lane.place.id, Depth::Header)
+            .with_ids(ids.to_vec());
         unclaimed(engine, lane, probe).await?;
     }
     Ok(())
@@ -103,7 +100,9 @@ pub(super) async fn present(
 ) -> Result<HashMap<MessageId, Existing>> {
     let mut out = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(500) {
-        let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
+        let probe = engine
+            .probe(&lane.place.id, Depth::Meta)
+            .with_ids(ids.to_vec());
         let mut pages = engine.destination.existing(probe);
         while let Some(page) = pages.next().await {
             let page = page?.into_iter();

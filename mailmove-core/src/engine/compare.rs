@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use super::{Engine, meaning, settle};
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Scan, Stored, TargetNo},
-    destination::{Depth, Existing, Probe},
+    destination::{Depth, Existing},
     error::Result,
     identity::Aspect,
     model::{AlterationKind, ContentDigest, FolderId, MessageId},
@@ -97,7 +97,7 @@ impl<'a> Comparison<'a> {
         (no, place): (TargetNo, FolderId),
         sources: &'a Sources,
     ) -> Self {
-        let probe = Probe::new(place.clone(), depth);
+        let probe = engine.probe(&place, depth);
         Self {
             engine,
             depth,

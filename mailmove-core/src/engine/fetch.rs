@@ -14,7 +14,7 @@ use crate::{
     destination::Existing,
     error::{Error, ErrorKind, Result, Scope},
     identity::{self, HeaderDigest},
-    model::{Alteration, AlterationKind, Content},
+    model::{Alteration, AlterationKind, Content, Form},
     observe::Direction,
     source::{FetchRequest, Fetched},
 };
@@ -29,7 +29,7 @@ impl Producer {
         while !missing.is_empty() {
             let many = self.affordable(&missing).await?;
             let rows: Vec<ItemRow> = missing.drain(..many).collect();
-            self.fetch(rows).await?;
+            self.fetch(rows, self.engine.form).await?;
         }
         Ok(())
     }
@@ -53,13 +53,16 @@ impl Producer {
     }
 
     /// Fetches contents; what fails for a passing reason is tried again.
-    async fn fetch(&mut self, rows: Vec<ItemRow>) -> Result<()> {
+    async fn fetch(&mut self, rows: Vec<ItemRow>, form: Form) -> Result<()> {
         let mut wanted = rows;
+        // What goes in another form than it should.
+        let mut convert = Vec::new();
         loop {
             self.engine.check_stop()?;
             let ids = wanted.iter().map(|row| row.id.clone()).collect();
             let identity = self.lane.folder.identity.as_str();
             let request = FetchRequest::new(self.lane.folder.id.clone(), identity, ids);
+            let request = request.with_form(form);
             let mut answers = self.engine.source.fetch(request);
             let mut again: Option<Error> = None;
             let mut left: VecDeque<ItemRow> = wanted.into();
@@ -88,6 +91,11 @@ impl Producer {
                         failed.push(row);
                     }
                     Fetched::Failed(_) if self.retries(&row).await? => {}
+                    Fetched::Failed(error) if form != Form::Mime => {
+                        self.unexported
+                            .insert(row.id.clone(), error.code().to_owned());
+                        convert.push(row);
+                    }
                     Fetched::Failed(error) => {
                         let (engine, lane) = (&self.engine, &self.lane);
                         engine.give_up(lane, &mut row, &error, None).await;
@@ -97,7 +105,7 @@ impl Producer {
             }
             failed.extend(left);
             if failed.is_empty() {
-                return Ok(());
+                break;
             }
             let error = again.unwrap_or_else(|| {
                 Error::new(
@@ -111,9 +119,13 @@ impl Producer {
                 self.wait_after(error).await?;
             }
             if failed.is_empty() {
-                return Ok(());
+                break;
             }
             wanted = failed;
+        }
+        match convert.is_empty() {
+            true => Ok(()),
+            false => Box::pin(self.fetch(convert, Form::Mime)).await,
         }
     }
 
@@ -163,10 +175,16 @@ impl Producer {
             return self.settled(row).await;
         }
         row.digest = Some(content.digest());
-        let header = content.prefix(HEADER_MOST).await?;
-        row.header = Some(HeaderDigest::of(&header));
-        if row.received.is_none() {
-            date_from_header(&mut row, &header);
+        if let Some(code) = self.unexported.remove(&row.id) {
+            row.altered.push(converted(&code));
+        }
+        // Where contents travel as exports, it is the listing that tells items apart.
+        if self.engine.form == Form::Mime {
+            let header = content.prefix(HEADER_MOST).await?;
+            row.header = Some(HeaderDigest::of(&header));
+            if row.received.is_none() {
+                date_from_header(&mut row, &header);
+            }
         }
         let sought = self.sought(&content).await?;
         if let Match::Found(existing) = self.search(&row, Some(sought)).await? {
@@ -199,7 +217,7 @@ impl Producer {
     async fn sought(&self, content: &Content) -> Result<Sought> {
         Ok(Sought {
             digest: content.digest(),
-            body: match self.lane.adopting {
+            body: match self.lane.adopting && content.form() == Form::Mime {
                 true => identity::body_of(content).await?,
                 false => None,
             },
@@ -212,7 +230,8 @@ impl Producer {
         row: &ItemRow,
         content: &Content,
     ) -> Result<Option<(ItemRow, Box<Existing>)>> {
-        if !self.lane.adopting || !self.engine.repairs() {
+        let mime = content.form() == Form::Mime;
+        if !mime || !self.lane.adopting || !self.engine.repairs() {
             return Ok(None);
         }
         let Some((row, content)) = self.engine.mended(row, content, "").await? else {
@@ -232,6 +251,12 @@ impl Producer {
         }
         self.take_letter(row).await
     }
+}
+
+/// It goes as MIME, since it could not be exported, or its export was not taken.
+pub(super) fn converted(code: &str) -> Alteration {
+    let detail = format!("as MIME ({code})");
+    Alteration::new(AlterationKind::Converted, detail)
 }
 
 /// The source names no date: the message's own header is the next best, and better than the day of

@@ -8,7 +8,7 @@ use futures_util::StreamExt as _;
 use super::{Engine, lane::Lane, retry::Backoff, settle::known_rows};
 use crate::{
     checkpoint::{Intent, ItemRow, Record, TargetNo},
-    destination::{Depth, FlagChange, Outcome, Probe},
+    destination::{Depth, FlagChange, Outcome},
     error::{Error, ErrorKind, Result, Scope},
     model::{Alteration, AlterationKind, Flags, FolderId, MessageId, SystemFlag},
     observe::Direction,
@@ -250,7 +250,7 @@ async fn flags_there(
     ids: Vec<MessageId>,
 ) -> Result<HashMap<MessageId, Flags>> {
     let mut out = HashMap::with_capacity(ids.len());
-    let probe = Probe::new(place.clone(), Depth::Meta).with_ids(ids);
+    let probe = engine.probe(place, Depth::Meta).with_ids(ids);
     let mut pages = engine.destination.existing(probe);
     while let Some(page) = pages.next().await {
         for existing in page? {

@@ -221,7 +221,9 @@ async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
         return Ok(Vec::new());
     }
     let mut seen = Seen::default();
-    let since = Probe::new(lane.place.id.clone(), Depth::Ids).with_since(Some(lane.mark()?));
+    let since = engine
+        .probe(&lane.place.id, Depth::Ids)
+        .with_since(Some(lane.mark()?));
     see(engine, lane, since, &mut seen).await?;
     stored.retain(|(number, _)| !seen.contains(*number));
     // What an earlier run had sent has its place before this pass's mark.
@@ -230,7 +232,9 @@ async fn missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
         .filter_map(|(_, row)| row.target.as_ref().map(|(_, id)| id.clone()))
         .collect();
     for ids in ids.chunks(500) {
-        let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let probe = engine
+            .probe(&lane.place.id, Depth::Ids)
+            .with_ids(ids.to_vec());
         see(engine, lane, probe, &mut seen).await?;
     }
     stored.retain(|(number, _)| !seen.contains(*number));
@@ -265,7 +269,9 @@ async fn twins_missing(engine: &Engine, lane: &Lane) -> Result<Vec<ItemRow>> {
     let ids: Vec<MessageId> = twins.iter().filter_map(claim).collect();
     let mut there = HashSet::new();
     for ids in ids.chunks(500) {
-        let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let probe = engine
+            .probe(&lane.place.id, Depth::Ids)
+            .with_ids(ids.to_vec());
         let mut pages = engine.destination.existing(probe);
         while let Some(page) = pages.next().await {
             there.extend(page?.into_iter().map(|existing| existing.id));

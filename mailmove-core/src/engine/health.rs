@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, Stored},
-    destination::{Depth, Existing, Probe},
+    destination::{Depth, Existing},
     error::{Error, ErrorKind, Result, Scope},
     model::{FolderPath, MessageId},
 };
@@ -91,7 +91,7 @@ async fn lost_some(engine: &Engine, lane: &Lane) -> Result<bool> {
 /// few were removed by the user and stay so; many are a loss that the user must know of.
 pub(super) async fn removed(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
     let mut seen = Seen::default();
-    let probe = Probe::new(lane.place.id.clone(), Depth::Ids);
+    let probe = engine.probe(&lane.place.id, Depth::Ids);
     let mut pages = engine.destination.existing(probe);
     while let Some(page) = pages.next().await {
         engine.check_stop()?;

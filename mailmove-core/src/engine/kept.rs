@@ -6,9 +6,9 @@ use futures_util::StreamExt as _;
 use super::{Engine, fetch::HEADER_MOST, lane::Lane, look_back};
 use crate::{
     checkpoint::{ItemRow, ItemState, Record},
-    destination::{Depth, Probe},
+    destination::Depth,
     error::Result,
-    model::{Alteration, AlterationKind, Content},
+    model::{Alteration, AlterationKind, Content, Form},
 };
 
 /// Most messages of a folder that are read back. Mail that is all like this is no mail.
@@ -33,7 +33,7 @@ impl Odd {
             return Ok(());
         }
         let ids = by_id.keys().cloned().collect();
-        let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(ids);
+        let probe = engine.probe(&lane.place.id, Depth::Content).with_ids(ids);
         let mut pages = engine.destination.existing(probe);
         let mut records = Vec::new();
         // A failure to look is no failure to store: `verify` still tells.
@@ -65,6 +65,10 @@ impl Odd {
 /// Whether there are servers that change such bytes: NUL, a CR or LF alone, no end of the last line,
 /// or bytes above 127 in the header. A content that cannot be read is not.
 pub(super) async fn is_odd(content: &Content) -> bool {
+    // Nobody rewrites an export.
+    if content.form() != Form::Mime {
+        return false;
+    }
     if content.holds_nul() {
         return true;
     }

@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan, TargetNo},
-    destination::{Depth, Existing, Probe},
+    destination::{Depth, Existing},
     error::Result,
     model::{ContentDigest, Flags, MessageId},
     observe::Event,
@@ -112,7 +112,9 @@ fn flags_of(row: &ItemRow, there: &Existing, equal: &[ItemRow]) -> Flags {
 
 /// Messages that came in during this pass, and that nobody claims.
 async fn foreign(engine: &Engine, lane: &Lane) -> Result<Vec<Existing>> {
-    let probe = Probe::new(lane.place.id.clone(), Depth::Ids).with_since(Some(lane.mark()?));
+    let probe = engine
+        .probe(&lane.place.id, Depth::Ids)
+        .with_since(Some(lane.mark()?));
     let mut pages = engine.destination.existing(probe);
     let mut free: Vec<MessageId> = Vec::new();
     while let Some(page) = pages.next().await {

@@ -7,7 +7,7 @@ use futures_util::StreamExt as _;
 use super::{Engine, deliver::Sender, lane::Lane, settle};
 use crate::{
     checkpoint::{ItemRow, ItemState, Record},
-    destination::{Depth, Probe},
+    destination::Depth,
     error::Result,
     model::{Alteration, AlterationKind, MessageId, Timestamp},
     observe::Event,
@@ -31,7 +31,10 @@ impl Sender {
         let Some((_, id)) = &row.target else {
             return Ok(());
         };
-        let probe = Probe::new(lane.place.id.clone(), Depth::Content).with_ids(vec![id.clone()]);
+        let probe = self
+            .engine
+            .probe(&lane.place.id, Depth::Content)
+            .with_ids(vec![id.clone()]);
         let mut pages = self.engine.destination.existing(probe);
         while let Some(page) = pages.next().await {
             // A failure to read is no verdict: the next batch tries again.
@@ -70,7 +73,10 @@ impl Sender {
         let mut by_id = as_recorded(&self.engine, std::mem::take(&mut self.odd_dates)).await?;
         let ids: Vec<MessageId> = by_id.keys().cloned().collect();
         for ids in ids.chunks(500) {
-            let probe = Probe::new(lane.place.id.clone(), Depth::Meta).with_ids(ids.to_vec());
+            let probe = self
+                .engine
+                .probe(&lane.place.id, Depth::Meta)
+                .with_ids(ids.to_vec());
             let mut pages = self.engine.destination.existing(probe);
             let mut records = Vec::new();
             // A failure to look is no failure to store: `verify` still tells.

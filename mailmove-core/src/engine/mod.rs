@@ -61,11 +61,13 @@ use futures_util::StreamExt as _;
 use crate::{
     checkpoint::{FolderNo, ItemRow, Ledger, Record, Scan, Stored},
     dead_letter::DeadLetters,
-    destination::{Destination, Fence},
+    destination::{Depth, Destination, Fence, Probe},
     edge::Edges,
     error::{Error, ErrorKind, Result},
     migration::{MigrationBuilder, Stop},
-    model::{AlterationKind, Capabilities, FolderPath, JobId, MessageId},
+    model::{
+        AlterationKind, Capabilities, FolderId, FolderPath, Form, ItemClass, JobId, MessageId,
+    },
     observe::{Direction, Event, Observer},
     options::Options,
     report::{AnnotationReport, Failure, MOST_LISTED, Problem, RepairedMessage},
@@ -87,6 +89,8 @@ pub(crate) struct Engine {
     from: Capabilities,
     to: Capabilities,
     options: Options,
+    /// In which form contents travel.
+    form: Form,
     observer: Arc<dyn Observer>,
     edges: Edges,
     stop: Stop,
@@ -148,7 +152,32 @@ struct FolderNotes {
     annotations: Option<AnnotationReport>,
 }
 
+/// In which form contents travel, and the options with the classes of folders that go so.
+fn route(options: &Options, from: &Capabilities, to: &Capabilities) -> (Form, Options) {
+    let mut options = options.clone();
+    let both = |form| from.forms.contains(&form) && to.forms.contains(&form);
+    let form = match options.streams && both(Form::ExchangeStream) {
+        true => Form::ExchangeStream,
+        false => Form::Mime,
+    };
+    let goes = |class: &ItemClass| match form {
+        Form::Mime => *class == ItemClass::Mail,
+        _ => from.classes.contains(class) && to.classes.contains(class),
+    };
+    let mut classes: Vec<ItemClass> = from.classes.iter().copied().filter(goes).collect();
+    if !options.folders.classes.is_empty() {
+        classes.retain(|class| options.folders.classes.contains(class));
+    }
+    options.folders.classes = classes;
+    (form, options)
+}
+
 impl Engine {
+    /// A look at a destination folder.
+    fn probe(&self, folder: &FolderId, depth: Depth) -> Probe {
+        Probe::new(folder.clone(), depth).with_form(self.form)
+    }
+
     /// Connects both sides and opens the ledger.
     async fn open(migration: &MigrationBuilder, ledger: Arc<dyn Ledger>) -> Result<Self> {
         let (from, to) = futures_util::future::try_join(
@@ -182,15 +211,16 @@ impl Engine {
             _ => None,
         };
         let asked_for = mend::is_open(&*ledger).await?;
-        let options = &migration.options;
-        let daily = daily::Daily::open(options, &from, &to, &*ledger).await?;
+        let daily = daily::Daily::open(&migration.options, &from, &to, &*ledger).await?;
+        let (form, options) = route(&migration.options, &from, &to);
         Ok(Self {
             source: Arc::clone(&migration.source),
             destination: Arc::clone(&migration.destination),
             ledger,
             from,
             to,
-            options: migration.options.clone(),
+            options,
+            form,
             observer: Arc::clone(&migration.observer),
             edges: migration.edges.clone(),
             stop: migration.stop.clone(),

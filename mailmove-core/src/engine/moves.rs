@@ -23,7 +23,7 @@ use super::{
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, Scan, TargetNo, TargetRow},
-    destination::{Depth, Outcome, Probe},
+    destination::{Depth, Outcome},
     error::{Error, ErrorKind, Result, Scope},
     model::{Alteration, AlterationKind, MessageId},
     observe::Direction,
@@ -377,7 +377,7 @@ async fn still_there(
     ids: Vec<MessageId>,
 ) -> Result<HashSet<MessageId>> {
     let mut still = HashSet::new();
-    let probe = Probe::new(from.id.clone(), Depth::Ids).with_ids(ids);
+    let probe = engine.probe(&from.id, Depth::Ids).with_ids(ids);
     let mut pages = engine.destination.existing(probe);
     while let Some(page) = pages.next().await {
         match page {

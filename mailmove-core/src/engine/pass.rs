@@ -143,7 +143,12 @@ pub(super) async fn look(engine: &Engine) -> Result<(Vec<Folder>, Vec<Folder>)> 
     loop {
         let both = (engine.source.folders(), engine.destination.folders());
         match futures_util::future::try_join(both.0, both.1).await {
-            Ok(folders) => return Ok(folders),
+            Ok((source, mut destination)) => {
+                // The others are not for what goes this way.
+                let classes = &engine.options.folders.classes;
+                destination.retain(|folder| classes.contains(&folder.class));
+                return Ok((source, destination));
+            }
             Err(error) => patience(engine, &mut backoff, error).await?,
         }
     }

@@ -92,6 +92,7 @@ pub(super) async fn run(
         desk,
         inline: false,
         again: false,
+        unexported: HashMap::new(),
     };
     producer.pending().await?;
     let listing = if producer.lane.surveyed || producer.lane.quiet {
@@ -121,6 +122,8 @@ pub(super) struct Producer {
     pub(super) desk: Arc<Desk>,
     inline: bool,
     again: bool,
+    /// Items that could not be exported, with the code of the reason.
+    pub(super) unexported: HashMap<MessageId, String>,
 }
 
 impl Producer {
@@ -189,7 +192,8 @@ impl Producer {
     async fn listing(&mut self) -> Result<Listing> {
         let mut cursor = self.lane.row.cursor.clone();
         // Contents come along only when every one of them will be wanted.
-        self.inline = self.engine.options.filter.is_empty()
+        self.inline = self.engine.form == Form::Mime
+            && self.engine.options.filter.is_empty()
             && !self.engine.shares()
             && self.lane.homes.is_none()
             && !self.engine.daily.limits_down();
@@ -211,6 +215,8 @@ impl Producer {
         self.engine.ready(Direction::Down).await?;
         let request = ListRequest::new(&self.lane.folder)
             .with_since(cursor.clone())
+            .with_form(self.engine.form)
+            .with_headers(self.engine.form != Form::Mime)
             .with_inline(self.inline.then_some(Form::Mime));
         let mut pages = self.engine.source.list(request);
         let mut listing = Listing::default();

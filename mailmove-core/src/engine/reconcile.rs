@@ -9,7 +9,7 @@ use crate::{
     checkpoint::{FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
     map::{Earlier, FolderMap, MapEntry, Verdict},
-    model::{Folder, FolderId, FolderPath, FolderSpec, Naming},
+    model::{Folder, FolderId, FolderPath, FolderSpec, ItemClass, Naming},
     observe::Direction,
     report::{FolderReport, Problem},
 };
@@ -67,6 +67,7 @@ pub(super) async fn reconcile(
             }
             Verdict::To { path, role, .. } => {
                 let spec = FolderSpec::new(path)
+                    .with_class(folder.class)
                     .with_role(role)
                     .with_subscription(engine.options.subscriptions && folder.subscribed);
                 wanted.push((row, folder, spec));
@@ -104,7 +105,9 @@ pub(super) async fn known(
         else {
             continue;
         };
-        let spec = FolderSpec::new(target.path.clone()).with_role(role);
+        let spec = FolderSpec::new(target.path.clone())
+            .with_class(folder.class)
+            .with_role(role);
         let row = FolderRow {
             id: folder.id.clone(),
             path: folder.path.clone(),
@@ -318,6 +321,10 @@ async fn ensure(
             target.path == spec.path && row.target == Some(target.no) && target.messages > Some(0)
         });
         match present.get(&spec.path) {
+            Some(folder) if folder.class != spec.class => {
+                let error = other_class(&spec.path, folder.class, spec.class);
+                places.insert(spec.path.clone(), Err(Problem::from(&error)));
+            }
             Some(folder) if folder.selectable && folder.mark.is_some() => {
                 if spec.subscribe && !folder.subscribed {
                     missing.insert(spec.path.clone(), spec.clone());
@@ -348,6 +355,20 @@ async fn ensure(
         }
     }
     Ok(places)
+}
+
+/// What is at its place holds other things: nobody looks for mail among notes.
+fn other_class(path: &FolderPath, there: ItemClass, wanted: ItemClass) -> Error {
+    let what = format!(
+        "the folder of that name is made for {}, and not for {}",
+        there.plural(),
+        wanted.plural()
+    );
+    Error::new(ErrorKind::Refused, what)
+        .with_code("destination/other-class")
+        .with_scope(Scope::Folder)
+        .with_context("folder", path.to_string())
+        .with_remedy("Map the source's folder to another name.")
 }
 
 /// Asks for all of these once. After an error that reaches beyond a folder all are to be asked for

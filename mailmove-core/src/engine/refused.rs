@@ -38,7 +38,7 @@ impl Sender {
                     queue.push_back(vec![work]);
                     continue;
                 }
-                match self.mend(&work, &error).await {
+                match self.mend(lane, &work, &error).await {
                     Ok(Some(mut repaired)) => {
                         let content = work.content;
                         repaired.before = Some(Box::new(Unrepaired { content, error }));

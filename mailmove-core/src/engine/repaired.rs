@@ -1,16 +1,24 @@
 //! A message that was refused is tried once more, repaired.
 
+use futures_util::StreamExt as _;
+
 use super::{
-    Engine, deliver::Sender, dispatch::put, fetch::HEADER_MOST, lane::Lane, produce::Work,
+    Engine,
+    deliver::Sender,
+    dispatch::put,
+    fetch::{HEADER_MOST, converted},
+    lane::Lane,
+    produce::Work,
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Original, Record},
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{Alteration, AlterationKind, Content},
+    model::{Alteration, AlterationKind, Content, Form},
     options::RepairPolicy,
     repair,
     report::{MOST_LISTED, RepairedMessage},
+    source::{FetchRequest, Fetched},
 };
 
 /// A message before it was repaired, and what the destination said to it.
@@ -106,6 +114,10 @@ impl Engine {
             };
             let of_repair = |note: &&Alteration| note.kind == AlterationKind::ContentRepaired;
             let what = row.altered.iter().find(of_repair);
+            // Else it went in another form.
+            if what.is_none() {
+                continue;
+            }
             let told = RepairedMessage {
                 folder: folder.clone(),
                 message: self.source.describe(&row.id),
@@ -125,6 +137,7 @@ impl Sender {
     /// A message that was refused for itself, as it was.
     fn is_to_be_mended(&self, work: &Work, error: &Error) -> bool {
         self.engine.repairs()
+            && work.content.form() == Form::Mime
             && error.kind() == ErrorKind::Refused
             && error.scope() == Scope::Message
             && work.before.is_none()
@@ -148,13 +161,48 @@ impl Sender {
     }
 
     /// The repaired form of a message that was refused for itself.
-    pub(super) async fn mend(&self, work: &Work, error: &Error) -> Result<Option<Work>> {
+    pub(super) async fn mend(
+        &self,
+        lane: &Lane,
+        work: &Work,
+        error: &Error,
+    ) -> Result<Option<Work>> {
+        if work.content.form() != Form::Mime {
+            return self.as_mime(lane, work, error).await;
+        }
         if !self.is_to_be_mended(work, error) {
             return Ok(None);
         }
         let why = format!(" (refused as it was: {})", error.code());
         let mended = self.engine.mended(&work.row, &work.content, &why).await?;
         Ok(mended.map(|(row, content)| Work {
+            row,
+            content,
+            doubts: 0,
+            before: None,
+        }))
+    }
+
+    /// An item as MIME, whose export was refused.
+    async fn as_mime(&self, lane: &Lane, work: &Work, error: &Error) -> Result<Option<Work>> {
+        if error.scope() > Scope::Message {
+            return Ok(None);
+        }
+        let folder = lane.folder.id.clone();
+        let identity = lane.folder.identity.as_str();
+        let request = FetchRequest::new(folder, identity, vec![work.row.id.clone()]);
+        let Some((_, Fetched::Content(content))) = self.engine.source.fetch(request).next().await
+        else {
+            return Ok(None);
+        };
+        let mut row = work.row.clone();
+        row.restore();
+        let given = &work.content;
+        row.original = Some(Original::new(given.digest(), given.size(), row.header));
+        row.size = content.size();
+        row.digest = Some(content.digest());
+        row.altered.push(converted(error.code()));
+        Ok(Some(Work {
             row,
             content,
             doubts: 0,
@@ -186,8 +234,13 @@ impl Sender {
                     error: first,
                 } = *before;
                 let error = first.with_context("repaired", error.chain());
+                // An export is of no use to anybody but Exchange.
+                let kept = match content.form() {
+                    Form::Mime => &content,
+                    _ => &work.content,
+                };
                 self.engine
-                    .give_up(lane, &mut row, &error, Some(&content))
+                    .give_up(lane, &mut row, &error, Some(kept))
                     .await;
             }
         }

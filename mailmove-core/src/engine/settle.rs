@@ -14,9 +14,12 @@ use futures_util::StreamExt as _;
 use super::{Engine, fold, lane::Lane, retry::Backoff};
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
-    destination::{Depth, Existing, Probe},
+    destination::{Depth, Existing},
     error::{ErrorKind, Result},
-    model::{Alteration, AlterationKind, ContentDigest, FolderId, FolderPath, Mark, MessageId},
+    identity::HeaderDigest,
+    model::{
+        Alteration, AlterationKind, ContentDigest, FolderId, FolderPath, Form, Mark, MessageId,
+    },
     observe::{Direction, Event},
 };
 
@@ -180,8 +183,14 @@ impl Looking<'_> {
             };
             equal.extend(found.into_iter().filter(wanted));
         }
+        let unclear = unclear(&rows);
         let others = others_contents(self.engine, &rows, &equal).await?;
         equal.retain(|existing| existing.digest.is_none_or(|of| !others.contains(&of)));
+        // Whose it is, nobody can tell: it counts as perhaps one of them.
+        let (unclear, mut equal): (Vec<_>, Vec<_>) = equal.into_iter().partition(|existing| {
+            let header = existing.header.filter(|_| existing.given.is_none());
+            self.engine.form != Form::Mime && header.is_some_and(|header| unclear.contains(&header))
+        });
         // Equal bytes come before what may be a changed form of the message.
         let is_own = |existing: &Existing| {
             let mut digests = [existing.given, existing.digest].into_iter().flatten();
@@ -197,7 +206,10 @@ impl Looking<'_> {
         // Perhaps one of them, changed as it was stored.
         let perhaps = equal
             .iter()
-            .any(|existing| open(&|row| is_alike(row, existing)));
+            .any(|existing| open(&|row| is_alike(row, existing)))
+            || unclear
+                .iter()
+                .any(|existing| open(&|row| is_alike(row, existing)));
         Ok(if passed_over || perhaps {
             Saw::Part
         } else {
@@ -270,6 +282,19 @@ fn note_differences(row: &mut ItemRow, existing: &Existing) {
         row.altered
             .push(Alteration::new(AlterationKind::DateReplaced, detail));
     }
+}
+
+/// Headers that several items in doubt have, which are not the same.
+fn unclear(rows: &[ItemRow]) -> HashSet<HeaderDigest> {
+    let mut contents: BTreeMap<HeaderDigest, Option<ContentDigest>> = BTreeMap::new();
+    let mut unclear = HashSet::new();
+    for row in rows {
+        let Some(header) = row.header else { continue };
+        if *contents.entry(header).or_insert(row.digest) != row.digest {
+            unclear.insert(header);
+        }
+    }
+    unclear
 }
 
 /// The contents among `found` that the ledger knows of other messages than `rows`: their copies, and not
@@ -357,7 +382,9 @@ impl Search<'_> {
         engine: &Engine,
         taken: &HashSet<MessageId>,
     ) -> Result<(Vec<MessageId>, bool)> {
-        let probe = Probe::new(self.place.id.clone(), Depth::Meta).with_since(self.mark.cloned());
+        let probe = engine
+            .probe(&self.place.id, Depth::Meta)
+            .with_since(self.mark.cloned());
         let mut pages = engine.destination.existing(probe);
         let (mut ids, mut passed_over) = (Vec::new(), false);
         while let Some(page) = pages.next().await {
@@ -405,7 +432,7 @@ pub(super) async fn contents_of(
     place: &FolderId,
     ids: &[MessageId],
 ) -> Result<Vec<Existing>> {
-    let probe = Probe::new(place.clone(), Depth::Content).with_ids(ids.to_vec());
+    let probe = engine.probe(place, Depth::Content).with_ids(ids.to_vec());
     let mut pages = engine.destination.existing(probe);
     let mut found = Vec::with_capacity(ids.len());
     while let Some(page) = pages.next().await {

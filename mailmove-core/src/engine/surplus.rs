@@ -19,7 +19,7 @@ use super::{
 };
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
-    destination::{Depth, Existing, Outcome, Probe},
+    destination::{Depth, Existing, Outcome},
     error::{Error, ErrorKind, Result, Scope},
     model::{ContentDigest, Folder, Mark, MessageId},
     observe::{Direction, Event},
@@ -314,7 +314,7 @@ async fn with_another(engine: &Engine, place: &Place, rows: &[ItemRow]) -> Resul
     let claimed: Vec<MessageId> = rows.iter().filter_map(here).collect();
     let mut there = HashSet::new();
     for ids in claimed.chunks(500) {
-        let probe = Probe::new(place.id.clone(), Depth::Ids).with_ids(ids.to_vec());
+        let probe = engine.probe(&place.id, Depth::Ids).with_ids(ids.to_vec());
         let mut pages = engine.destination.existing(probe);
         while let Some(page) = pages.next().await {
             there.extend(page?.into_iter().map(|existing| existing.id));

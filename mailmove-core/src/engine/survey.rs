@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan, Stored},
     error::{Error, ErrorKind, Result},
-    model::{Cursor, Flags, Listed, MessageId},
+    model::{Cursor, Flags, Form, Listed, MessageId},
     observe::Direction,
     source::{Change, Coverage, ListRequest},
 };
@@ -97,7 +97,8 @@ async fn once(
     let mut coverage = Coverage::Full;
     let request = ListRequest::new(&lane.folder)
         .with_since(since)
-        .with_headers(lane.adopting);
+        .with_form(engine.form)
+        .with_headers(lane.adopting || engine.form != Form::Mime);
     let mut pages = engine.source.list(request);
     let mut last = None;
     while let Some(page) = pages.next().await {

@@ -9,7 +9,7 @@ use crate::{
     checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan},
     dead_letter::DeadLetter,
     error::{Error, ErrorKind, Result},
-    model::{Content, ContentDigest, Folder},
+    model::{Content, ContentDigest, Folder, Form},
     observe::Event,
     report::Problem,
 };
@@ -25,6 +25,8 @@ impl Engine {
         content: Option<&Content>,
     ) {
         row.restore();
+        // An export is of no use to anybody but Exchange.
+        let content = content.filter(|content| content.form() == Form::Mime);
         if let Some(content) = content {
             row.digest = Some(content.digest());
             row.size = content.size();

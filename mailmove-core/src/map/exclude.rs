@@ -40,6 +40,12 @@ fn ruled_out(rules: &MapRules, folder: &Folder) -> Option<String> {
         Namespace::OtherUsers => return Some("it belongs to another user".to_owned()),
         Namespace::Shared => return Some("it is shared".to_owned()),
     }
+    if !rules.classes.is_empty() && !rules.classes.contains(&folder.class) {
+        return Some(format!(
+            "it is made for {}, which do not go this way",
+            folder.class.plural()
+        ));
+    }
     if let Some(pattern) = rules.exclude.iter().find(matching) {
         return Some(format!("excluded by {}", pattern.text));
     }

@@ -26,7 +26,7 @@ mod roles;
 mod there;
 
 pub use self::pattern::{Pattern, Place};
-use crate::model::{Folder, FolderPath, Naming, Role};
+use crate::model::{Folder, FolderPath, ItemClass, Naming, Role};
 
 /// What the user wants of the folder map.
 #[derive(Clone, Debug, Default)]
@@ -45,6 +45,9 @@ pub struct MapRules {
     /// Also take other users' and shared folders. Without it those are taken whose first name an
     /// [include](Self::include) pattern or a [place](Self::places) gives in letters.
     pub foreign: bool,
+    /// If not empty: only folders that are made for items of these classes. A migration leaves out what its
+    /// two sides cannot exchange anyhow.
+    pub classes: Vec<ItemClass>,
 }
 
 impl MapRules {
@@ -79,6 +82,13 @@ impl MapRules {
     #[must_use]
     pub fn with_root(mut self, root: Option<FolderPath>) -> Self {
         self.root = root;
+        self
+    }
+
+    /// Sets of which classes to take folders; of all if there are none.
+    #[must_use]
+    pub fn with_classes(mut self, classes: Vec<ItemClass>) -> Self {
+        self.classes = classes;
         self
     }
 

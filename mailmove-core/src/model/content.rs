@@ -5,6 +5,7 @@ use std::{fmt, fs::File, sync::Arc};
 use bytes::Bytes;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::Form;
 use crate::{
     edge::MemoryPermit,
     error::{Error, ErrorKind, Result},
@@ -63,7 +64,10 @@ impl<'de> Deserialize<'de> for ContentDigest {
 /// The bytes of an item. Made by a [`Spool`](crate::edge::Spool), which decides whether they stay
 /// in memory (under the process's budget) or in an unlinked file of the state directory.
 #[derive(Clone)]
-pub struct Content(Arc<Inner>);
+pub struct Content {
+    inner: Arc<Inner>,
+    form: Form,
+}
 
 struct Inner {
     body: Body,
@@ -96,37 +100,54 @@ impl Content {
         body: Body,
         permit: Option<MemoryPermit>,
     ) -> Self {
-        Self(Arc::new(Inner {
+        let inner = Inner {
             body,
             size,
             digest,
             nul,
             _permit: permit,
-        }))
+        };
+        Self {
+            inner: Arc::new(inner),
+            form: Form::Mime,
+        }
+    }
+
+    /// The same bytes, said to be of that form; MIME otherwise.
+    #[must_use]
+    pub fn with_form(mut self, form: Form) -> Self {
+        self.form = form;
+        self
+    }
+
+    /// What its bytes are.
+    #[must_use]
+    pub fn form(&self) -> Form {
+        self.form
     }
 
     /// Exact number of bytes.
     #[must_use]
     pub fn size(&self) -> u64 {
-        self.0.size
+        self.inner.size
     }
 
     /// Digest of the bytes.
     #[must_use]
     pub fn digest(&self) -> ContentDigest {
-        self.0.digest
+        self.inner.digest
     }
 
     /// It holds NUL, which some systems take in a way of its own or not at all.
     #[must_use]
     pub fn holds_nul(&self) -> bool {
-        self.0.nul
+        self.inner.nul
     }
 
     /// The bytes, if they are in memory.
     #[must_use]
     pub fn as_bytes(&self) -> Option<&Bytes> {
-        match &self.0.body {
+        match &self.inner.body {
             Body::Memory(bytes) => Some(bytes),
             Body::File(_) => None,
         }
@@ -146,10 +167,12 @@ impl Content {
     /// # Errors
     /// If the spool file cannot be read.
     pub async fn prefix(&self, len: usize) -> Result<Bytes> {
-        match &self.0.body {
+        match &self.inner.body {
             Body::Memory(bytes) => Ok(bytes.slice(..len.min(bytes.len()))),
             Body::File(file) => {
-                let len = usize::try_from(self.0.size).unwrap_or(usize::MAX).min(len);
+                let len = usize::try_from(self.inner.size)
+                    .unwrap_or(usize::MAX)
+                    .min(len);
                 read_at(file, 0, len).await
             }
         }
@@ -167,7 +190,7 @@ impl fmt::Debug for Content {
         write!(
             f,
             "Content({} bytes in {place}, {})",
-            self.0.size, self.0.digest
+            self.inner.size, self.inner.digest
         )
     }
 }
@@ -189,7 +212,7 @@ impl ContentReader {
     /// # Errors
     /// If the spool file cannot be read.
     pub async fn next(&mut self) -> Result<Option<Bytes>> {
-        let inner = &self.content.0;
+        let inner = &self.content.inner;
         if self.at >= inner.size {
             return Ok(None);
         }

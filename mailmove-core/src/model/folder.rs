@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{CompactText, Flags, FolderId, Mark, Token};
+use super::{CompactText, Flags, FolderId, ItemClass, Mark, Token};
 
 /// The place of a folder as a list of names in Unicode, from the mailbox's root. Never a joined
 /// string: separators, prefixes and encodings are the adapter's business. The inbox is `["INBOX"]`.
@@ -123,11 +123,21 @@ pub enum Role {
     Sent,
     /// Deleted (`\Trash`).
     Trash,
+    /// The user's own calendar.
+    Calendar,
+    /// The user's own contacts.
+    Contacts,
+    /// The user's own tasks.
+    Tasks,
+    /// The user's own notes.
+    Notes,
+    /// The user's own journal.
+    Journal,
 }
 
 impl Role {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 14] = [
         Self::Inbox,
         Self::All,
         Self::Archive,
@@ -137,13 +147,23 @@ impl Role {
         Self::Junk,
         Self::Sent,
         Self::Trash,
+        Self::Calendar,
+        Self::Contacts,
+        Self::Tasks,
+        Self::Notes,
+        Self::Journal,
     ];
 
-    /// The special-use attribute; `None` for the inbox, which has none.
+    /// The special-use attribute; `None` for the inbox and for what holds no mail, which have none.
     #[must_use]
     pub const fn special_use(self) -> Option<&'static str> {
         match self {
-            Self::Inbox => None,
+            Self::Inbox
+            | Self::Calendar
+            | Self::Contacts
+            | Self::Tasks
+            | Self::Notes
+            | Self::Journal => None,
             Self::All => Some("\\All"),
             Self::Archive => Some("\\Archive"),
             Self::Drafts => Some("\\Drafts"),
@@ -195,6 +215,8 @@ pub struct Folder {
     pub path: FolderPath,
     /// What it is for, if the server says.
     pub role: Option<Role>,
+    /// What kind of items it is made for. Others may be in it all the same.
+    pub class: ItemClass,
     /// Whose it is.
     pub namespace: Namespace,
     /// False for a name that holds other folders but no messages (`\Noselect`).
@@ -231,6 +253,7 @@ impl Folder {
             id,
             path,
             role: None,
+            class: ItemClass::Mail,
             namespace: Namespace::Personal,
             selectable: true,
             subscribed: false,
@@ -288,6 +311,8 @@ pub struct FolderSpec {
     pub role: Option<Role>,
     /// Whether the user shall be subscribed to it.
     pub subscribe: bool,
+    /// What kind of items it is made for. One of another kind at that place is not it.
+    pub class: ItemClass,
 }
 
 impl FolderSpec {
@@ -298,6 +323,7 @@ impl FolderSpec {
             path,
             role: None,
             subscribe: false,
+            class: ItemClass::Mail,
         }
     }
 
@@ -305,6 +331,13 @@ impl FolderSpec {
     #[must_use]
     pub fn with_role(mut self, role: Option<Role>) -> Self {
         self.role = role;
+        self
+    }
+
+    /// Sets what kind of items it is made for.
+    #[must_use]
+    pub fn with_class(mut self, class: ItemClass) -> Self {
+        self.class = class;
         self
     }
 

@@ -19,6 +19,25 @@ pub enum ItemClass {
     Contact,
     /// A task.
     Task,
+    /// A note.
+    Note,
+    /// A journal entry.
+    Journal,
+}
+
+impl ItemClass {
+    /// Several of them, for people.
+    #[must_use]
+    pub const fn plural(self) -> &'static str {
+        match self {
+            Self::Mail => "mail",
+            Self::Event => "events",
+            Self::Contact => "contacts",
+            Self::Task => "tasks",
+            Self::Note => "notes",
+            Self::Journal => "journal entries",
+        }
+    }
 }
 
 /// In which form an item's content travels.
@@ -119,6 +138,9 @@ pub enum AlterationKind {
     ContentRewritten,
     /// The server merged it with an identical message.
     MergedByServer,
+    /// It went in another form than the one that keeps all of it: as MIME, for example, since the server
+    /// could not export it, or the other one did not take its export.
+    Converted,
     /// The message was moved at the source, but stayed in its old place at the destination too.
     OldPlaceKept,
 }

@@ -8,7 +8,7 @@ use std::{collections::HashMap, sync::Arc};
 use mailmove_core::{
     destination::{Batch, Outcome, Receipt},
     error::{Error, ErrorKind},
-    model::{Alteration, AlterationKind, FolderId, MessageId, Slot},
+    model::{Alteration, AlterationKind, Content, FolderId, MessageId, Slot},
 };
 
 use super::{
@@ -18,11 +18,12 @@ use super::{
 };
 use crate::{
     error::{self, Doing},
+    folders,
     generate::Out,
     items::{self, Meta},
     pool::NoContents,
     source,
-    wire::{self, NewItem},
+    wire::{self, NewItem, SoapError},
 };
 
 type Stored = (Slot, Outcome);
@@ -42,10 +43,17 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
     }
     let access = inner.pool.access();
     let (most, spool) = (access.config.max_message(), &access.edges.spool);
+    let mailbox = match folders::open(&inner.pool).await {
+        Ok(opened) => opened.mailbox,
+        Err(error) => {
+            let none = |at| (Slot::new(at), Outcome::NotStored(error::again(&error)));
+            return out.send_all((0..items.len()).map(none)).await;
+        }
+    };
     let mut ready: Vec<(Slot, Ready)> = Vec::new();
     for (at, outgoing) in items.into_iter().enumerate() {
         let slot = Slot::new(at);
-        match prepare::prepare(outgoing, most, spool).await {
+        match prepare::prepare(outgoing, most, spool, mailbox).await {
             Ok(one) => ready.push((slot, one)),
             Err(error) => out.send((slot, Outcome::NotStored(error))).await,
         }
@@ -65,10 +73,14 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
     }
 }
 
-/// How many of these fit into a request; at least one.
+/// How many of these fit into a request; at least one, and all in the same form.
 fn fitting(ready: &[(Slot, Ready)], most: u64) -> usize {
     let mut bytes = 0_u64;
+    let exports = ready.first().is_some_and(|(_, one)| one.stamp.is_some());
     let fits = ready.iter().take_while(|(_, one)| {
+        if one.stamp.is_some() != exports {
+            return false;
+        }
         // The properties of a message have two kilobytes or so.
         bytes = bytes.saturating_add(one.item.content.size() + 4096);
         bytes <= most
@@ -95,6 +107,7 @@ fn stops(outcome: &Outcome) -> Option<Error> {
 }
 
 const CREATE: Doing = Doing::message("CreateItem");
+const UPLOAD: Doing = Doing::message("UploadItems");
 
 async fn send(
     inner: &Inner,
@@ -102,8 +115,17 @@ async fn send(
     ready: &[(Slot, Ready)],
     fence: &dyn mailmove_core::destination::Fence,
 ) -> Vec<Stored> {
-    let items: Vec<NewItem> = ready.iter().map(|(_, one)| one.item.clone()).collect();
-    let request = wire::create_items(folder.as_str(), &items);
+    let exports = ready.first().is_some_and(|(_, one)| one.stamp.is_some());
+    let request = if exports {
+        let streams: Vec<Content> = ready
+            .iter()
+            .map(|(_, one)| one.item.content.clone())
+            .collect();
+        wire::upload_items(folder.as_str(), &streams)
+    } else {
+        let items: Vec<NewItem> = ready.iter().map(|(_, one)| one.item.clone()).collect();
+        wire::create_items(folder.as_str(), &items)
+    };
     let answer = inner.pool.send(&request, || NoContents, Some(fence)).await;
     let answer = match answer {
         Ok(answer) => answer,
@@ -115,6 +137,10 @@ async fn send(
     let stored: Vec<Result<MessageId, Outcome>> = (0..ready.len())
         .map(|at| match answer.messages.get(at) {
             None => Err(Outcome::Unknown(error::missing())),
+            Some(message) if exports => match SoapError::of(message) {
+                Some(said) => Err(refused(error::refused(UPLOAD, &said))),
+                None => items::id(message).ok_or(Outcome::Stored(Receipt::new(None))),
+            },
             Some(message) => match items::item_in(CREATE, message) {
                 // Confirmed, but without an id: the engine looks it up.
                 Ok(item) => items::id(item).ok_or(Outcome::Stored(Receipt::new(None))),
@@ -127,6 +153,9 @@ async fn send(
         .filter_map(|one| one.as_ref().ok())
         .cloned()
         .collect();
+    if exports {
+        note(inner, ready, &stored).await;
+    }
     // What was stored is stored, whether it can be read back or not.
     let found = match ids.is_empty() {
         true => Vec::new(),
@@ -144,6 +173,23 @@ async fn send(
         (*slot, outcome)
     });
     outcomes.collect()
+}
+
+/// Notes at exports that were taken what they are. Where that fails, only what came in since tells them
+/// apart from others, if it ever comes to that.
+async fn note(inner: &Inner, ready: &[(Slot, Ready)], stored: &[Result<MessageId, Outcome>]) {
+    let stamps = ready.iter().zip(stored).filter_map(|((_, one), stored)| {
+        let id = stored.as_ref().ok()?;
+        Some((id.as_str(), one.stamp.clone()?))
+    });
+    let stamps: Vec<(&str, String)> = stamps.collect();
+    if stamps.is_empty() {
+        return;
+    }
+    let request = wire::stamp_items(&stamps, inner.pool.version());
+    if let Err(failed) = inner.pool.send(&request, || NoContents, None).await {
+        tracing::debug!(error = %failed.error, "exports could not be marked");
+    }
 }
 
 /// What a refusal of one message proves.

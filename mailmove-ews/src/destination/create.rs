@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, sync::Arc};
 
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
-    model::{Folder, FolderPath, FolderSpec, Slot},
+    model::{Folder, FolderPath, FolderSpec, ItemClass, Slot},
 };
 
 use super::Inner;
@@ -24,20 +24,20 @@ pub(super) async fn run(
     want: Vec<FolderSpec>,
     out: &Out<(Slot, Result<Folder>)>,
 ) {
-    let paths: Vec<FolderPath> = want.into_iter().map(|spec| spec.path).collect();
-    if paths.is_empty() {
+    if want.is_empty() {
         return;
     }
-    let made = make(inner, &paths).await;
+    let made = make(inner, &want).await;
     let (tree, refused) = match made {
         Ok(made) => made,
         Err(error) => {
-            let all = (0..paths.len()).map(|at| (Slot::new(at), Err(error::again(&error))));
+            let all = (0..want.len()).map(|at| (Slot::new(at), Err(error::again(&error))));
             return out.send_all(all).await;
         }
     };
-    for (at, path) in paths.iter().enumerate() {
-        let folder = match find(&tree, path) {
+    for (at, spec) in want.iter().enumerate() {
+        let path = &spec.path;
+        let folder = match find(&tree, path).filter(|folder| folder.class == spec.class) {
             Some(folder) => marked(inner, folder, path).await,
             None => Err(why(&tree, &refused, path)),
         };
@@ -70,7 +70,7 @@ fn why(tree: &Tree, refused: &BTreeMap<FolderPath, Error>, path: &FolderPath) ->
     let error = match tree.taken.contains_key(&folded(path)) {
         true => Error::new(
             ErrorKind::Refused,
-            "a folder of that name holds something else than mail",
+            "a folder of that name is made for other things",
         )
         .with_code("ews/other-class")
         .with_remedy("Map the source's folder to another name."),
@@ -81,7 +81,11 @@ fn why(tree: &Tree, refused: &BTreeMap<FolderPath, Error>, path: &FolderPath) ->
         .with_context("folder", path.to_string())
 }
 
-async fn make(inner: &Inner, paths: &[FolderPath]) -> Result<(Tree, BTreeMap<FolderPath, Error>)> {
+async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<FolderPath, Error>)> {
+    // What is above them and not asked for itself holds mail.
+    let classes = want.iter().map(|spec| (folded(&spec.path), spec.class));
+    let classes: BTreeMap<FolderPath, ItemClass> = classes.collect();
+    let paths: Vec<&FolderPath> = want.iter().map(|spec| &spec.path).collect();
     let mut tree = folders::list(&inner.pool).await?;
     let mut refused = BTreeMap::new();
     let deepest = paths
@@ -92,7 +96,7 @@ async fn make(inner: &Inner, paths: &[FolderPath]) -> Result<(Tree, BTreeMap<Fol
     for depth in 1..=deepest {
         // By parent, in one request each; names once, whatever their case.
         let mut missing: BTreeMap<String, BTreeMap<FolderPath, FolderPath>> = BTreeMap::new();
-        for path in paths {
+        for path in &paths {
             let path = FolderPath::new(path.names().iter().take(depth).cloned());
             if path.names().len() < depth
                 || tree.taken.contains_key(&folded(&path))
@@ -121,7 +125,7 @@ async fn make(inner: &Inner, paths: &[FolderPath]) -> Result<(Tree, BTreeMap<Fol
         for (parent, paths) in missing {
             let paths: Vec<FolderPath> = paths.into_values().collect();
             for paths in paths.chunks(AT_ONCE) {
-                create(inner, &parent, paths, &mut refused).await?;
+                create(inner, &parent, paths, &classes, &mut refused).await?;
             }
         }
         // Whoever else makes folders meanwhile, what counts is what is there.
@@ -134,10 +138,19 @@ async fn create(
     inner: &Inner,
     parent: &str,
     paths: &[FolderPath],
+    classes: &BTreeMap<FolderPath, ItemClass>,
     refused: &mut BTreeMap<FolderPath, Error>,
 ) -> Result<()> {
-    let names: Vec<&str> = paths.iter().filter_map(FolderPath::last).collect();
-    let request = wire::create_folders(FolderRef::Id(parent), &names);
+    let folder = |path: &FolderPath| {
+        let class = classes.get(&folded(path)).copied().unwrap_or_default();
+        Some((path.last()?.to_owned(), class))
+    };
+    let folders: Vec<(String, ItemClass)> = paths.iter().filter_map(folder).collect();
+    let folders: Vec<(&str, ItemClass)> = folders
+        .iter()
+        .map(|(name, class)| (name.as_str(), *class))
+        .collect();
+    let request = wire::create_folders(FolderRef::Id(parent), &folders);
     let answer = inner.pool.call(&request).await?;
     for (path, message) in paths.iter().zip(&answer.messages) {
         match folders::folder_in(Doing::folder("CreateFolder"), message) {

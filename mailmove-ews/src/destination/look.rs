@@ -6,7 +6,7 @@ use mailmove_core::{
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::MessageId,
+    model::{Form, MessageId},
 };
 
 use super::{Inner, is_other_epoch, stale};
@@ -31,15 +31,15 @@ const META_AT_ONCE: usize = 100;
 
 pub(super) async fn run(inner: &Inner, probe: Probe, out: &Pages) -> Result<()> {
     match &probe.ids {
-        Some(ids) => by_ids(inner, ids, probe.depth, out).await,
+        Some(ids) => by_ids(inner, ids, &probe, out).await,
         None => enumerate(inner, &probe, out).await,
     }
 }
 
-async fn by_ids(inner: &Inner, ids: &[MessageId], depth: Depth, out: &Pages) -> Result<()> {
+async fn by_ids(inner: &Inner, ids: &[MessageId], probe: &Probe, out: &Pages) -> Result<()> {
     for ids in ids.chunks(META_AT_ONCE) {
-        let metas = source::metas(&inner.pool, ids).await?;
-        let page = deepen(inner, metas, depth).await?;
+        let metas = source::metas_as(&inner.pool, ids, shape(probe)).await?;
+        let page = deepen(inner, metas, probe).await?;
         out.send(Ok(page)).await;
     }
     Ok(())
@@ -60,11 +60,7 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
     if let Some(number) = state.as_deref().and_then(find::number) {
         return walk(inner, probe, Some(number), out).await;
     }
-    let shape = if probe.depth == Depth::Ids {
-        Shape::Ids
-    } else {
-        Shape::Meta
-    };
+    let shape = shape(probe);
     loop {
         let page = sync::page(&inner.pool, folder, state.as_deref(), sync::PAGE_MAX, shape).await;
         let page = match page {
@@ -80,7 +76,7 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
         let mut metas: Vec<Meta> = created.collect();
         // The newest come first; a page is told with the oldest first.
         metas.reverse();
-        let found = deepen(inner, metas, probe.depth).await?;
+        let found = deepen(inner, metas, probe).await?;
         if page.is_last {
             inner.note_state(folder, Some(&page.state));
         }
@@ -106,7 +102,7 @@ async fn walk(inner: &Inner, probe: &Probe, after: Option<i64>, out: &Pages) -> 
         let items = page.items.into_iter();
         let metas = items.filter(|(_, number)| came(*number));
         let metas = metas.map(|(meta, _)| meta).collect();
-        let found = deepen(inner, metas, probe.depth).await?;
+        let found = deepen(inner, metas, probe).await?;
         if !found.is_empty() {
             out.send(Ok(found)).await;
         }
@@ -116,7 +112,16 @@ async fn walk(inner: &Inner, probe: &Probe, after: Option<i64>, out: &Pages) -> 
     }
 }
 
-fn existing(meta: &Meta, depth: Depth) -> Existing {
+fn shape(probe: &Probe) -> Shape {
+    match (probe.depth, probe.form) {
+        (Depth::Ids, _) => Shape::Ids,
+        (_, Form::Mime) => Shape::Meta,
+        _ => Shape::Identity,
+    }
+}
+
+fn existing(meta: &Meta, probe: &Probe) -> Existing {
+    let depth = probe.depth;
     let mut out = Existing::new(meta.id.clone());
     if depth >= Depth::Meta {
         out.size = meta.size;
@@ -125,15 +130,25 @@ fn existing(meta: &Meta, depth: Depth) -> Existing {
         out.given = meta.stamp.map(|stamp| stamp.content);
     }
     if depth >= Depth::Header {
-        out.header = meta.stamp.map(|stamp| stamp.header);
+        out.header = match probe.form {
+            Form::Mime => meta.stamp.map(|stamp| stamp.header),
+            _ => meta.identity,
+        };
     }
     out
 }
 
 /// Looks as closely as is asked. What vanished meanwhile is left out.
-async fn deepen(inner: &Inner, metas: Vec<Meta>, depth: Depth) -> Result<Vec<Existing>> {
+async fn deepen(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Result<Vec<Existing>> {
+    let depth = probe.depth;
+    // A note that came along with an export is about another mailbox.
+    let mailbox = folders::open(&inner.pool).await?.mailbox;
+    for meta in &mut metas {
+        meta.stamp = meta.stamp.filter(|stamp| stamp.mailbox == mailbox);
+    }
     let needed = |meta: &Meta| match depth {
         Depth::Ids | Depth::Meta => false,
+        Depth::Header if probe.form != Form::Mime => false,
         // What we stored says itself what it was.
         Depth::Header => meta.stamp.is_none(),
         _ => true,
@@ -149,15 +164,17 @@ async fn deepen(inner: &Inner, metas: Vec<Meta>, depth: Depth) -> Result<Vec<Exi
     }
     let mut out = Vec::with_capacity(metas.len());
     for meta in metas {
-        let mut found = existing(&meta, depth);
+        let mut found = existing(&meta, probe);
         if needed(&meta) {
             let Some(Read { digested, header }) = read.remove(&meta.id) else {
                 continue;
             };
-            found.header = found
-                .header
-                .or(header)
-                .or(digested.as_ref().map(|digested| digested.header));
+            if probe.form == Form::Mime {
+                found.header = found
+                    .header
+                    .or(header)
+                    .or(digested.as_ref().map(|digested| digested.header));
+            }
             if let Some(digested) = digested
                 && depth >= Depth::Content
             {

@@ -19,8 +19,8 @@ use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
     model::{
-        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Naming,
-        Quota, Slot,
+        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Form, Mark, MessageId,
+        Naming, Quota, Slot,
     },
     source::BoxStream,
 };
@@ -31,7 +31,7 @@ use crate::{
     generate::generate,
     ids,
     pool::Pool,
-    sync,
+    source, sync,
     wire::Shape,
 };
 
@@ -183,6 +183,10 @@ impl Destination for EwsDestination {
         out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, false);
         out.max_message = Some(config.max_message());
         out.naming = naming();
+        if source::exports(&self.0.pool) {
+            out.forms.push(Form::ExchangeStream);
+            out.classes = source::CLASSES.to_vec();
+        }
         out.settle = SETTLE;
         out.late = LATE;
         Ok(out)

@@ -20,6 +20,8 @@ pub(super) struct Ready {
     pub(super) item: NewItem,
     pub(super) flags: Flags,
     pub(super) altered: Vec<Alteration>,
+    /// The content is an export, at which this is noted once it is there: it takes no properties along.
+    pub(super) stamp: Option<String>,
 }
 
 /// Header bytes that are digested.
@@ -29,16 +31,27 @@ const HEADER_MAX: usize = 1 << 20;
 ///
 /// # Errors
 /// If it cannot be sent at all.
-pub(super) async fn prepare(outgoing: Outgoing, most: u64, spool: &Spool) -> Result<Ready> {
-    if outgoing.form != Form::Mime {
-        let error = Error::new(ErrorKind::Unsupported, "only MIME messages are taken");
-        return Err(error.with_code("ews/form").with_scope(Scope::Message));
+pub(super) async fn prepare(
+    outgoing: Outgoing,
+    most: u64,
+    spool: &Spool,
+    mailbox: u64,
+) -> Result<Ready> {
+    match outgoing.form {
+        Form::Mime => {}
+        Form::ExchangeStream => return export(outgoing, most, mailbox),
+        _ => {
+            let what = "only MIME messages and exports are taken";
+            let error = Error::new(ErrorKind::Unsupported, what);
+            return Err(error.with_code("ews/form").with_scope(Scope::Message));
+        }
     }
     let given = outgoing.content;
     let start = given.prefix(HEADER_MAX).await?;
     let stamp = Stamp {
         content: given.digest(),
         header: HeaderDigest::of(&start),
+        mailbox,
     };
     let mut altered = Vec::new();
     let content = match given.size() {
@@ -67,6 +80,31 @@ pub(super) async fn prepare(outgoing: Outgoing, most: u64, spool: &Spool) -> Res
         },
         flags: outgoing.flags,
         altered,
+        stamp: None,
+    })
+}
+
+/// An export has all in it, and cannot be changed.
+fn export(outgoing: Outgoing, most: u64, mailbox: u64) -> Result<Ready> {
+    let content = outgoing.content;
+    if content.size() > most {
+        return Err(too_large(content.size(), most));
+    }
+    let stamp = Stamp {
+        content: content.digest(),
+        // Items are told apart by their properties where exports are taken.
+        header: HeaderDigest::of(b""),
+        mailbox,
+    };
+    Ok(Ready {
+        item: NewItem {
+            content,
+            received: outgoing.received,
+            fields: Vec::new(),
+        },
+        flags: outgoing.flags,
+        altered: Vec::new(),
+        stamp: Some(stamp.write()),
     })
 }
 

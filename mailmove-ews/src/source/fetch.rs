@@ -10,7 +10,7 @@ use mailmove_core::{
     source::{FetchRequest, Fetched},
 };
 
-use super::{Inner, original};
+use super::{Inner, export, original};
 use crate::{
     error::{self, Doing},
     generate::Out,
@@ -27,11 +27,11 @@ const AT_ONCE: usize = 2;
 
 /// Fetches contents in batches, two at a time.
 pub(super) async fn run(inner: &Inner, request: FetchRequest, out: &Out<(MessageId, Fetched)>) {
-    if request.form != Form::Mime {
+    if !matches!(request.form, Form::Mime | Form::ExchangeStream) {
         for id in request.ids {
-            let error = Error::new(ErrorKind::Unsupported, "items are fetched as MIME only");
-            out.send((id, Fetched::Failed(error.with_scope(Scope::Message))))
-                .await;
+            let what = "items are fetched as MIME or exports";
+            let error = Error::new(ErrorKind::Unsupported, what).with_scope(Scope::Message);
+            out.send((id, Fetched::Failed(error))).await;
         }
         return;
     }
@@ -46,7 +46,7 @@ pub(super) async fn run(inner: &Inner, request: FetchRequest, out: &Out<(Message
     let batches = batches(inner, request.ids);
     let fetches: Vec<_> = batches
         .into_iter()
-        .map(|batch| owned(inner, batch))
+        .map(|batch| owned(inner, batch, request.form))
         .collect();
     let mut fetched = stream::iter(fetches).buffer_unordered(AT_ONCE);
     while let Some(batch) = fetched.next().await {
@@ -75,14 +75,17 @@ pub(super) fn batches(inner: &Inner, ids: Vec<MessageId>) -> Vec<Vec<MessageId>>
     out
 }
 
-fn texts(ids: &[MessageId]) -> Vec<&str> {
+pub(super) fn texts(ids: &[MessageId]) -> Vec<&str> {
     ids.iter().map(MessageId::as_str).collect()
 }
 
 const GET: Doing = Doing::message("GetItem");
 
-async fn owned(inner: &Inner, ids: Vec<MessageId>) -> Vec<(MessageId, Fetched)> {
-    contents(inner, &ids).await
+async fn owned(inner: &Inner, ids: Vec<MessageId>, form: Form) -> Vec<(MessageId, Fetched)> {
+    match form {
+        Form::ExchangeStream => export::streams(inner, &ids).await,
+        _ => contents(inner, &ids).await,
+    }
 }
 
 /// One request for contents. Each id comes back once.
@@ -143,7 +146,7 @@ async fn contents_by(inner: &Inner, ids: &[MessageId], renames: bool) -> Vec<(Me
 }
 
 /// A server that takes too long for so many is asked for half of them next time.
-fn heed(inner: &Inner, asked: usize, error: &Error) {
+pub(super) fn heed(inner: &Inner, asked: usize, error: &Error) {
     if error.kind() == ErrorKind::Timeout && asked > 1 {
         inner.batch.fetch_min((asked / 2).max(1), Ordering::Relaxed);
     }
@@ -185,7 +188,12 @@ pub(crate) fn broken() -> Error {
 
 /// What is known of these messages; those that are gone are left out.
 pub(crate) async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<Vec<Meta>> {
-    let request = wire::get_items(&texts(ids), Shape::Meta);
+    metas_as(pool, ids, Shape::Meta).await
+}
+
+/// The same, in that shape.
+pub(crate) async fn metas_as(pool: &Pool, ids: &[MessageId], shape: Shape) -> Result<Vec<Meta>> {
+    let request = wire::get_items(&texts(ids), shape);
     let answer = pool.call(&request).await?;
     let mut out = Vec::with_capacity(ids.len());
     for (at, id) in ids.iter().enumerate() {

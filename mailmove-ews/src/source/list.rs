@@ -119,7 +119,7 @@ impl<'a> Listing<'a> {
 
     /// Entries of a page.
     fn most(&self) -> usize {
-        match self.request.headers {
+        match self.request.headers && self.request.form == Form::Mime {
             true => PAGE_WITH_CONTENTS,
             false => sync::PAGE_MAX,
         }
@@ -128,7 +128,11 @@ impl<'a> Listing<'a> {
     async fn next(&mut self) -> Result<sync::Page> {
         let most = self.most();
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
-        let page = sync::page(pool, folder, self.state.as_deref(), most, Shape::Meta).await;
+        let shape = match self.request.form {
+            Form::Mime => Shape::Meta,
+            _ => Shape::Identity,
+        };
+        let page = sync::page(pool, folder, self.state.as_deref(), most, shape).await;
         match page {
             // The server forgot where we were: everything is listed again.
             Err(error)
@@ -136,7 +140,7 @@ impl<'a> Listing<'a> {
             {
                 self.state = None;
                 self.coverage = Coverage::Full;
-                sync::page(pool, folder, None, most, Shape::Meta).await
+                sync::page(pool, folder, None, most, shape).await
             }
             page => page,
         }
@@ -167,7 +171,7 @@ impl<'a> Listing<'a> {
                 }
             }
         }
-        if self.request.headers {
+        if self.request.headers && self.request.form == Form::Mime {
             self.headers(&mut changes).await?;
         }
         Ok(Page::new(changes, next, self.coverage))
@@ -233,6 +237,8 @@ async fn headers(
 fn listed(meta: Meta) -> Listed {
     let mut out = Listed::new(meta.id);
     out.class = meta.class;
+    // Told if contents travel as exports.
+    out.header = meta.identity;
     out.flags = meta.flags;
     out.received = meta.received;
     out.size = meta.size;

@@ -1,6 +1,7 @@
 //! A mailbox on an Exchange server, to be read.
 
 mod cursor;
+mod export;
 mod fetch;
 mod list;
 mod original;
@@ -15,11 +16,11 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Capabilities, Endpoint, Folder, MessageId},
+    model::{Capabilities, Endpoint, Folder, Form, ItemClass, MessageId},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
-pub(crate) use fetch::{broken, digested, is_gone, metas};
+pub(crate) use fetch::{broken, digested, is_gone, metas, metas_as};
 
 use crate::{
     config::{Access, EwsConfig},
@@ -27,12 +28,28 @@ use crate::{
     generate::generate,
     ids,
     pool::Pool,
+    wire::Version,
 };
+
+/// What Exchange exports.
+pub(crate) const CLASSES: [ItemClass; 6] = [
+    ItemClass::Mail,
+    ItemClass::Event,
+    ItemClass::Contact,
+    ItemClass::Task,
+    ItemClass::Note,
+    ItemClass::Journal,
+];
+
+/// Whether the server exports items: since Exchange 2010 SP1.
+pub(crate) fn exports(pool: &Pool) -> bool {
+    pool.version() >= Version::Exchange2010Sp2
+}
 
 /// A mailbox on an Exchange server, to be read. Cheap to clone; clones share their connections.
 ///
-/// Folders are those that hold mail, without hidden and system ones. Listings go by SyncFolderItems
-/// and so name just what changed; contents come as the MIME that Exchange makes of its items.
+/// Folders are those of the user's own, without hidden and system ones. Listings go by SyncFolderItems
+/// and so name just what changed; contents come as the MIME that Exchange makes of its items, or as its own export.
 #[derive(Clone, Debug)]
 pub struct EwsSource(Arc<Inner>);
 
@@ -107,6 +124,10 @@ impl Source for EwsSource {
         out.keeps_received = true;
         out.keeps_keywords = true;
         out.deltas = true;
+        if exports(&self.0.pool) {
+            out.forms.push(Form::ExchangeStream);
+            out.classes = CLASSES.to_vec();
+        }
         Ok(out)
     }
 

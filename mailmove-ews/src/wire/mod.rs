@@ -10,18 +10,21 @@ mod reply;
 mod request;
 mod split;
 mod tree;
+mod version;
 mod write;
 
 pub use date::{format_date, parse_date};
 pub use property::Property;
 pub use reply::{Reply, SoapError, messages};
 pub use request::{
-    Change, Field, FolderRef, Header, Importance, NewItem, Request, Shape, Version, copy_items,
-    create_folders, create_items, delete_items, find_folders, find_items, get_folders, get_items,
-    get_store, mail_tips, move_items, sync_items, update_items,
+    Change, Field, FolderRef, Header, Importance, NewItem, Request, Shape, copy_items,
+    create_folders, create_items, delete_items, export_items, find_folders, find_items,
+    get_folders, get_items, get_store, mail_tips, move_items, stamp_items, sync_items,
+    update_items, upload_items,
 };
 pub use split::{Contents, Splitter};
 pub use tree::{Element, parse};
+pub use version::Version;
 pub use write::Piece;
 
 pub(crate) use base64::Encoder;

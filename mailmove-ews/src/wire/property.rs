@@ -27,6 +27,18 @@ pub enum Property {
     Deleted,
     /// `PR_TRANSPORT_MESSAGE_HEADERS`: the header as it came.
     Headers,
+    /// `PR_SUBJECT`.
+    Subject,
+    /// `PR_INTERNET_MESSAGE_ID`.
+    MessageId,
+    /// `PR_START_DATE`.
+    Start,
+    /// `PR_END_DATE`.
+    End,
+    /// `PidLidGlobalObjectId`: which meeting it is.
+    GlobalId,
+    /// `PidLidFileUnder`: how a contact is sorted.
+    FileUnder,
     /// What the message was made from, by us.
     Stamp,
     /// `PR_INTERNET_ARTICLE_NUMBER`: grows with each item that comes into a folder.
@@ -58,6 +70,12 @@ impl Property {
             Self::Icon => ("PropertyTag", "0x1080", "Integer"),
             Self::Deleted => ("PropertyId", "34160", "Integer"),
             Self::Headers => ("PropertyTag", "0x007D", "String"),
+            Self::Subject => ("PropertyTag", "0x0037", "String"),
+            Self::MessageId => ("PropertyTag", "0x1035", "String"),
+            Self::Start => ("PropertyTag", "0x0060", "SystemTime"),
+            Self::End => ("PropertyTag", "0x0061", "SystemTime"),
+            Self::GlobalId => ("PropertyId", "3", "Binary"),
+            Self::FileUnder => ("PropertyId", "32773", "String"),
             Self::Stamp => ("PropertyName", "mailmove", "String"),
             Self::ArticleNumber => ("PropertyTag", "0x0E23", "Integer"),
             Self::Hidden => ("PropertyTag", "0x10F4", "Boolean"),
@@ -72,6 +90,8 @@ impl Property {
     fn set(self) -> Option<(&'static str, &'static str)> {
         match self {
             Self::Deleted => Some(("DistinguishedPropertySetId", "Common")),
+            Self::GlobalId => Some(("DistinguishedPropertySetId", "Meeting")),
+            Self::FileUnder => Some(("DistinguishedPropertySetId", "Address")),
             Self::Stamp => Some(("PropertySetId", OURS)),
             _ => None,
         }

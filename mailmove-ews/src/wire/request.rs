@@ -1,10 +1,11 @@
 //! The requests, each as the schema wants it.
 
-use mailmove_core::model::{Content, Timestamp};
+use mailmove_core::model::{Content, ItemClass, Timestamp};
 
 use super::{
     date::format_date,
     property::Property,
+    version::Version,
     write::{Piece, Writer},
 };
 
@@ -14,49 +15,6 @@ const ENVELOPE: &str = concat!(
     " xmlns:m=\"http://schemas.microsoft.com/exchange/services/2006/messages\"",
     " xmlns:t=\"http://schemas.microsoft.com/exchange/services/2006/types\">",
 );
-
-/// The schema that a request is written in. The server answers in it.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
-#[non_exhaustive]
-pub enum Version {
-    /// Exchange 2007 SP1.
-    Exchange2007Sp1,
-    /// Exchange 2010.
-    Exchange2010,
-    /// Exchange 2010 SP2.
-    Exchange2010Sp2,
-    /// Exchange 2013.
-    Exchange2013,
-    /// Exchange 2013 SP1, which has all that is used, and which 2016, 2019 and SE know.
-    #[default]
-    Exchange2013Sp1,
-}
-
-impl Version {
-    /// As it is written.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Exchange2007Sp1 => "Exchange2007_SP1",
-            Self::Exchange2010 => "Exchange2010",
-            Self::Exchange2010Sp2 => "Exchange2010_SP2",
-            Self::Exchange2013 => "Exchange2013",
-            Self::Exchange2013Sp1 => "Exchange2013_SP1",
-        }
-    }
-
-    /// The one before.
-    #[must_use]
-    pub const fn older(self) -> Option<Self> {
-        match self {
-            Self::Exchange2007Sp1 => None,
-            Self::Exchange2010 => Some(Self::Exchange2007Sp1),
-            Self::Exchange2010Sp2 => Some(Self::Exchange2010),
-            Self::Exchange2013 => Some(Self::Exchange2010Sp2),
-            Self::Exchange2013Sp1 => Some(Self::Exchange2013),
-        }
-    }
-}
 
 /// What stands above every request.
 #[derive(Clone, Copy, Debug)]
@@ -131,6 +89,8 @@ pub enum Shape {
     Ids,
     /// Size, dates, flags.
     Meta,
+    /// The same, and what tells items of any class apart.
+    Identity,
     /// The content, the header as it came, and whether it is a draft.
     Mime,
     /// Size, dates, flags, the header as it came, and the content.
@@ -155,6 +115,16 @@ const META_PROPERTIES: [Property; 6] = [
     Property::Stamp,
 ];
 
+const IDENTITY_PROPERTIES: [Property; 7] = [
+    Property::MessageId,
+    Property::Sent,
+    Property::Subject,
+    Property::Start,
+    Property::End,
+    Property::GlobalId,
+    Property::FileUnder,
+];
+
 fn item_shape(out: &mut Writer, shape: Shape) {
     out.raw("<m:ItemShape>").leaf("t:BaseShape", "IdOnly");
     if matches!(shape, Shape::Mime | Shape::Full) {
@@ -172,8 +142,10 @@ fn item_shape(out: &mut Writer, shape: Shape) {
                 property.write(out);
             }
         }
-        if shape != Shape::Meta {
-            Property::Headers.write(out);
+        match shape {
+            Shape::Mime | Shape::Full => Property::Headers.write(out),
+            Shape::Identity => IDENTITY_PROPERTIES.iter().for_each(|one| one.write(out)),
+            _ => {}
         }
         out.raw("</t:AdditionalProperties>");
     }
@@ -265,16 +237,29 @@ pub fn find_folders(root: FolderRef<'_>, offset: usize, most: usize) -> Request 
     })
 }
 
-/// Makes mail folders in one folder.
+/// Makes folders in one folder, each for items of a class.
 #[must_use]
-pub fn create_folders(parent: FolderRef<'_>, names: &[&str]) -> Request {
+pub fn create_folders(parent: FolderRef<'_>, folders: &[(&str, ItemClass)]) -> Request {
     Request::new("CreateFolder", |out| {
         out.raw("<m:CreateFolder><m:ParentFolderId>");
         parent.write(out);
         out.raw("</m:ParentFolderId><m:Folders>");
-        for name in names {
-            out.raw("<t:Folder>").leaf("t:FolderClass", "IPF.Note");
-            out.leaf("t:DisplayName", name).raw("</t:Folder>");
+        for (name, class) in folders {
+            // Those that have an element of their own take no class.
+            let (element, class) = match class {
+                ItemClass::Event => ("t:CalendarFolder", None),
+                ItemClass::Contact => ("t:ContactsFolder", None),
+                ItemClass::Task => ("t:TasksFolder", None),
+                ItemClass::Note => ("t:Folder", Some("IPF.StickyNote")),
+                ItemClass::Journal => ("t:Folder", Some("IPF.Journal")),
+                _ => ("t:Folder", Some("IPF.Note")),
+            };
+            out.raw("<").raw(element).raw(">");
+            if let Some(class) = class {
+                out.leaf("t:FolderClass", class);
+            }
+            out.leaf("t:DisplayName", name);
+            out.raw("</").raw(element).raw(">");
         }
         out.raw("</m:Folders></m:CreateFolder>");
     })
@@ -456,6 +441,57 @@ pub fn create_items(folder: &str, items: &[NewItem]) -> Request {
     })
 }
 
+/// Items as Exchange's own streams, by id.
+#[must_use]
+pub fn export_items(ids: &[&str]) -> Request {
+    Request::new("ExportItems", |out| {
+        out.raw("<m:ExportItems>");
+        item_ids(out, ids);
+        out.raw("</m:ExportItems>");
+    })
+}
+
+/// Makes items in a folder from such streams.
+#[must_use]
+pub fn upload_items(folder: &str, streams: &[Content]) -> Request {
+    Request::new("UploadItems", |out| {
+        out.raw("<m:UploadItems><m:Items>");
+        for stream in streams {
+            out.raw("<t:Item CreateAction=\"CreateNew\">");
+            out.empty("t:ParentFolderId", "Id", folder);
+            out.raw("<t:Data>")
+                .content(stream)
+                .raw("</t:Data></t:Item>");
+        }
+        out.raw("</m:Items></m:UploadItems>");
+    })
+}
+
+/// Notes at items of any class what they were made from.
+#[must_use]
+pub fn stamp_items(stamps: &[(&str, String)], version: Version) -> Request {
+    Request::new("UpdateItem", |out| {
+        update_head(out, version);
+        for (id, stamp) in stamps {
+            out.raw("<t:ItemChange>").empty("t:ItemId", "Id", id);
+            out.raw("<t:Updates><t:SetItemField>");
+            Property::Stamp.write(out);
+            out.raw("<t:Item>");
+            Property::Stamp.write_value(out, stamp);
+            out.raw("</t:Item></t:SetItemField></t:Updates></t:ItemChange>");
+        }
+        out.raw("</m:ItemChanges></m:UpdateItem>");
+    })
+}
+
+/// Nobody is told that a message was read, or a meeting changed.
+fn update_head(out: &mut Writer, version: Version) {
+    out.raw("<m:UpdateItem ConflictResolution=\"AlwaysOverwrite\" MessageDisposition=\"SaveOnly\"");
+    out.raw(" SendMeetingInvitationsOrCancellations=\"SendToNone\"");
+    suppress_receipts(out, version);
+    out.raw("><m:ItemChanges>");
+}
+
 /// Changes of one item.
 #[derive(Clone, Debug)]
 #[allow(clippy::exhaustive_structs, reason = "made here and in tests alone")]
@@ -477,11 +513,7 @@ fn suppress_receipts(out: &mut Writer, version: Version) {
 #[must_use]
 pub fn update_items(changes: &[Change<'_>], version: Version) -> Request {
     Request::new("UpdateItem", |out| {
-        out.raw(
-            "<m:UpdateItem ConflictResolution=\"AlwaysOverwrite\" MessageDisposition=\"SaveOnly\"",
-        );
-        suppress_receipts(out, version);
-        out.raw("><m:ItemChanges>");
+        update_head(out, version);
         for change in changes {
             out.raw("<t:ItemChange>").empty("t:ItemId", "Id", change.id);
             out.raw("<t:Updates>");

@@ -11,6 +11,7 @@
 mod access;
 mod apart;
 mod discovery;
+mod exports;
 mod faults;
 mod fidelity;
 mod find;

@@ -2,7 +2,9 @@
 
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
-use mailmove_core::{Edges, Migration, edge::Clock as _, report::Status, store::MemoryStore};
+use mailmove_core::{
+    Edges, Migration, Options, edge::Clock as _, report::Status, store::MemoryStore,
+};
 use mailmove_ews::{EwsDestination, EwsSource};
 use mailmove_ews_testserver::{Action, Builder, Server};
 use mailmove_testkit::clock::TestClock;
@@ -22,8 +24,12 @@ async fn migrate(from: &Server, to: &Server, store: &MemoryStore, clock: &TestCl
     let config = |server| config(server).with_connections(1);
     let source = EwsSource::new(config(from), password(), edges(clock));
     let destination = EwsDestination::new(config(to), password(), edges(clock));
+    // Of exports there are tests of their own.
+    let mut options = Options::new();
+    options.streams = false;
     let migration = Migration::builder(source, destination)
         .store(store.clone())
+        .options(options)
         .edges(edges(clock))
         .build()
         .unwrap();

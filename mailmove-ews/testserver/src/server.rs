@@ -17,7 +17,7 @@ use crate::gate::Gate;
 use crate::http::{Bad, Connection, Request, Response, Stream};
 use crate::mailbox::Mailboxes;
 use crate::mime::Mime;
-use crate::props::{Key, Known, Value};
+use crate::props::{Key, Known, Props, Value};
 use crate::tls::Tls;
 use crate::{autodiscover, dates, soap};
 
@@ -174,6 +174,39 @@ impl Server {
     /// Sets the date that such a property of an item holds, in seconds since 1970; false if there is no
     /// such item.
     pub fn set_item_date(&self, user: &str, path: &[&str], uid: u32, tag: u16, unix: i64) -> bool {
+        self.change_item(user, path, uid, |props| {
+            let date = Value {
+                kind: "SystemTime".to_owned(),
+                values: vec![dates::format(unix, 0)],
+            };
+            props.extended.insert(Key::Tag(tag), date);
+        })
+    }
+
+    /// Sets an item's class, such as `IPM.Appointment`; false if there is no such item.
+    pub fn set_item_class(&self, user: &str, path: &[&str], uid: u32, class: &str) -> bool {
+        self.change_item(user, path, uid, |props| {
+            props.class = Some(class.to_owned());
+        })
+    }
+
+    /// An item's class; `None` if there is no such item.
+    #[must_use]
+    pub fn item_class(&self, user: &str, path: &[&str], uid: u32) -> Option<String> {
+        let mut class = None;
+        self.change_item(user, path, uid, |props| {
+            class = Some(props.class().to_owned());
+        });
+        class
+    }
+
+    fn change_item(
+        &self,
+        user: &str,
+        path: &[&str],
+        uid: u32,
+        change: impl FnOnce(&mut Props),
+    ) -> bool {
         let mailbox = self.shared.mailboxes.open(&self.shared.store, user);
         let found = mailbox.and_then(|mailbox| {
             let folder = mailbox.account.folder(path).ok()?.id;
@@ -185,11 +218,7 @@ impl Server {
         };
         let mut extra = mailbox.extra();
         let mut props = extra.props(folder, &message);
-        let date = Value {
-            kind: "SystemTime".to_owned(),
-            values: vec![dates::format(unix, 0)],
-        };
-        props.extended.insert(Key::Tag(tag), date);
+        change(&mut props);
         extra.items.insert((folder, uid), props);
         true
     }

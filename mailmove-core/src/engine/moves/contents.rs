@@ -9,7 +9,7 @@ use crate::{
     engine::{Engine, lane::Lane, retry::Backoff},
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{Content, MessageId},
+    model::{Content, Form, MessageId},
     observe::Direction,
     source::{FetchRequest, Fetched},
 };
@@ -36,6 +36,7 @@ pub(super) async fn with_digests(
         ids.sort_unstable();
         let identity = lane.folder.identity.as_str();
         let request = FetchRequest::new(lane.folder.id.clone(), identity, ids);
+        let request = request.with_form(engine.form);
         let mut answers = engine.source.fetch(request);
         let mut again = None;
         while let Some((id, fetched)) = answers.next().await {
@@ -55,6 +56,8 @@ pub(super) async fn with_digests(
                     again = Some(error);
                     by_id.insert(id, row);
                 }
+                // It goes in another form then, as a new one.
+                Fetched::Failed(_) if engine.form != Form::Mime => out.push(row),
                 Fetched::Failed(error) => {
                     engine.give_up(lane, &mut row, &error, None).await;
                     let record = Record::Item(Box::new(row));
@@ -112,6 +115,9 @@ async fn digest(row: &mut ItemRow, content: &Content) -> Result<()> {
     row.restore();
     row.size = content.size();
     row.digest = Some(content.digest());
-    row.header = Some(HeaderDigest::of(&content.prefix(256 * 1024).await?));
+    // Of an export, the listing tells more.
+    if content.form() == Form::Mime {
+        row.header = Some(HeaderDigest::of(&content.prefix(256 * 1024).await?));
+    }
     Ok(())
 }

@@ -1,0 +1,371 @@
+//! From Exchange to Exchange as its own exports: everything of every class, and what cannot be exported as
+//! MIME.
+
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
+
+use mailmove_core::{
+    Edges, Migration,
+    destination::Depth,
+    edge::{Credential, StaticCredential},
+    model::AlterationKind,
+    options::Options,
+    report::{Report, Status},
+    store::MemoryStore,
+};
+use mailmove_ews::{EwsConfig, EwsDestination, EwsSource};
+use mailmove_ews_testserver::{Action, Language, Server};
+use mailmove_testkit::{
+    clock::TestClock,
+    mailbox::{Account, InternalDate, NewMessage, Store},
+};
+
+use crate::support::{PASSWORD, config, letter};
+
+/// A server with one mailbox. Ids of mailboxes of the same name would be the same.
+struct Site {
+    server: Server,
+    user: &'static str,
+}
+
+impl std::ops::Deref for Site {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+async fn exchange(language: Language, user: &'static str) -> Site {
+    let builder = Server::builder(Store::new()).user(user, PASSWORD);
+    let builder = builder.language(language).rebuilds_mime();
+    // Which class an item is of shows in shapes that tests choose.
+    let server = builder.without_shape_gate().start().await.unwrap();
+    Site { server, user }
+}
+
+fn account(site: &Site) -> Account {
+    site.store().account(site.user).unwrap()
+}
+
+fn fill(site: &Site, count: usize) {
+    let inbox = account(site).folder(&["INBOX"]).unwrap().id;
+    let all = (0..count).map(|number| NewMessage::new(letter(number)));
+    account(site).append(inbox, all.collect()).unwrap();
+}
+
+fn login(site: &Site) -> (EwsConfig, Arc<StaticCredential>) {
+    let config = config(&site.server).with_user(format!("{}@example.com", site.user));
+    let credential = Credential::password(site.user, PASSWORD);
+    (config, Arc::new(StaticCredential::new(credential)))
+}
+
+/// What there is in a folder: class, subject line, flags and date of each item.
+type Items = Vec<(String, String, String, i64)>;
+
+fn items(server: &Site, path: &[&str]) -> Items {
+    let account = account(server);
+    let folder = account.folder(path).unwrap().id;
+    let one = |message: &mailmove_testkit::mailbox::Message| {
+        let text = String::from_utf8_lossy(&message.body).into_owned();
+        let subject = text.lines().find(|line| line.starts_with("Subject:"));
+        let flags: Vec<&str> = message
+            .flags
+            .iter()
+            .filter(|flag| *flag != "\\Recent")
+            .collect();
+        (
+            server.item_class(server.user, path, message.uid).unwrap(),
+            subject.unwrap_or_default().to_owned(),
+            flags.join(" "),
+            message.date.unix,
+        )
+    };
+    let mut all: Items = account.messages(folder).unwrap().iter().map(one).collect();
+    all.sort();
+    all
+}
+
+/// Puts items of a class into a folder.
+fn put(server: &Site, path: &[&str], class: &str, count: usize) {
+    let account = account(server);
+    let folder = account.folder(path).unwrap().id;
+    for number in 0..count {
+        let text = format!("Subject: {class} {number}\r\n\r\nWhat it is about: {number}.\r\n");
+        let date = InternalDate::utc(1_600_000_000 + i64::try_from(number).unwrap());
+        let item = NewMessage::new(text)
+            .with_flags(["\\Seen", "Work"])
+            .with_date(date);
+        account.append(folder, vec![item]).unwrap();
+        let uid = *account.uids(folder).unwrap().last().unwrap();
+        assert!(server.set_item_class(server.user, path, uid, class));
+    }
+}
+
+struct World {
+    from: Site,
+    to: Site,
+    store: MemoryStore,
+    clock: TestClock,
+    options: Options,
+}
+
+impl World {
+    async fn new() -> Self {
+        Self {
+            from: exchange(Language::German, "ann").await,
+            to: exchange(Language::English, "bob").await,
+            store: MemoryStore::new(),
+            clock: TestClock::jumping(Duration::from_secs(1_700_000_000)),
+            options: Options::new(),
+        }
+    }
+
+    fn migration(&self) -> Migration {
+        let edges = || Edges::new().with_clock(Arc::new(self.clock.clone()));
+        let ((from, one), (to, other)) = (login(&self.from), login(&self.to));
+        let source = EwsSource::new(from, one, edges());
+        let destination = EwsDestination::new(to, other, edges());
+        let builder = Migration::builder(source, destination).store(self.store.clone());
+        builder
+            .options(self.options.clone())
+            .edges(edges())
+            .build()
+            .unwrap()
+    }
+
+    async fn run(&self) -> Report {
+        let report = self.migration().run().await.unwrap();
+        assert_eq!(report.status(), Status::Complete, "{report:#?}");
+        report
+    }
+
+    /// How many items went as MIME.
+    fn converted(report: &Report) -> u64 {
+        let altered = report.folders.iter().map(|folder| &folder.altered);
+        altered
+            .filter_map(|all| all.get(&AlterationKind::Converted))
+            .sum()
+    }
+
+    fn equal(&self, from: &[&str], to: &[&str]) {
+        assert_eq!(items(&self.to, to), items(&self.from, from), "{to:?}");
+    }
+}
+
+const PLACES: [(&str, &str, &str); 5] = [
+    ("Kalender", "Calendar", "IPM.Appointment"),
+    ("Kontakte", "Contacts", "IPM.Contact"),
+    ("Aufgaben", "Tasks", "IPM.Task"),
+    ("Notizen", "Notes", "IPM.StickyNote"),
+    ("Journal", "Journal", "IPM.Activity"),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_class_arrives_in_the_folder_that_it_belongs_to() {
+    let world = World::new().await;
+    fill(&world.from, 40);
+    for (path, _, class) in PLACES {
+        put(&world.from, &[path], class, 7);
+    }
+    // A calendar of the user's own, and a contact among the mail.
+    let own = account(&world.from)
+        .create(&["Kalender", "Urlaub"])
+        .unwrap();
+    world.from.set_folder_class(
+        world.from.user,
+        &["Kalender", "Urlaub"],
+        Some("IPF.Appointment"),
+    );
+    assert!(account(&world.from).uids(own).unwrap().is_empty());
+    put(&world.from, &["Kalender", "Urlaub"], "IPM.Appointment", 3);
+    put(&world.from, &["INBOX"], "IPM.Contact", 2);
+    let report = world.run().await;
+    assert_eq!(World::converted(&report), 0);
+    world.equal(&["INBOX"], &["INBOX"]);
+    for (from, to, _) in PLACES {
+        world.equal(&[from], &[to]);
+    }
+    world.equal(&["Kalender", "Urlaub"], &["Calendar", "Urlaub"]);
+    assert_eq!(world.from.counters().exported, 40 + 35 + 3 + 2);
+    // Nobody is invited, and nobody told.
+    assert_eq!(world.to.counters().operation("SendItem"), 0);
+    let created = world.to.counters().created;
+    let again = world.run().await;
+    assert_eq!(again.total().copied, 0);
+    assert_eq!(world.to.counters().created, created);
+    let verified = world.migration().verify(Depth::Content).await.unwrap();
+    assert!(verified.is_clean(), "{:#?}", verified.differences);
+}
+
+/// To where there is no room for them they are accounted for as left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn without_exports_mail_goes_and_the_rest_is_told() {
+    let mut world = World::new().await;
+    world.options.streams = false;
+    fill(&world.from, 5);
+    put(&world.from, &["Kalender"], "IPM.Appointment", 4);
+    let report = world.run().await;
+    assert_eq!(world.from.counters().exported, 0);
+    world.equal(&["INBOX"], &["INBOX"]);
+    let calendar = report
+        .folders
+        .iter()
+        .find(|folder| folder.source.last() == Some("Kalender"));
+    let calendar = calendar.unwrap();
+    assert_eq!((calendar.tally.found, calendar.tally.excluded), (4, 4));
+    let rule = "it is made for events, which do not go this way";
+    assert_eq!(calendar.excluded.as_deref(), Some(rule));
+}
+
+/// One that cannot be exported, and one whose export is not taken, cost the rest nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_exported_goes_as_mime() {
+    for (side, operation, code, times) in [
+        ("source", "ExportItems", "ErrorItemCorrupt", 1),
+        (
+            "source",
+            "ExportItems",
+            "ErrorExportRemoteArchiveItemsFailed",
+            1,
+        ),
+        ("destination", "UploadItems", "ErrorCorruptData", 1),
+    ] {
+        let world = World::new().await;
+        fill(&world.from, 12);
+        let server = if side == "source" {
+            &world.from
+        } else {
+            &world.to
+        };
+        for _ in 0..times {
+            server
+                .faults()
+                .arm(operation, 1, Action::ErrorAt(3, code.to_owned()));
+        }
+        let report = world.run().await;
+        assert_eq!(World::converted(&report), 1, "{code}: {report:#?}");
+        assert_eq!(items(&world.to, &["INBOX"]).len(), 12, "{code}");
+        world.equal(&["INBOX"], &["INBOX"]);
+        let again = world.run().await;
+        assert_eq!(again.total().copied, 0);
+        assert_eq!(items(&world.to, &["INBOX"]).len(), 12, "{code}");
+    }
+}
+
+/// A server that knows no exports at all, whatever its version says.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_exports_gives_mime() {
+    let world = World::new().await;
+    fill(&world.from, 5);
+    world
+        .from
+        .faults()
+        .arm_from("ExportItems", 1, Action::BareFault);
+    let report = world.run().await;
+    assert_eq!(World::converted(&report), 5);
+    world.equal(&["INBOX"], &["INBOX"]);
+}
+
+/// An export that the server did not finish is no export; the next one may be.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_truncated_export_is_asked_for_again() {
+    let world = World::new().await;
+    fill(&world.from, 6);
+    world
+        .from
+        .faults()
+        .arm("ExportItems", 1, Action::TruncateExport);
+    let report = world.run().await;
+    assert_eq!(World::converted(&report), 0);
+    assert!(world.from.counters().exported > 6);
+    world.equal(&["INBOX"], &["INBOX"]);
+}
+
+/// What was uploaded carries no note of ours until we write one, and may carry one of an earlier migration
+/// that made the source what it is.
+#[tokio::test(flavor = "multi_thread")]
+async fn doubt_about_uploads_is_settled_by_what_came_in() {
+    for action in [
+        Action::CloseUnanswered,
+        Action::StatusAfter(503),
+        Action::CloseInReply(200),
+        Action::Close,
+        Action::StopBatch(5),
+        Action::LandAfter(Duration::from_secs(40)),
+    ] {
+        for operation in ["UploadItems", "UpdateItem"] {
+            let mut world = World::new().await;
+            let first = World {
+                to: std::mem::replace(&mut world.from, exchange(Language::German, "x").await),
+                from: exchange(Language::German, "eve").await,
+                ..World::new().await
+            };
+            // The source is filled by a migration.
+            fill(&first.from, 40);
+            put(&first.from, &["Kalender"], "IPM.Appointment", 3);
+            first.run().await;
+            world.from = first.to;
+            world.to.faults().arm(operation, 1, action.clone());
+            world.run().await;
+            assert_eq!(world.to.faults().struck(), 1, "{operation} {action:?}");
+            world.equal(&["INBOX"], &["INBOX"]);
+            world.equal(&["Kalender"], &["Calendar"]);
+            assert_eq!(
+                items(&world.to, &["INBOX"]).len(),
+                40,
+                "{operation} {action:?}"
+            );
+            world.run().await;
+            assert_eq!(
+                items(&world.to, &["INBOX"]).len(),
+                40,
+                "{operation} {action:?}"
+            );
+        }
+    }
+}
+
+/// Two items that nothing tells apart but their contents, of which one may have landed: nothing is lost.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_that_look_alike_neither_is_lost() {
+    for stop in 1..4 {
+        let world = World::new().await;
+        let account = account(&world.from);
+        let inbox = account.folder(&["INBOX"]).unwrap().id;
+        let alike = (0..4).map(|number| {
+            let text = letter(1).replace("This is letter 1.", &format!("Version {number}."));
+            NewMessage::new(text).with_date(InternalDate::utc(1_600_000_000))
+        });
+        account.append(inbox, alike.collect()).unwrap();
+        // The first ones land, and nobody hears of it.
+        world
+            .to
+            .faults()
+            .arm("UploadItems", 1, Action::StopBatch(stop));
+        world
+            .to
+            .faults()
+            .arm("UploadItems", 2, Action::CloseUnanswered);
+        world.migration().run().await.unwrap();
+        let mut versions: BTreeMap<Vec<u8>, usize> = BTreeMap::new();
+        let there = self::account(&world.to);
+        let inbox = there.folder(&["INBOX"]).unwrap().id;
+        for message in there.messages(inbox).unwrap() {
+            *versions.entry(message.body.to_vec()).or_default() += 1;
+        }
+        assert_eq!(versions.len(), 4, "{stop}: {versions:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_finds_its_own_uploads_again() {
+    let mut world = World::new().await;
+    fill(&world.from, 30);
+    put(&world.from, &["Aufgaben"], "IPM.Task", 5);
+    for _ in 0..2 {
+        world.run().await;
+        world.equal(&["INBOX"], &["INBOX"]);
+        world.equal(&["Aufgaben"], &["Tasks"]);
+        world.store = MemoryStore::new();
+    }
+}

@@ -165,10 +165,14 @@ fn route(options: &Options, from: &Capabilities, to: &Capabilities) -> (Form, Op
         _ => from.classes.contains(class) && to.classes.contains(class),
     };
     let mut classes: Vec<ItemClass> = from.classes.iter().copied().filter(goes).collect();
-    if !options.folders.classes.is_empty() {
-        classes.retain(|class| options.folders.classes.contains(class));
+    let asked = &options.folders.classes;
+    if !asked.is_empty() {
+        classes.retain(|class| asked.contains(class));
     }
-    options.folders.classes = classes;
+    // None would mean all: what was asked for leaves out the rest as well.
+    if !classes.is_empty() {
+        options.folders.classes = classes;
+    }
     (form, options)
 }
 

@@ -98,7 +98,8 @@ impl Meta {
 /// item apart.
 fn identity(item: &Element) -> Option<HeaderDigest> {
     let time = |text: &str| parse_date(text).map(|at| at.seconds().to_string());
-    let text = |property: Property| property.of(item).map(str::to_owned);
+    let said = |text: &&str| !text.trim().is_empty();
+    let text = |property: Property| property.of(item).filter(said).map(str::to_owned);
     let date = |property: Property| property.of(item).and_then(time);
     let names = [
         ("Message-ID", text(Property::MessageId)),

@@ -354,10 +354,12 @@ fn is_alike(row: &ItemRow, existing: &Existing) -> bool {
         && existing
             .given
             .is_some_and(|given| Some(given) != row.digest);
-    !is_others
-        && row
-            .header
-            .is_some_and(|header| !header.is_void() && Some(header) == existing.header)
+    // Nothing tells them apart where both have nothing: an export without a name, that could not be marked.
+    let nameless = row.header.is_none() && existing.header.is_none();
+    let same = row
+        .header
+        .is_some_and(|header| !header.is_void() && Some(header) == existing.header);
+    !is_others && (nameless || same)
 }
 
 /// An equal header, in a message that came in since the row's was sent, leaves no doubt if the server

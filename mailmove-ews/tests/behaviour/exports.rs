@@ -357,6 +357,40 @@ async fn of_two_that_look_alike_neither_is_lost() {
     }
 }
 
+/// Items without a name, which cannot be told from others: an extra copy beats a missing one, and is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_name_is_sent_again_and_told() {
+    let world = World::new().await;
+    let account = account(&world.from);
+    let inbox = account.folder(&["INBOX"]).unwrap().id;
+    let nameless =
+        (0..3).map(|number| NewMessage::new(format!("X-Own: 1\r\n\r\nNote {number}.\r\n")));
+    account.append(inbox, nameless.collect()).unwrap();
+    world
+        .to
+        .faults()
+        .arm("UploadItems", 1, Action::CloseUnanswered);
+    let report = world.migration().run().await.unwrap();
+    let there = self::account(&world.to);
+    let inbox = there.folder(&["INBOX"]).unwrap().id;
+    let bodies: Vec<_> = there
+        .messages(inbox)
+        .unwrap()
+        .iter()
+        .map(|one| one.body.clone())
+        .collect();
+    let kinds: std::collections::BTreeSet<_> = bodies.iter().collect();
+    assert_eq!(kinds.len(), 3);
+    let total = report.total();
+    let told = total.perhaps_doubled + total.doubled;
+    assert!(
+        bodies.len() == 3 || told > 0,
+        "{} copies, {total:?}",
+        bodies.len()
+    );
+    assert!(report.status() == Status::Complete || told > 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_lost_state_finds_its_own_uploads_again() {
     let mut world = World::new().await;

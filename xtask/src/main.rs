@@ -54,7 +54,7 @@ Development tasks of mailmove.
       --only NAME                  tests whose name holds this
 
   cargo xtask sabotage [FAULT…]    plant faults, one at a time: a named test must notice each
-  cargo xtask interrupts           interrupt a migration at every point of the wire, on the test server,
+  cargo xtask interrupts           interrupt a migration at every point of the wire, on the test servers,
                                    Dovecot and Cyrus; prints the matrix
       --only NAME                  tests whose name holds this
   cargo xtask kills                kill -9 the program at least three times in each of many migrations

@@ -15,7 +15,8 @@ pub(crate) fn interrupts(args: &[&str]) -> Result<()> {
         _ => return Err(unknown("interrupts", args)),
     };
     let mut command = process::cargo();
-    command.args(["test", "-p", "mailmove-imap", "--test", "interrupt", "--"]);
+    command.args(["test", "-p", "mailmove-imap", "-p", "mailmove-ews"]);
+    command.args(["--test", "interrupt", "--"]);
     // One server after the other: each test has as many attempts at once as are of use.
     command.args([only, "--nocapture", "--test-threads=1"]);
     command.env("MAILMOVE_INTERRUPT", "all");

@@ -46,6 +46,14 @@ const fn imap(name: &'static str) -> Test {
     }
 }
 
+/// One of the interrupts of `mailmove-ews`.
+const fn ews_interrupt(name: &'static str) -> Test {
+    Test {
+        program: &["-p", "mailmove-ews", "--test", "interrupt"],
+        name,
+    }
+}
+
 pub(super) const ALL: &[Fault] = &[
     Fault {
         name: "sends without an intent",
@@ -194,5 +202,19 @@ pub(super) const ALL: &[Fault] = &[
         from: "FetchItem::Body => \"BODY.PEEK[]\",",
         to: "FetchItem::Body => \"BODY[]\",",
         test: imap("wire::tests::encode::message_commands"),
+    },
+    Fault {
+        name: "takes an Exchange request whose answer is lost for not carried out",
+        file: "mailmove-ews/src/error/mod.rs",
+        from: "true => Outcome::Unknown(again(error)),",
+        to: "true => Outcome::NotStored(again(error)),",
+        test: ews_interrupt("everywhere_on_exchange"),
+    },
+    Fault {
+        name: "looks past what came in since the mark where SyncFolderItems is missing",
+        file: "mailmove-ews/src/destination/look.rs",
+        from: "number.is_none() || number > after;",
+        to: "number.is_none();",
+        test: ews_interrupt("everywhere_without_sync"),
     },
 ];

@@ -1,0 +1,275 @@
+//! Runs of a migration, each as a process of its own as far as one can within a test: own runtime, own
+//! connections, own view of the ledger's file.
+
+use std::{
+    future::poll_fn,
+    sync::{Arc, atomic::Ordering::Relaxed},
+    task::Poll,
+    time::Duration,
+};
+
+use mailmove_core::{
+    Edges, Migration, Options, Report,
+    checkpoint::CheckpointStore as _,
+    edge::{
+        Credential, StaticCredential,
+        tls::{Fingerprint, TlsSettings},
+    },
+    error::{Error, ErrorKind},
+    map::Place,
+    model::FolderPath,
+    report::Status,
+    store::SqliteStore,
+};
+use mailmove_ews::{Auth, EwsConfig, EwsDestination, EwsSource};
+use mailmove_testkit::snapshot::{Compare, Snapshot};
+use tempfile::TempDir;
+use tokio::runtime::Handle;
+
+use crate::{
+    Count,
+    ground::{Ground, PASSWORD, Side, USER},
+    points::{At, How, Kind, Point},
+};
+
+/// Further runs that an interrupted migration has to end in.
+const RUNS: usize = 6;
+
+/// One migration with its servers and its state.
+pub(crate) struct Attempt {
+    pub(crate) ground: Ground,
+    state: TempDir,
+    outside: Handle,
+    /// The source as it has to stay.
+    before: Snapshot,
+    through_proxy: bool,
+}
+
+impl Attempt {
+    pub(crate) fn new(ground: Ground, outside: &Handle) -> Self {
+        Self {
+            before: ground.from.snapshot(),
+            ground,
+            state: TempDir::new().unwrap(),
+            outside: outside.clone(),
+            through_proxy: false,
+        }
+    }
+
+    /// One that is going to be interrupted there.
+    pub(crate) fn at(self, point: &Point) -> Self {
+        // The addresses are part of the job, so that they stay.
+        let through_proxy = matches!(point.at, At::Content(..));
+        Self {
+            through_proxy,
+            ..self
+        }
+    }
+
+    /// Interrupts, goes on until it is complete, and compares.
+    pub(crate) fn check(
+        &self,
+        point: &Point,
+        expected: &Snapshot,
+        count: &Count,
+    ) -> Result<(), String> {
+        point.arm(&self.ground);
+        let report = self.run_until(self.interrupt(point));
+        count.note(self, point, report.is_none());
+        for side in [&self.ground.from, &self.ground.to] {
+            side.server.faults().clear();
+            side.proxy.disarm();
+        }
+        self.finish(report)?;
+        self.compare(expected)?;
+        self.nothing_more()?;
+        self.compare(expected)
+    }
+
+    /// Whether something was struck at this point by now.
+    fn struck(&self, point: &Point) -> bool {
+        let side = point.side(&self.ground);
+        match &point.at {
+            At::Content(..) => side.proxy.faults() > 0,
+            _ => side.server.faults().struck() > 0,
+        }
+    }
+
+    fn asked(&self) -> u64 {
+        let sides = [&self.ground.from, &self.ground.to];
+        let asked = sides.map(|side| side.counters().total_operations());
+        asked.iter().sum()
+    }
+
+    /// Over when the process is to end.
+    async fn interrupt(&self, point: &Point) {
+        if point.how == How::Break {
+            return std::future::pending().await;
+        }
+        until(|| self.struck(point)).await;
+        if point.how == How::KillNext {
+            let asked = self.asked();
+            until(|| self.asked() > asked).await;
+        }
+    }
+
+    /// Runs until it is complete.
+    pub(crate) fn finish(&self, first: Option<Result<Report, Error>>) -> Result<Report, String> {
+        let mut report = first;
+        for _ in 0..RUNS {
+            match &report {
+                Some(Ok(report)) if report.status() == Status::Complete => break,
+                _ => report = self.run(),
+            }
+        }
+        let report = report.ok_or("killed")?.map_err(|error| error.chain())?;
+        match report.status() {
+            Status::Complete => Ok(report),
+            _ => Err(format!("not complete: {report:#?}")),
+        }
+    }
+
+    /// One run more finds nothing to do, and nothing doubled.
+    pub(crate) fn nothing_more(&self) -> Result<(), String> {
+        let again = self.run().ok_or("killed")?;
+        let again = again.map_err(|error| error.chain())?;
+        let total = again.total();
+        match total.copied + total.already_there + total.doubled + total.perhaps_doubled {
+            0 => Ok(()),
+            _ => Err(format!("a further run had something to do: {again:#?}")),
+        }
+    }
+
+    /// The destination holds what is expected, and the source what it held.
+    pub(crate) fn compare(&self, expected: &Snapshot) -> Result<(), String> {
+        let source = self.before.diff(&self.ground.from.snapshot());
+        if !source.is_empty() {
+            return Err(format!("the source changed: {source}"));
+        }
+        let difference = Compare::all().diff(expected, &self.ground.to.snapshot());
+        difference
+            .none()
+            .map_err(|difference| difference.to_string())
+    }
+
+    /// One process.
+    pub(crate) fn run(&self) -> Option<Result<Report, Error>> {
+        self.run_until(std::future::pending())
+    }
+
+    /// One process, killed when this is over. `None`: it was killed.
+    pub(crate) fn run_until(
+        &self,
+        killed: impl Future<Output = ()>,
+    ) -> Option<Result<Report, Error>> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let result = runtime.block_on(async {
+            let migration = self.migration();
+            tokio::select! {
+                biased;
+                () = killed => None,
+                result = unlocked(&migration) => Some(result),
+            }
+        });
+        // All of its tasks end here, wherever they are.
+        drop(runtime);
+        result
+    }
+
+    fn migration(&self) -> Migration {
+        let ground = &self.ground;
+        let edges = Edges::new().with_clock(Arc::clone(&ground.clock) as Arc<_>);
+        let config = |side: &Side| {
+            let address = side.address(self.through_proxy);
+            let url = format!("http://{address}/EWS/Exchange.asmx");
+            EwsConfig::at(&url)
+                .unwrap()
+                .with_user(format!("{USER}@example.com"))
+                .with_auth(Auth::Basic)
+                // There is no TLS; with a pin the platform's authorities are not read for it.
+                .with_tls(TlsSettings::new().with_pin(Fingerprint::of(b"")))
+                .with_connections(1)
+                .with_timeout(Duration::from_secs(20))
+        };
+        let login = || Arc::new(StaticCredential::new(Credential::password(USER, PASSWORD)));
+        let mut options = Options::new();
+        options.late = ground.late;
+        let (old, place) = crate::scene::MERGED;
+        options.folders = options
+            .folders
+            .with_place(Place::new(FolderPath::new([old]), FolderPath::new([place])).unwrap());
+        Migration::builder(
+            EwsSource::new(config(&ground.from), login(), edges.clone()),
+            EwsDestination::new(config(&ground.to), login(), edges.clone()),
+        )
+        .store(SqliteStore::new(self.state.path()))
+        .options(options)
+        .edges(edges)
+        .build()
+        .unwrap()
+    }
+
+    /// Intents that are open in the ledger by now.
+    fn open_intents(&self) -> usize {
+        let job = self.migration().job();
+        let state = self.state.path();
+        self.outside.block_on(async {
+            let Ok(ledger) = SqliteStore::new(state).open(&job).await else {
+                return 0;
+            };
+            ledger.intents().await.map_or(0, |intents| intents.len())
+        })
+    }
+}
+
+/// Waits for this, looking whenever the process does something, and each millisecond.
+pub(crate) async fn until(mut holds: impl FnMut() -> bool) {
+    let mut tick = tokio::time::interval(Duration::from_millis(1));
+    poll_fn(|cx| {
+        while !holds() {
+            if tick.poll_tick(cx).is_pending() {
+                return Poll::Pending;
+            }
+        }
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// The store's thread of a killed process may hold the lock for a moment, as no real one would.
+async fn unlocked(migration: &Migration) -> Result<Report, Error> {
+    for _ in 0..100 {
+        match migration.run().await {
+            Err(error) if error.kind() == ErrorKind::Locked => {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            result => return result,
+        }
+    }
+    migration.run().await
+}
+
+impl Count {
+    /// What the interruption hit.
+    fn note(&self, attempt: &Attempt, point: &Point, killed: bool) {
+        self.points.fetch_add(1, Relaxed);
+        if !attempt.struck(point) {
+            self.untouched.fetch_add(1, Relaxed);
+            return;
+        }
+        if point.kind == Kind::Landed && attempt.ground.to.counters().created > 0 {
+            self.landed.fetch_add(1, Relaxed);
+        }
+        if point.kind == Kind::Within {
+            self.within.fetch_add(1, Relaxed);
+        }
+        if killed {
+            self.killed.fetch_add(1, Relaxed);
+            self.open_intents
+                .fetch_add(usize::from(attempt.open_intents() > 0), Relaxed);
+        }
+    }
+}

@@ -36,8 +36,12 @@ pub(super) const MOVED: &str = "moved";
 
 /// Messages that are gone from the source, and whose place at the destination is known: it holds
 /// them still, or somebody removed them there. Only those that may equal a message now at hand.
-#[derive(Debug, Default)]
-struct Gone(HashMap<(u64, i64), Vec<ItemRow>>);
+#[derive(Debug)]
+struct Gone {
+    rows: HashMap<(u64, i64), Vec<ItemRow>>,
+    /// The source tells sizes that can be compared.
+    sizes: bool,
+}
 
 fn gone_rows() -> Scan {
     Scan::all().with_gone(true).with_states(&[
@@ -66,27 +70,43 @@ pub(super) async fn any_gone(engine: &Engine) -> Result<bool> {
 impl Gone {
     /// Those with the size and date of one of `new`.
     async fn like(engine: &Engine, new: &[ItemRow]) -> Result<Self> {
-        let wanted: HashSet<(u64, i64)> = new.iter().map(key).collect();
-        let mut gone = Self::default();
+        let mut gone = Self {
+            rows: HashMap::new(),
+            sizes: engine.from.exact_sizes,
+        };
+        let wanted: HashSet<(u64, i64)> = new.iter().map(|row| gone.key(row)).collect();
         let mut pages = engine.ledger.scan(gone_rows());
         while let Some(page) = pages.next().await {
             for row in page?.into_iter().map(|stored| stored.row) {
-                if may_have_moved(&row) && wanted.contains(&key(&row)) {
-                    gone.0.entry(key(&row)).or_default().push(row);
+                let key = gone.key(&row);
+                if may_have_moved(&row) && wanted.contains(&key) {
+                    gone.rows.entry(key).or_default().push(row);
                 }
             }
         }
         Ok(gone)
     }
 
+    /// Moves keep size and received date.
+    fn key(&self, row: &ItemRow) -> (u64, i64) {
+        (
+            if self.sizes { row.source_size() } else { 0 },
+            row.received
+                .map_or(i64::MIN, crate::model::Timestamp::seconds),
+        )
+    }
+
     fn may_hold(&self, row: &ItemRow) -> bool {
-        self.0.get(&key(row)).is_some_and(|rows| !rows.is_empty())
+        self.rows
+            .get(&self.key(row))
+            .is_some_and(|rows| !rows.is_empty())
     }
 
     /// Takes out one message equal to `new` that is in this place, where nothing has to move; or else
     /// (not `here`) one of another place, and last of all one that was removed.
     fn take(&mut self, new: &ItemRow, target: TargetNo, here: bool) -> Option<ItemRow> {
-        let rows = self.0.get_mut(&key(new))?;
+        let key = self.key(new);
+        let rows = self.rows.get_mut(&key)?;
         let digests = |row: &ItemRow| (row.source_digest(), row.source_header());
         let (content, head) = digests(new);
         let equal = |old: &ItemRow| match digests(old) {
@@ -106,15 +126,6 @@ impl Gone {
         let (.., at) = ranked.min()?;
         Some(rows.swap_remove(at))
     }
-}
-
-/// Moves keep size and received date.
-fn key(row: &ItemRow) -> (u64, i64) {
-    (
-        row.source_size(),
-        row.received
-            .map_or(i64::MIN, crate::model::Timestamp::seconds),
-    )
 }
 
 /// Finds what moved into the lane's folder, and moves it at the destination. What turns out not to

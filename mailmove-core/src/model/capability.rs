@@ -70,6 +70,9 @@ pub struct Capabilities {
     pub change_tokens: bool,
     /// `list` with a cursor names just what changed, instead of listing everything.
     pub deltas: bool,
+    /// Listings tell the size of what would be fetched. Else it is another number, such as that of the
+    /// server's own form, and says nothing about equal messages.
+    pub exact_sizes: bool,
     /// Listings name the content of each message ([`Listed::content_id`](super::Listed::content_id)).
     pub content_ids: bool,
     /// There is an updater that can set flags.
@@ -116,6 +119,7 @@ impl Capabilities {
             returns_ids: false,
             change_tokens: false,
             deltas: false,
+            exact_sizes: true,
             content_ids: false,
             sets_flags: false,
             moves: false,

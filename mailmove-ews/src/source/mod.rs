@@ -128,6 +128,8 @@ impl Source for EwsSource {
             out.forms.push(Form::ExchangeStream);
             out.classes = CLASSES.to_vec();
         }
+        // Exchange tells the size of its own form.
+        out.exact_sizes = false;
         Ok(out)
     }
 

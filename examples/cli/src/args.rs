@@ -86,8 +86,9 @@ Exit codes: 0 found, 1 not in the ledger, 2 wrong input, 3 the ledger cannot be 
     Verify(VerifyArgs),
     /// Try it without any account: two servers inside the program, some thousand messages
     #[command(after_help = "\
-Starts two IMAP servers (TLS) on this machine, fills one with generated mail, migrates it, lets new
-mail arrive, flags change and messages move, migrates again, and verifies every byte.")]
+Starts two servers (TLS) on this machine, IMAP unless you say otherwise, fills one with generated mail,
+migrates it, lets new mail arrive, flags change and messages move, migrates again, and verifies every
+message: by its bytes, or, where Exchange made it anew, by what it means.")]
     Demo(DemoArgs),
 }
 
@@ -302,8 +303,34 @@ pub(crate) enum Switch {
     Off,
 }
 
+/// What speaks on one side of the demo.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Protocol {
+    Imap,
+    /// Exchange
+    Ews,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct DemoArgs {
+    /// The server that mail comes from
+    #[arg(
+        long,
+        value_name = "imap|ews",
+        value_enum,
+        default_value = "imap",
+        hide_possible_values = true
+    )]
+    pub(crate) from: Protocol,
+    /// The server that it goes to: Exchange makes each message anew, and what that loses is told by name
+    #[arg(
+        long,
+        value_name = "imap|ews",
+        value_enum,
+        default_value = "imap",
+        hide_possible_values = true
+    )]
+    pub(crate) to: Protocol,
     /// How many messages
     #[arg(long, value_name = "N", default_value_t = 3000, value_parser = clap::value_parser!(u32).range(100..=100_000))]
     pub(crate) messages: u32,

@@ -3,7 +3,7 @@
 use mailmove_core::{
     Mend,
     destination::Depth,
-    report::{Plan, Report, Status, Tally, Verification},
+    report::{MOST_LISTED, Plan, Report, Status, Tally, Verification},
 };
 use serde::Serialize;
 
@@ -74,7 +74,7 @@ pub(crate) async fn verify(args: &VerifyArgs) -> Result<Exit, Failure> {
         show_report(report, args.output.json);
     }
     let verification = compared?;
-    show_verification(&verification, args.output.json);
+    show_verification(&verification, args.output.json, MOST_LISTED);
     // A copy that could not be removed shows in the report alone.
     Ok(match repaired {
         Some(report) if verification.is_clean() => Exit::of_report(&report),
@@ -103,7 +103,8 @@ pub(crate) fn show_report(report: &Report, json: bool) {
     }
 }
 
-pub(crate) fn show_verification(verification: &Verification, json: bool) {
+/// As text with so many differences one by one.
+pub(crate) fn show_verification(verification: &Verification, json: bool, most: usize) {
     if json {
         output::json(&VerificationLine {
             event: "verification",
@@ -111,7 +112,7 @@ pub(crate) fn show_verification(verification: &Verification, json: bool) {
             verification,
         });
     } else {
-        output::result(&report::verification(verification));
+        output::result(&report::verification(verification, most));
     }
 }
 

@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use mailmove_core::{
-    identity::Aspect,
+    identity::{Aspect, Loss},
     model::{AlterationKind, FolderPath},
     report::{
         AnnotationReport, Failure, FolderReport, MOST_LISTED, Plan, Problem, RepairedMessage,
@@ -380,7 +380,7 @@ fn is_mendable(what: &str) -> bool {
 }
 
 /// What comparing showed.
-pub(crate) fn verification(found: &Verification) -> String {
+pub(crate) fn verification(found: &Verification, most: usize) -> String {
     let mut out = String::from("\n");
     let mut table = Table::new(&["Folder", "checked", "different", "notes"]);
     let (mut checked, mut different, mut known) = (0, 0, 0);
@@ -422,7 +422,7 @@ pub(crate) fn verification(found: &Verification) -> String {
     if !found.differences.is_empty() {
         out.push('\n');
     }
-    for difference in &found.differences {
+    for difference in found.differences.iter().take(most) {
         let there = difference.destination.as_deref().unwrap_or("nowhere");
         let _ = writeln!(
             out,
@@ -439,20 +439,21 @@ pub(crate) fn verification(found: &Verification) -> String {
             }
         );
     }
-    if !found.losses.is_empty() {
-        let all = found.losses.iter();
-        let all: Vec<_> = all
-            .map(|(name, count)| format!("{name} {}", number(*count)))
-            .collect();
-        let _ = writeln!(
-            out,
-            "\nknown losses of this destination, which makes messages anew (docs/fidelity.md): {}",
-            all.join(", ")
-        );
-    }
-    let more = (different + known).saturating_sub(found.differences.len() as u64);
+    let listed = found.differences.len().min(most);
+    let more = (different + known).saturating_sub(listed as u64);
     if more > 0 {
         let _ = writeln!(out, "  … and {} more", number(more));
+    }
+    if !found.losses.is_empty() {
+        let _ = writeln!(
+            out,
+            "\nknown losses of this destination, which makes messages anew (docs/fidelity.md):"
+        );
+    }
+    for (name, count) in &found.losses {
+        let loss = Loss::ALL.into_iter().find(|loss| loss.as_str() == name);
+        let words = loss.map_or("", Loss::in_words);
+        let _ = writeln!(out, "  {name:16} {:>7}  {words}", number(*count));
     }
     for folder in &found.folders {
         if let Some(problem) = &folder.problem {

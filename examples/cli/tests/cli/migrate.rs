@@ -230,3 +230,41 @@ async fn the_demo_needs_nothing_and_ends_equal() {
     assert_eq!(reports.len(), 2);
     assert_eq!(lines.last().unwrap()["equal"], true);
 }
+
+/// Exchange makes messages anew, and what that loses is told by name.
+#[tokio::test]
+async fn the_demo_goes_to_and_from_exchange() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = async |arguments: &[&str]| {
+        let mut command = crate::support::program(&["demo", "--messages", "200"]);
+        command.args(arguments).env("TMPDIR", directory.path());
+        run(command).await
+    };
+    let shown = demo(&["--to", "ews"]).await;
+    shown.succeeds();
+    for text in [
+        "An IMAP server and an Exchange (EWS) server run",
+        "known losses of this destination, which makes messages anew (docs/fidelity.md):\n  alternative-made",
+        "of text and HTML, the missing one was made from the other\n",
+        "verified: 250 messages, no difference",
+        "ledger closed: 250 found",
+        "both servers hold the same messages",
+    ] {
+        assert!(shown.stdout.contains(text), "no {text:?} in {shown:#?}");
+    }
+    let shown = demo(&["--from", "ews", "--to", "ews"]).await;
+    shown.succeeds();
+    for text in [
+        "Two Exchange (EWS) servers run",
+        "5 moved",
+        "known losses of this destination, which makes messages anew (docs/fidelity.md): none",
+        "ledger closed: 250 found",
+    ] {
+        assert!(shown.stdout.contains(text), "no {text:?} in {shown:#?}");
+    }
+    let lines = demo(&["--from", "ews", "--json"]).await.lines();
+    let of = |event| lines.iter().filter(move |line| line["event"] == event);
+    assert_eq!(of("report").count(), 2);
+    assert!(of("verification").all(|line| line["clean"] == true));
+    assert_eq!(lines.last().unwrap()["equal"], true);
+}

@@ -182,6 +182,25 @@ impl Loss {
             Self::Deep => "deep",
         }
     }
+
+    /// What happened, in a few words.
+    #[must_use]
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Self::AlternativeMade => "of text and HTML, the missing one was made from the other",
+            Self::Characters => "characters of an undeclared or wrong set were replaced",
+            Self::CutAtNul => "what came after a NUL in a text is gone",
+            Self::Signature => "a signed message was written anew: its signature proves nothing",
+            Self::Report => "a report to machines became a message with attachments",
+            Self::Calendar => "a calendar part was written anew",
+            Self::OddField => "a field of the header that is not well-formed was read otherwise",
+            Self::OddName => "a name of an attachment that is not well-formed was read otherwise",
+            Self::Damaged => "a body with a damaged encoding was read otherwise",
+            Self::NoParts => "a message that says it holds parts and holds none lost its text",
+            Self::Malformed => "parts that are not well-formed were taken apart otherwise",
+            Self::Deep => "what is nested deeper than four messages was not compared",
+        }
+    }
 }
 
 /// One way in which a message is not what it was made from.

@@ -76,14 +76,14 @@ const LENIENT: base64::engine::GeneralPurpose = base64::engine::GeneralPurpose::
 
 /// Writes Base64 without line ends, from pieces of any size.
 #[derive(Debug, Default)]
-pub(crate) struct Encoder {
+pub struct Encoder {
     /// Up to two bytes that do not fill a group yet.
     rest: Vec<u8>,
 }
 
 impl Encoder {
     /// Encodes what is complete.
-    pub(crate) fn push(&mut self, mut bytes: &[u8], out: &mut String) {
+    pub fn push(&mut self, mut bytes: &[u8], out: &mut String) {
         if !self.rest.is_empty() {
             let want = (3 - self.rest.len()).min(bytes.len());
             let (head, tail) = bytes.split_at(want);
@@ -100,7 +100,7 @@ impl Encoder {
     }
 
     /// Encodes the rest.
-    pub(crate) fn finish(&mut self, out: &mut String) {
+    pub fn finish(&mut self, out: &mut String) {
         STANDARD.encode_string(&self.rest, out);
         self.rest.clear();
     }

@@ -13,6 +13,7 @@ mod tree;
 mod version;
 mod write;
 
+pub use base64::Encoder;
 pub use date::{format_date, parse_date};
 pub use property::Property;
 pub use reply::{Reply, SoapError, messages};
@@ -26,8 +27,6 @@ pub use split::{Contents, Splitter};
 pub use tree::{Element, parse};
 pub use version::Version;
 pub use write::Piece;
-
-pub(crate) use base64::Encoder;
 
 /// A reply that is not one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

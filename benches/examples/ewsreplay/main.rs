@@ -154,8 +154,9 @@ fn measure(options: &Options) -> Result<()> {
         let made = account.create(&[name(folder)]);
         let id = made.map_err(|error| error.to_string())?;
         let numbers = (folder..options.messages).step_by(options.folders);
-        let mail =
-            numbers.map(|n| NewMessage::new(message(n, options.bytes)).with_flags(["\\Seen"]));
+        // What does not end its last line is read back: servers are known to change that.
+        let whole = |n| [&*message(n, options.bytes.saturating_sub(2)), b"\r\n"].concat();
+        let mail = numbers.map(|n| NewMessage::new(whole(n)).with_flags(["\\Seen"]));
         account
             .append(id, mail.collect())
             .map_err(|error| error.to_string())?;

@@ -3,7 +3,7 @@
 use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use mailmove_core::{
-    Edges, Migration, Options, edge::Clock as _, report::Status, store::MemoryStore,
+    Edges, ErrorKind, Migration, Options, edge::Clock as _, report::Status, store::MemoryStore,
 };
 use mailmove_ews::{EwsDestination, EwsSource};
 use mailmove_ews_testserver::{Action, Builder, Server};
@@ -33,7 +33,16 @@ async fn migrate(from: &Server, to: &Server, store: &MemoryStore, clock: &TestCl
         .edges(edges(clock))
         .build()
         .unwrap();
-    let report = migration.run().await.unwrap();
+    let mut ran = migration.run().await;
+    // What the run before left to end may hold the ledger for a moment.
+    for _ in 0..100 {
+        if !matches!(&ran, Err(error) if error.kind() == ErrorKind::Locked) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+        ran = migration.run().await;
+    }
+    let report = ran.unwrap();
     assert_eq!(report.status(), Status::Complete, "{report:?}");
 }
 
@@ -119,7 +128,7 @@ async fn a_lost_state_finds_what_came_from_a_server_that_makes_mime_anew() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_moved_at_the_source_is_not_copied_again() {
     let (from, to) = (
-        start(Builder::rebuilds_mime).await,
+        start(|builder| builder.rebuilds_mime().without("ExportItems")).await,
         start(Builder::rebuilds_mime).await,
     );
     fill(&from, 30);

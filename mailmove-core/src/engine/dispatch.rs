@@ -133,7 +133,8 @@ impl Sender {
         match outcome {
             Outcome::Stored(receipt) => {
                 let row = self.stored(lane, work.row, receipt, ItemState::Copied);
-                if is_odd(&work.content).await {
+                // Where no bytes are kept, there is nothing to find out.
+                if self.engine.to.keeps_bytes && is_odd(&work.content).await {
                     self.odd.note(&row);
                 }
                 sent.done.push(row);

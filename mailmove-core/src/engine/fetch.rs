@@ -114,7 +114,7 @@ impl Producer {
                 )
             });
             if error.scope() == Scope::Message {
-                self.wait_after_message(error, &mut failed).await?;
+                convert.extend(self.wait_after_message(error, &mut failed, form).await?);
             } else {
                 self.wait_after(error).await?;
             }
@@ -129,18 +129,33 @@ impl Producer {
         }
     }
 
-    /// A passing failure of single messages: tried again, then recorded as failed.
-    async fn wait_after_message(&mut self, error: Error, rows: &mut Vec<ItemRow>) -> Result<()> {
+    /// A passing failure of single messages: tried again, then recorded as failed. What shall go in another
+    /// form instead is given back.
+    async fn wait_after_message(
+        &mut self,
+        error: Error,
+        rows: &mut Vec<ItemRow>,
+        form: Form,
+    ) -> Result<Vec<ItemRow>> {
         if let Some(wait) = self.backoff.next(&error) {
-            return self.engine.rest(&self.backoff, &error, wait).await;
+            self.engine.rest(&self.backoff, &error, wait).await?;
+            return Ok(Vec::new());
+        }
+        self.backoff.reset();
+        if form != Form::Mime {
+            let convert = std::mem::take(rows);
+            let codes = convert
+                .iter()
+                .map(|row| (row.id.clone(), error.code().to_owned()));
+            self.unexported.extend(codes);
+            return Ok(convert);
         }
         for mut row in rows.drain(..) {
             let (engine, lane) = (&self.engine, &self.lane);
             engine.give_up(lane, &mut row, &error, None).await;
             self.settled(row).await?;
         }
-        self.backoff.reset();
-        Ok(())
+        Ok(Vec::new())
     }
 
     pub(super) async fn with_content(&mut self, mut row: ItemRow, content: Content) -> Result<()> {

@@ -205,6 +205,9 @@ async fn copy(engine: &Arc<Engine>, lane: &mut Lane, turn: &mut Turn) -> Result<
         producer.abort();
     }
     let listing = producer.await;
+    // Whoever opens the ledger next must not find it in its hands.
+    expecting.abort();
+    let _ = expecting.await;
     sent?;
     recorded?;
     joined(listing)?

@@ -152,6 +152,9 @@ pub(super) fn heed(inner: &Inner, asked: usize, error: &Error) {
     }
 }
 
+/// Items that have no MIME of their own.
+const NO_MAIL: [&str; 4] = ["CalendarItem", "Contact", "DistributionList", "Task"];
+
 /// A content, and its header as it came.
 fn content<'a>(
     message: &'a Element,
@@ -159,6 +162,16 @@ fn content<'a>(
     take: impl FnOnce(&Element) -> Option<Kept>,
 ) -> Result<(Content, Option<&'a str>)> {
     let item = items::this_item(GET, message, id)?;
+    if NO_MAIL.contains(&&*item.name) {
+        // What Exchange makes of it would arrive as a mail with an attachment.
+        return Err(Error::new(
+            ErrorKind::Refused,
+            "it is no mail, and goes as an export or not at all",
+        )
+        .with_code("ews/no-mail")
+        .with_scope(Scope::Message)
+        .with_remedy("Save it by hand, or move it between two Exchange servers."));
+    }
     let element = item.child("MimeContent").ok_or_else(|| {
         Error::new(ErrorKind::Refused, "the server makes no MIME of this item")
             .with_code("ews/no-mime")

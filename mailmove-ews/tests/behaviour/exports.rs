@@ -252,6 +252,37 @@ async fn what_cannot_be_exported_goes_as_mime() {
     }
 }
 
+/// A contact as MIME would be a mail with an attachment: it fails, and is told.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_no_mail_never_becomes_one() {
+    let world = World::new().await;
+    put(&world.from, &["Kontakte"], "IPM.Contact", 4);
+    let refuse = Action::ErrorAt(1, "ErrorItemCorrupt".to_owned());
+    world.from.faults().arm("ExportItems", 1, refuse);
+    let report = world.migration().run().await.unwrap();
+    let total = report.total();
+    assert_eq!((total.copied, total.failed), (3, 1), "{report:#?}");
+    assert_eq!(report.failures[0].code, "ews/no-mail");
+    assert_eq!(items(&world.to, &["Contacts"]).len(), 3);
+    // It is not given up for good.
+    world.run().await;
+    world.equal(&["Kontakte"], &["Contacts"]);
+}
+
+/// An export that is never finished is one that there is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_finishes_no_export_gives_mime() {
+    let world = World::new().await;
+    fill(&world.from, 3);
+    world
+        .from
+        .faults()
+        .arm_from("ExportItems", 1, Action::TruncateExport);
+    let report = world.run().await;
+    assert_eq!(World::converted(&report), 3);
+    world.equal(&["INBOX"], &["INBOX"]);
+}
+
 /// A server that knows no exports at all, whatever its version says.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_without_exports_gives_mime() {

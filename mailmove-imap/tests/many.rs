@@ -1,7 +1,7 @@
 //! Many mailboxes in one process that share connections and memory; one folder over many connections.
 #![allow(clippy::unwrap_used, reason = "a panic is how a test fails")]
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use mailmove_core::{
     Edges, Migration, Options, Order,
@@ -10,7 +10,7 @@ use mailmove_core::{
     store::MemoryStore,
 };
 use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
-use mailmove_imap_testserver::Server;
+use mailmove_imap_testserver::{Action, Server};
 use mailmove_testkit::{
     corpus::Corpus,
     mailbox::{NewMessage, Store},
@@ -136,6 +136,22 @@ async fn one_large_folder(order: Order) -> (u64, bool) {
             .unwrap(),
     ];
     let [source, destination] = &servers;
+    // What is fast enough needs no second connection: one append is held until there is one.
+    let hold = order == Order::Relaxed;
+    if hold {
+        destination.faults().arm("APPEND", 2, Action::Hold);
+    }
+    // Whatever is held, is let go of again and again from then on.
+    let second = async {
+        let mut patience = 1000;
+        loop {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+            patience -= 1;
+            if destination.counters().connections > 1 || patience < 0 {
+                destination.faults().release();
+            }
+        }
+    };
     let config = |server: &Server, user: &str| {
         let address = server.plain_address();
         ImapConfig::new(address.ip().to_string())
@@ -155,7 +171,11 @@ async fn one_large_folder(order: Order) -> (u64, bool) {
     .options(options)
     .build()
     .unwrap();
-    let report = migration.run().await.unwrap();
+    let run = async { migration.run().await.unwrap() };
+    let report = tokio::select! {
+        report = run => report,
+        () = second, if hold => unreachable!("it does not end"),
+    };
     assert_eq!(report.status(), Status::Complete, "{report:#?}");
     let (all, found) = (Snapshot::of(&account), Snapshot::of(&copy));
     all.diff(&found).none().unwrap();

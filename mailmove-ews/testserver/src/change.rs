@@ -1,8 +1,9 @@
 //! UpdateItem, MoveItem, CopyItem, DeleteItem.
 
-use mailmove_testkit::mailbox::{FlagOp, InternalDate};
+use mailmove_testkit::mailbox::StoreError;
+use mailmove_testkit_exchange::draft::{self, Draft, change};
 
-use crate::create::{Draft, put};
+use crate::create::read;
 use crate::folders::only_target;
 use crate::ids;
 use crate::operations::{Item, Target, batch, respond};
@@ -39,55 +40,22 @@ pub(crate) fn update(call: &Call) -> Result<Element, Fault> {
 fn apply(item: &Item, update: &Element) -> Result<(), Failure> {
     let path = update.children.first();
     let path = path.ok_or_else(|| Failure::new("ErrorUpdatePropertyMismatch"))?;
-    let mut extra = item.mailbox.extra();
     let mut draft = Draft {
-        props: extra.props(item.folder.id, &item.message),
+        props: item.mailbox.extra().props(item.folder.id, &item.message),
         ..Draft::default()
     };
-    drop(extra);
     match update.local() {
         "SetItemField" => {
             let value = update.children.get(1);
-            draft.read(value.ok_or_else(|| Failure::new("ErrorUpdatePropertyMismatch"))?)?;
+            read(
+                &mut draft,
+                value.ok_or_else(|| Failure::new("ErrorUpdatePropertyMismatch"))?,
+            )?;
         }
         "DeleteItemField" => clear(&mut draft, path),
         _ => return Err(Failure::new("ErrorAppendPropertyNotSupported")),
     }
-    let account = &item.mailbox.account;
-    let (folder, uid) = (item.folder.id, item.message.uid);
-    // What may not be changed in a read-only folder is found out before anything is.
-    account.store::<&str>(folder, &[uid], FlagOp::Add, &[], None)?;
-    let mut flags = draft.flags;
-    flags.extend(draft.read.map(|read| ("\\Seen".to_owned(), read)));
-    if let Some(categories) = draft.categories {
-        let old = props::categories(&item.message.flags);
-        flags.extend(old.into_iter().map(|name| (name, false)));
-        flags.extend(categories.into_iter().map(|name| (name, true)));
-    }
-    for (name, on) in flags {
-        let op = if on { FlagOp::Add } else { FlagOp::Remove };
-        account.store(folder, &[uid], op, &[name], None)?;
-    }
-    extra = item.mailbox.extra();
-    let props_changed = extra.props(folder, &item.message) != draft.props;
-    extra.items.insert((folder, uid), draft.props);
-    drop(extra);
-    if draft.body.is_some() || draft.received.is_some() {
-        let body = draft.body.unwrap_or_else(|| item.message.body.clone());
-        account.damage(folder, uid, body, draft.received.map(InternalDate::utc))?;
-        touch(item)?;
-    } else if props_changed {
-        touch(item)?;
-    }
-    Ok(())
-}
-
-/// Lets the model know that something changed of which it has no notion.
-fn touch(item: &Item) -> Result<(), Failure> {
-    for op in [FlagOp::Add, FlagOp::Remove] {
-        let account = &item.mailbox.account;
-        account.store(item.folder.id, &[item.message.uid], op, &["$touched"], None)?;
-    }
+    change(&item.mailbox, item.folder.id, &item.message, draft)?;
     Ok(())
 }
 
@@ -141,34 +109,14 @@ pub(crate) fn transfer(call: &Call, moves: bool) -> Result<Element, Fault> {
 
 fn carry(item: &Item, target: &Target, moves: bool) -> Result<Item, Failure> {
     let to = target.folder()?;
-    let (from, uid) = (item.folder.id, item.message.uid);
-    let account = &item.mailbox.account;
-    let mut extra = item.mailbox.extra();
-    let props = extra.props(from, &item.message);
-    if target.mailbox.account.user() != account.user() {
-        drop(extra);
-        let flags = item.message.flags.iter().map(str::to_owned).collect();
-        let date = Some(item.message.date);
-        let body = item.message.body.clone();
-        let new = put(&target.mailbox, &to, body, flags, date, props)?;
-        if moves {
-            account.remove(from, &[uid])?;
-        }
-        return Ok(new);
-    }
-    let copied = match moves {
-        true => account.move_messages(from, &[uid], to.id)?,
-        false => account.copy(from, &[uid], to.id)?,
-    };
-    let missing = || Failure::new("ErrorItemNotFound");
-    let (_, new) = copied.uids.first().copied().ok_or_else(missing)?;
-    extra.items.insert((to.id, new), props);
-    let message = account.fetch(to.id, &[new])?;
-    Ok(Item {
-        mailbox: target.mailbox.clone(),
-        folder: account.folder_by_id(to.id)?,
-        message: message.into_iter().next().ok_or_else(missing)?,
-    })
+    let from = (&item.mailbox, item.folder.id, &item.message);
+    let new = draft::carry(from, (&target.mailbox, &to), moves);
+    let new = new.map_err(|error| match error {
+        // It went away meanwhile.
+        StoreError::NoSuchFolder => Failure::new("ErrorItemNotFound"),
+        error => error.into(),
+    })?;
+    Item::of(&target.mailbox, to.id, new)
 }
 
 pub(crate) fn delete(call: &Call) -> Result<Element, Fault> {

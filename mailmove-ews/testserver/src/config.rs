@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use mailmove_core::edge::{Clock, SystemClock};
 use mailmove_testkit::mailbox::{Limits, Store};
+use mailmove_testkit_exchange::mailbox::Language;
+use mailmove_testkit_exchange::tls::Certificate;
 
 use crate::server::{Server, StartError};
 
@@ -35,19 +37,6 @@ pub enum Binding {
     Allow,
     /// None is refused, too, also without TLS.
     Require,
-}
-
-/// How the server's certificate is signed, which decides the hash of the channel binding.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Certificate {
-    /// ECDSA on P-256 with SHA-256.
-    #[default]
-    EcdsaSha256,
-    /// ECDSA on P-384 with SHA-384.
-    EcdsaSha384,
-    /// Ed25519, whose signature names no hash.
-    Ed25519,
 }
 
 #[derive(Debug, Clone)]
@@ -99,17 +88,6 @@ pub(crate) struct Config {
     pub(crate) shape_gate: bool,
     pub(crate) transcript: Option<PathBuf>,
     pub(crate) clock: Arc<dyn Clock>,
-}
-
-/// What the default folders are called.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Language {
-    /// Inbox, Sent Items, …
-    #[default]
-    English,
-    /// Posteingang, Gesendete Elemente, …
-    German,
 }
 
 /// Sets up a [`Server`]; made by [`Server::builder`].

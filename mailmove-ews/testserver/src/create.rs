@@ -4,150 +4,68 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use mailmove_testkit::mailbox::{FolderInfo, InternalDate, NewMessage};
+use mailmove_testkit_exchange::draft::{Draft, put};
 
-use crate::dates;
 use crate::folders::only_target;
 use crate::mailbox::Mailbox;
 use crate::mime::Mime;
 use crate::operations::{Item, batch, respond};
-use crate::props::{COMMON, FORWARDED, Key, PUBLIC_STRINGS, Props, Value, value};
+use crate::props::value;
 use crate::soap::{Answer, Call, Failure, Fault};
 use crate::xml::{Element, el};
 
-/// An item about to be made, or changes to one.
-#[derive(Debug, Default)]
-pub(crate) struct Draft {
-    pub(crate) body: Option<Bytes>,
-    /// PidTagMessageFlags as the client wants them.
-    pub(crate) message_flags: Option<i32>,
-    pub(crate) read: Option<bool>,
-    pub(crate) received: Option<i64>,
-    /// Flags of the model to set or clear.
-    pub(crate) flags: Vec<(String, bool)>,
-    /// Replaces all categories.
-    pub(crate) categories: Option<Vec<String>>,
-    pub(crate) props: Props,
+/// Takes over what an item's element says.
+pub(crate) fn read(draft: &mut Draft, item: &Element) -> Result<(), Failure> {
+    item.children
+        .iter()
+        .try_for_each(|child| read_child(draft, child))
 }
 
-impl Draft {
-    /// Takes over what an item's element says.
-    pub(crate) fn read(&mut self, item: &Element) -> Result<(), Failure> {
-        for child in &item.children {
-            self.read_child(child)?;
+fn read_child(draft: &mut Draft, child: &Element) -> Result<(), Failure> {
+    let owned = || Some(child.text.clone());
+    let read_only = || Failure::new("ErrorInvalidPropertySet");
+    match child.local() {
+        "MimeContent" => draft.body = Some(mime(&child.text)?),
+        "ItemClass" => draft.props.class = owned(),
+        "Importance" => draft.props.importance = owned().filter(|i| i != "Normal"),
+        "Sensitivity" => draft.props.sensitivity = owned().filter(|s| s != "Normal"),
+        "Categories" => {
+            let names = child.children.iter().map(|name| name.text.clone());
+            draft.categories = Some(names.collect());
         }
-        Ok(())
+        "IsRead" => draft.read = Some(matches!(child.text.as_str(), "true" | "1")),
+        "Flag" => flag(draft, child)?,
+        "ExtendedProperty" => {
+            let (key, value) = value(child).map_err(Failure::new)?;
+            draft.extended(key, value);
+        }
+        "ItemId" | "ParentFolderId" | "DateTimeReceived" | "Size" | "IsDraft"
+        | "InternetMessageId" | "HasAttachments" | "DateTimeSent" | "DateTimeCreated" => {
+            return Err(read_only());
+        }
+        // What a message without MIME is made of; see `compose`.
+        _ => {}
     }
+    Ok(())
+}
 
-    fn read_child(&mut self, child: &Element) -> Result<(), Failure> {
-        let owned = || Some(child.text.clone());
-        let read_only = || Failure::new("ErrorInvalidPropertySet");
-        match child.local() {
-            "MimeContent" => self.body = Some(mime(&child.text)?),
-            "ItemClass" => self.props.class = owned(),
-            "Importance" => self.props.importance = owned().filter(|i| i != "Normal"),
-            "Sensitivity" => self.props.sensitivity = owned().filter(|s| s != "Normal"),
-            "Categories" => {
-                let names = child.children.iter().map(|name| name.text.clone());
-                self.categories = Some(names.collect());
-            }
-            "IsRead" => self.read = Some(matches!(child.text.as_str(), "true" | "1")),
-            "Flag" => self.flag(child)?,
-            "ExtendedProperty" => {
-                let (key, value) = value(child).map_err(Failure::new)?;
-                self.extended(key, value);
-            }
-            "ItemId" | "ParentFolderId" | "DateTimeReceived" | "Size" | "IsDraft"
-            | "InternetMessageId" | "HasAttachments" | "DateTimeSent" | "DateTimeCreated" => {
-                return Err(read_only());
-            }
-            // What a message without MIME is made of; see `compose`.
-            _ => {}
-        }
-        Ok(())
+fn flag(draft: &mut Draft, flag: &Element) -> Result<(), Failure> {
+    let status = flag.child_text("t:FlagStatus").unwrap_or_default();
+    let dates = flag.children.iter().skip(1);
+    let dates: Vec<_> = dates
+        .map(|date| (date.name.clone().into_owned(), date.text.clone()))
+        .collect();
+    let has = |name: &str| dates.iter().any(|(have, _)| have == name);
+    // A start needs a due date, and the other way round.
+    if has("t:StartDate") != has("t:DueDate") || has("t:CompleteDate") && status != "Complete" {
+        return Err(Failure::new("ErrorInvalidArgument"));
     }
-
-    fn flag(&mut self, flag: &Element) -> Result<(), Failure> {
-        let status = flag.child_text("t:FlagStatus").unwrap_or_default();
-        let dates = flag.children.iter().skip(1);
-        let dates: Vec<_> = dates
-            .map(|date| (date.name.clone().into_owned(), date.text.clone()))
-            .collect();
-        let has = |name: &str| dates.iter().any(|(have, _)| have == name);
-        // A start needs a due date, and the other way round.
-        if has("t:StartDate") != has("t:DueDate") || has("t:CompleteDate") && status != "Complete" {
-            return Err(Failure::new("ErrorInvalidArgument"));
-        }
-        self.flags
-            .push(("\\Flagged".to_owned(), status == "Flagged"));
-        self.props.complete = status == "Complete";
-        self.props.flag_dates = dates;
-        Ok(())
-    }
-
-    fn extended(&mut self, key: Key, value: Value) {
-        let number = value.first().parse::<i32>().unwrap_or(0);
-        match (&key, value.kind.as_str()) {
-            (Key::Tag(0x0E07), "Integer") => self.message_flags = Some(number),
-            (Key::Tag(0x0E06), "SystemTime") => self.received = dates::parse(value.first()),
-            (Key::Tag(0x1090), "Integer") => {
-                self.flags.push(("\\Flagged".to_owned(), number == 2));
-                self.props.complete = number == 1;
-            }
-            (Key::Tag(0x1081), "Integer") => {
-                let answered = matches!(number, 102 | 103);
-                self.flags.push(("\\Answered".to_owned(), answered));
-                self.flags.push((FORWARDED.to_owned(), number == 104));
-                self.props.extended.insert(key, value);
-            }
-            // Where both were done, the icon may say the other.
-            (Key::Tag(0x1080), "Integer") => {
-                let done = [(261, "\\Answered"), (262, FORWARDED)];
-                let done = done.iter().find(|(icon, _)| *icon == number);
-                self.flags
-                    .extend(done.map(|(_, flag)| ((*flag).to_owned(), true)));
-                self.props.extended.insert(key, value);
-            }
-            (Key::Name(set, name), "StringArray")
-                if set == PUBLIC_STRINGS && name.eq_ignore_ascii_case("Keywords") =>
-            {
-                self.categories = Some(value.values);
-            }
-            (Key::Id(set, 0x8570), "Integer") if set == COMMON => {
-                self.flags.push(("\\Deleted".to_owned(), number != 0));
-            }
-            (Key::Tag(0x001A), "String") => self.props.class = Some(value.first().to_owned()),
-            (Key::Tag(0x0017), "Integer") => {
-                self.props.importance = match number {
-                    0 => Some("Low".to_owned()),
-                    2 => Some("High".to_owned()),
-                    _ => None,
-                };
-            }
-            _ => {
-                self.props.extended.insert(key, value);
-            }
-        }
-    }
-
-    /// The flags of a new item. Without PidTagMessageFlags a message becomes a draft, for good.
-    fn new_flags(&self, message: bool) -> Vec<String> {
-        let bits = self.message_flags;
-        let read = self.read.or(bits.map(|bits| bits & 1 != 0)).unwrap_or(true);
-        let draft = message && bits.is_none_or(|bits| bits & 8 != 0);
-        let mut flags = self.categories.clone().unwrap_or_default();
-        for (name, on) in [("\\Seen", read), ("\\Draft", draft)] {
-            if on {
-                flags.push(name.to_owned());
-            }
-        }
-        for (name, on) in &self.flags {
-            flags.retain(|have| have != name);
-            if *on {
-                flags.push(name.clone());
-            }
-        }
-        flags
-    }
+    draft
+        .flags
+        .push(("\\Flagged".to_owned(), status == "Flagged"));
+    draft.props.complete = status == "Complete";
+    draft.props.flag_dates = dates;
+    Ok(())
 }
 
 fn mime(text: &str) -> Result<Bytes, Failure> {
@@ -239,7 +157,7 @@ pub(crate) fn items(call: &Call) -> Result<Element, Fault> {
 
 fn make(call: &Call, mailbox: &Mailbox, folder: &FolderInfo, item: &Element) -> Answer {
     let mut draft = Draft::default();
-    draft.read(item)?;
+    read(&mut draft, item)?;
     let class = match item.local() {
         "Message" | "Item" => "IPM.Note",
         "CalendarItem" => "IPM.Appointment",
@@ -279,36 +197,10 @@ fn store(
     flags: Vec<String>,
     draft: Draft,
 ) -> Answer {
-    let date = draft.received.map(InternalDate::utc);
-    let item = put(mailbox, folder, body, flags, date, draft.props)?;
+    let mut message = NewMessage::new(body).with_flags(flags);
+    message.date = draft.received.map(InternalDate::utc);
+    let message = put(mailbox, folder, message, draft.props)?;
+    let item = Item::of(mailbox, folder.id, message)?;
     call.shared.counting.lock().created += 1;
     Ok(vec![el("m:Items").with(el("t:Message").with(item.id()))])
-}
-
-/// Stores an item with its properties, so that nobody sees it without them.
-pub(crate) fn put(
-    mailbox: &Mailbox,
-    folder: &FolderInfo,
-    body: Bytes,
-    flags: Vec<String>,
-    date: Option<InternalDate>,
-    props: Props,
-) -> Result<Item, Failure> {
-    let mut message = NewMessage::new(body).with_flags(flags);
-    message.date = date;
-    let mut extra = mailbox.extra();
-    let landed = mailbox.account.append(folder.id, vec![message])?;
-    let found = mailbox.account.fetch(folder.id, &landed.uids)?;
-    let message = found
-        .into_iter()
-        .next()
-        .ok_or_else(|| Failure::new("ErrorItemNotFound"))?;
-    extra.items.insert((folder.id, message.uid), props.clone());
-    extra.contents.insert(message.email_id, props);
-    drop(extra);
-    Ok(Item {
-        mailbox: mailbox.clone(),
-        folder: mailbox.account.folder_by_id(folder.id)?,
-        message,
-    })
 }

@@ -59,7 +59,7 @@ fn admits(
         message,
         props: &props,
         mime: &mime,
-        config: &call.shared.config,
+        fraction_digits: call.shared.config.fraction_digits,
     };
     restrict::holds(restriction, &|path| lookup(&known, path))
 }
@@ -99,7 +99,7 @@ fn sort(call: &Call, found: &mut [Item]) {
             message: &item.message,
             props: &props,
             mime: &mime,
-            config: &call.shared.config,
+            fraction_digits: call.shared.config.fraction_digits,
         };
         let value = path.and_then(|path| lookup(&known, path));
         let value = value.and_then(|all| all.into_iter().next());

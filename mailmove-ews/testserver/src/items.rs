@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::addresses::Person;
 use crate::mime::Mime;
 use crate::operations::{Item, batch, respond};
 use crate::props::{self, Known};
@@ -97,7 +98,7 @@ pub(crate) fn render(call: &Call, item: &Item, shape: &Shape<'_>) -> Element {
         message: &item.message,
         props: &props,
         mime: &mime,
-        config: &call.shared.config,
+        fraction_digits: call.shared.config.fraction_digits,
     };
     let kind = kind(props.class());
     let mut element = el(kind);
@@ -221,6 +222,21 @@ fn top(mut element: Element, item: &Item, shape: &Shape<'_>, known: &Known<'_>) 
     element
 }
 
+fn mailbox(person: &Person, full: bool) -> Element {
+    let name = match person.name.is_empty() {
+        true => &person.address,
+        false => &person.name,
+    };
+    let mailbox = el("t:Mailbox").with(text("t:Name", name.clone()));
+    match full {
+        true => mailbox
+            .with(text("t:EmailAddress", person.address.clone()))
+            .with(text("t:RoutingType", "SMTP"))
+            .with(text("t:MailboxType", "OneOff")),
+        false => mailbox,
+    }
+}
+
 fn body(shape: &Shape<'_>, known: &Known<'_>) -> Element {
     let html = known.mime.find_text("text/html");
     let plain = known.mime.find_text("text/plain");
@@ -261,7 +277,7 @@ fn message(mut element: Element, shape: &Shape<'_>, known: &Known<'_>) -> Elemen
     let people = |name: &str| header(name).map(|list| addresses::parse(&list));
     let first = |name: &str, full: bool| {
         let person = people(name)?.into_iter().next()?;
-        Some(person.element(full))
+        Some(mailbox(&person, full))
     };
     if shape.all("message:Sender")
         && let Some(sender) =
@@ -277,7 +293,7 @@ fn message(mut element: Element, shape: &Shape<'_>, known: &Known<'_>) -> Elemen
         if shape.opened(field)
             && let Some(people) = people(name).filter(|people| !people.is_empty())
         {
-            element = element.with(el(tag).with_all(people.iter().map(|p| p.element(true))));
+            element = element.with(el(tag).with_all(people.iter().map(|p| mailbox(p, true))));
         }
     }
     if shape.some("message:From")

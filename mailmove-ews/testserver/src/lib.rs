@@ -4,10 +4,8 @@
 //! where it is told to fail ([`Faults`]). It shares no code with the client under test, so that one
 //! mistake isn't made twice.
 //!
-//! How the model's messages appear: `\Seen` is the read flag, `\Flagged` the follow-up flag, `\Answered`
-//! and `$Forwarded` the last verb, `\Draft` the unsent bit of the message flags, `\Deleted` what IMAP
-//! gateways keep under 0x8570, and all other keywords are categories. The received date is
-//! PidTagMessageDeliveryTime.
+//! How the model's messages appear is what [`mailmove_testkit_exchange`] says, which the Graph test
+//! server stands on, too.
 //!
 //! ```
 //! # tokio::runtime::Runtime::new()?.block_on(async {
@@ -24,7 +22,6 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-mod addresses;
 mod attachments;
 mod auth;
 mod autodiscover;
@@ -33,32 +30,29 @@ mod config;
 mod convert;
 mod counters;
 mod create;
-mod dates;
 mod faults;
 mod find;
 mod folders;
 mod gate;
-mod http;
-mod ids;
 mod items;
-mod mailbox;
 mod mangle;
-mod mime;
 mod mixture;
 mod operations;
 mod order;
 mod props;
-mod rebuild;
 mod restrict;
 mod server;
 mod soap;
 mod streams;
 mod sync;
-mod tls;
 mod xml;
 
-pub use config::{Binding, Builder, Certificate, Language, Scheme};
+use mailmove_testkit_exchange::{addresses, dates, http, ids, mailbox, mime, rebuild};
+
+pub use config::{Binding, Builder, Scheme};
 pub use counters::Counters;
 pub use faults::{Action, Faults, Mangle, Script};
+pub use mailmove_testkit_exchange::mailbox::Language;
+pub use mailmove_testkit_exchange::tls::{Certificate, TlsError};
 pub use mixture::Mixture;
 pub use server::{Server, StartError};

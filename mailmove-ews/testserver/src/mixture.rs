@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use mailmove_testkit_exchange::faults::{Mix, Mixture as Begins};
+
 use crate::faults::{Action, Mangle, Script};
 
 /// What goes wrong, how often, and in what order, all drawn from a seed. All of it passes.
@@ -39,25 +41,27 @@ impl Mixture {
         self
     }
 
-    /// Also this, at any operation; named for [`Faults::mixed`](crate::Faults::mixed).
+    /// Also this, at any operation; named for [`Faults::mixed`](mailmove_testkit_exchange::faults::Faults::mixed).
     pub fn with_script(mut self, name: &'static str, script: Script) -> Self {
         self.scripts.push((name, script));
         self
     }
+}
 
-    pub(crate) fn begin(self) -> Mixing {
-        Mixing {
+impl Begins<Action> for Mixture {
+    fn begin(self) -> Box<dyn Mix<Action>> {
+        Box::new(Mixing {
             state: self.seed ^ 0x9e37_79b9_7f4a_7c15,
             mixture: self,
             told: BTreeMap::new(),
             over: false,
-        }
+        })
     }
 }
 
 /// A mixture at work.
 #[derive(Debug)]
-pub(crate) struct Mixing {
+struct Mixing {
     mixture: Mixture,
     state: u64,
     told: BTreeMap<&'static str, u64>,
@@ -73,19 +77,21 @@ impl Mixing {
         z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
         (z ^ (z >> 31)) % n.max(1)
     }
+}
 
-    pub(crate) fn stop(&mut self) {
+impl Mix<Action> for Mixing {
+    fn stop(&mut self) {
         self.over = true;
     }
 
-    pub(crate) fn told(&self) -> Vec<(&'static str, u64)> {
+    fn told(&self) -> Vec<(&'static str, u64)> {
         self.told
             .iter()
             .map(|(name, count)| (*name, *count))
             .collect()
     }
 
-    pub(crate) fn on_operation(&mut self, operation: &str) -> Option<Action> {
+    fn on_operation(&mut self, operation: &str) -> Option<Action> {
         if self.over || self.below(self.mixture.one_of) != 0 {
             return None;
         }

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-use mailmove_testkit::mailbox::{FolderInfo, Message, StoreError};
+use mailmove_testkit::mailbox::{FolderId, FolderInfo, Message, StoreError};
 
 use crate::faults::Action;
 use crate::ids::{self, Id, Place};
@@ -243,6 +243,19 @@ pub(crate) struct Item {
 }
 
 impl Item {
+    /// This message of this folder, as the folder is now.
+    pub(crate) fn of(
+        mailbox: &Mailbox,
+        folder: FolderId,
+        message: Message,
+    ) -> Result<Self, Failure> {
+        Ok(Self {
+            mailbox: mailbox.clone(),
+            folder: mailbox.account.folder_by_id(folder)?,
+            message,
+        })
+    }
+
     pub(crate) fn id(&self) -> Element {
         item_id(&self.mailbox, &self.folder, &self.message)
     }

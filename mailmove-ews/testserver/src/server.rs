@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mailmove_testkit::mailbox::Store;
+use mailmove_testkit_exchange::tls::{Tls, TlsError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -14,11 +15,10 @@ use crate::config::{Builder, Config};
 use crate::counters::{Counters, Counting};
 use crate::faults::{Action, Faults};
 use crate::gate::Gate;
-use crate::http::{Bad, Connection, Request, Response, Stream};
+use crate::http::{Bad, Connection, Host, Request, Response, Stream};
 use crate::mailbox::Mailboxes;
 use crate::mime::Mime;
 use crate::props::{Key, Known, Props, Value};
-use crate::tls::Tls;
 use crate::{autodiscover, dates, soap};
 
 /// How long a connection may take to end when the server stops.
@@ -31,15 +31,9 @@ pub enum StartError {
     /// No port could be bound.
     #[error("cannot listen on 127.0.0.1")]
     Listen(#[from] std::io::Error),
-    /// No certificate could be made.
-    #[error("cannot make a certificate")]
-    Certificate(#[from] rcgen::Error),
-    /// The made key isn't understood.
-    #[error("cannot use the certificate's key: {0}")]
-    Key(&'static str),
     /// TLS can't be set up.
     #[error("cannot set up TLS")]
-    Tls(#[from] rustls::Error),
+    Tls(#[from] TlsError),
 }
 
 /// What all connections share.
@@ -81,7 +75,7 @@ impl Server {
         let plain = TcpListener::bind(("127.0.0.1", 0)).await?;
         let secure = TcpListener::bind(("127.0.0.1", 0)).await?;
         let shared = Arc::new(Shared {
-            mailboxes: Mailboxes::new(&store, &config),
+            mailboxes: Mailboxes::new(&store, config.language, config.default_folders),
             config,
             store,
             counting: Counting::default(),
@@ -166,7 +160,7 @@ impl Server {
             message: &message,
             props: &mailbox.extra().props(folder, &message),
             mime: &Mime::parse(&message.body),
-            config: &self.shared.config,
+            fraction_digits: self.shared.config.fraction_digits,
         };
         Some(known.by_tag(tag)?.first().to_owned())
     }
@@ -362,7 +356,7 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, secure: bool, allowed: bo
     } else {
         Box::new(stream)
     };
-    let mut connection = Connection::new(stream, Arc::clone(&shared), left);
+    let mut connection = Connection::new(stream, Arc::<Shared>::clone(&shared), left);
     let mut session = Session {
         secure,
         allowed,
@@ -468,6 +462,24 @@ async fn ews(shared: &Arc<Shared>, session: &Session, user: &str, request: Reque
                 .header("Content-Type", "text/html"),
         ),
         _ => Outcome::Reply(Response::new(405, "")),
+    }
+}
+
+impl Host for Shared {
+    fn max_body(&self, _: &Request) -> usize {
+        self.config.max_request
+    }
+
+    fn refuses_chunked(&self) -> bool {
+        self.config.refuses_chunked
+    }
+
+    fn read(&self, bytes: u64) {
+        self.counting.lock().bytes_in += bytes;
+    }
+
+    fn sent(&self, bytes: u64) {
+        self.counting.lock().bytes_out += bytes;
     }
 }
 

@@ -239,12 +239,7 @@ fn tell(item: &Item, since: u64) -> bool {
     for flag in message.flags.iter().filter(|flag| *flag != "\\Seen") {
         flag.to_ascii_lowercase().hash(&mut hasher);
     }
-    (
-        props.to_element().render(),
-        message.date.unix,
-        message.body.len(),
-    )
-        .hash(&mut hasher);
+    (props.to_text(), message.date.unix, message.body.len()).hash(&mut hasher);
     let digest = hasher.finish();
     let told = extra.told.entry((item.folder.id, message.uid)).or_default();
     let before = told.iter().rfind(|(modseq, _)| *modseq <= since);

@@ -10,15 +10,44 @@ use ring::digest;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 use tokio_rustls::TlsAcceptor;
 
-use crate::StartError;
-use crate::config::Certificate;
+/// How the server's certificate is signed, which decides the hash of the channel binding.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Certificate {
+    /// ECDSA on P-256 with SHA-256.
+    #[default]
+    EcdsaSha256,
+    /// ECDSA on P-384 with SHA-384.
+    EcdsaSha384,
+    /// Ed25519, whose signature names no hash.
+    Ed25519,
+}
 
-pub(crate) struct Tls {
-    pub(crate) ca_pem: String,
-    pub(crate) certificate: CertificateDer<'static>,
+/// Why TLS can't be set up.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TlsError {
+    /// No certificate could be made.
+    #[error("cannot make a certificate")]
+    Certificate(#[from] rcgen::Error),
+    /// The made key isn't understood.
+    #[error("cannot use the certificate's key: {0}")]
+    Key(&'static str),
+    /// TLS can't be set up.
+    #[error("cannot set up TLS")]
+    Tls(#[from] rustls::Error),
+}
+
+/// What a server that speaks TLS has.
+pub struct Tls {
+    /// The authority's certificate.
+    pub ca_pem: String,
+    /// The server's.
+    pub certificate: CertificateDer<'static>,
     /// What follows `tls-server-end-point:` in the binding; none where the signature names no hash.
-    pub(crate) binding: Option<Vec<u8>>,
-    pub(crate) acceptor: TlsAcceptor,
+    pub binding: Option<Vec<u8>>,
+    /// Takes connections.
+    pub acceptor: TlsAcceptor,
 }
 
 impl std::fmt::Debug for Tls {
@@ -29,11 +58,10 @@ impl std::fmt::Debug for Tls {
 
 impl Tls {
     /// Makes a CA and a certificate for these hosts, signed in this way.
-    pub(crate) fn new(
-        names: &[String],
-        kind: Certificate,
-        other: bool,
-    ) -> Result<Self, StartError> {
+    ///
+    /// # Errors
+    /// If no certificate can be made.
+    pub fn new(names: &[String], kind: Certificate, other: bool) -> Result<Self, TlsError> {
         let key = || match kind {
             Certificate::EcdsaSha256 => KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256),
             Certificate::EcdsaSha384 => KeyPair::generate_for(&PKCS_ECDSA_P384_SHA384),
@@ -67,7 +95,7 @@ impl Tls {
             Certificate::Ed25519 => None,
         };
         let binding = binding.map(|hash| digest::digest(hash, &compared).as_ref().to_vec());
-        let key = PrivateKeyDer::try_from(server_key.serialize_der()).map_err(StartError::Key)?;
+        let key = PrivateKeyDer::try_from(server_key.serialize_der()).map_err(TlsError::Key)?;
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = rustls::ServerConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?

@@ -1,45 +1,67 @@
-//! HTTP/1.1 as far as EWS clients speak it.
+//! HTTP/1.1 as far as clients of the test servers speak it.
 
 use std::io;
 use std::sync::Arc;
 
 use tokio::io::{AsyncRead, AsyncReadExt as _, AsyncWrite, AsyncWriteExt as _};
 
-use crate::server::Shared;
+/// What a server says of requests, and is told of traffic.
+pub trait Host: Send + Sync {
+    /// How many bytes the body of this request may have.
+    fn max_body(&self, request: &Request) -> usize;
+    /// Chunked requests are answered with HTTP 400.
+    fn refuses_chunked(&self) -> bool {
+        false
+    }
+    /// So many bytes were read.
+    fn read(&self, bytes: u64);
+    /// So many bytes were sent.
+    fn sent(&self, bytes: u64);
+}
 
 /// Longest head of a request.
 const MAX_HEAD: usize = 64 * 1024;
 
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+/// A connection, with TLS or without.
+pub trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
 
 impl<T: AsyncRead + AsyncWrite + Send + Unpin> Stream for T {}
 
-#[derive(Debug, Default)]
-pub(crate) struct Request {
-    pub(crate) method: String,
+/// What is asked.
+#[derive(Debug, Default, Clone)]
+pub struct Request {
+    /// As it came, in capitals.
+    pub method: String,
     /// Path and query.
-    pub(crate) target: String,
+    pub target: String,
     /// Names in lower case.
-    headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) close: bool,
-    pub(crate) chunked: bool,
+    pub headers: Vec<(String, String)>,
+    /// Without its framing.
+    pub body: Vec<u8>,
+    /// The connection ends with it.
+    pub close: bool,
+    /// Came in chunks.
+    pub chunked: bool,
 }
 
 impl Request {
-    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+    /// A field of the header, by its name in lower case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
         let mut all = self.headers.iter();
         all.find(|(have, _)| have == name).map(|(_, v)| v.as_str())
     }
 
     /// The path in lower case, without the query.
-    pub(crate) fn path(&self) -> String {
+    #[must_use]
+    pub fn path(&self) -> String {
         let path = self.target.split('?').next().unwrap_or_default();
         path.to_ascii_lowercase()
     }
 
     /// A parameter of the query, decoded.
-    pub(crate) fn query(&self, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn query(&self, name: &str) -> Option<String> {
         let (_, query) = self.target.split_once('?')?;
         query.split('&').find_map(|pair| {
             let (key, value) = pair.split_once('=')?;
@@ -48,7 +70,9 @@ impl Request {
     }
 }
 
-fn decode(value: &str) -> String {
+/// Undoes percent signs.
+#[must_use]
+pub fn decode(value: &str) -> String {
     let mut out = Vec::new();
     let mut bytes = value.bytes();
     while let Some(byte) = bytes.next() {
@@ -64,15 +88,20 @@ fn decode(value: &str) -> String {
 
 /// What is answered.
 #[derive(Debug, Clone)]
-pub(crate) struct Response {
-    pub(crate) status: u16,
-    pub(crate) headers: Vec<(String, String)>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) close: bool,
+pub struct Response {
+    /// Of HTTP.
+    pub status: u16,
+    /// In this order.
+    pub headers: Vec<(String, String)>,
+    /// May be empty.
+    pub body: Vec<u8>,
+    /// The connection ends with it.
+    pub close: bool,
 }
 
 impl Response {
-    pub(crate) fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
+    /// An answer without fields.
+    pub fn new(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self {
             status,
             headers: Vec::new(),
@@ -81,13 +110,16 @@ impl Response {
         }
     }
 
+    /// With one more field.
     #[must_use]
-    pub(crate) fn header(mut self, name: &str, value: impl Into<String>) -> Self {
+    pub fn header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    pub(crate) fn bytes(&self) -> Vec<u8> {
+    /// As it is sent.
+    #[must_use]
+    pub fn bytes(&self) -> Vec<u8> {
         let mut head = format!("HTTP/1.1 {} {}\r\n", self.status, reason(self.status));
         for (name, value) in &self.headers {
             head += &format!("{name}: {value}\r\n");
@@ -105,22 +137,29 @@ impl Response {
 fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
         302 => "Found",
         400 => "Bad Request",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        409 => "Conflict",
+        410 => "Gone",
         413 => "Request Entity Too Large",
+        429 => "Too Many Requests",
         500 => "Internal Server Error",
         503 => "Service Unavailable",
+        504 => "Gateway Timeout",
         _ => "Status",
     }
 }
 
 /// Why a request could not be read.
 #[derive(Debug)]
-pub(crate) enum Bad {
+pub enum Bad {
     /// The connection ended, orderly or not.
     Gone,
     /// Answered with this status, and closed.
@@ -133,21 +172,29 @@ impl From<io::Error> for Bad {
     }
 }
 
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Connection")
+    }
+}
+
 /// One connection.
-pub(crate) struct Connection {
+pub struct Connection {
     stream: Box<dyn Stream>,
     input: Vec<u8>,
-    shared: Arc<Shared>,
+    host: Arc<dyn Host>,
     /// How many more bytes are read before the connection is dropped.
     left: Option<u64>,
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Box<dyn Stream>, shared: Arc<Shared>, left: Option<u64>) -> Self {
+    /// A new one, that may be read so far only.
+    #[must_use]
+    pub fn new(stream: Box<dyn Stream>, host: Arc<dyn Host>, left: Option<u64>) -> Self {
         Self {
             stream,
             input: Vec::new(),
-            shared,
+            host,
             left,
         }
     }
@@ -164,7 +211,7 @@ impl Connection {
         if let Some(left) = &mut self.left {
             *left -= count as u64;
         }
-        self.shared.counting.lock().bytes_in += count as u64;
+        self.host.read(count as u64);
         self.input.extend(chunk.iter().take(count));
         Ok(())
     }
@@ -192,14 +239,17 @@ impl Connection {
     }
 
     /// The next request.
-    pub(crate) async fn request(&mut self) -> Result<Request, Bad> {
+    ///
+    /// # Errors
+    /// If the connection ends, or what comes is none.
+    pub async fn request(&mut self) -> Result<Request, Bad> {
         let mut request = self.head().await?;
-        let most = self.shared.config.max_request;
+        let most = self.host.max_body(&request);
         if request.header("expect").is_some() {
             self.send(b"HTTP/1.1 100 Continue\r\n\r\n").await?;
         }
         if request.chunked {
-            if self.shared.config.refuses_chunked {
+            if self.host.refuses_chunked() {
                 return Err(Bad::Refused(400, "chunked requests are not taken"));
             }
             loop {
@@ -262,14 +312,18 @@ impl Connection {
         Ok(request)
     }
 
-    pub(crate) async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.shared.counting.lock().bytes_out += bytes.len() as u64;
+    /// Sends as it is.
+    ///
+    /// # Errors
+    /// If the connection broke.
+    pub async fn send(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.host.sent(bytes.len() as u64);
         self.stream.write_all(bytes).await?;
         self.stream.flush().await
     }
 
     /// Ends the connection in order, so that what was sent arrives.
-    pub(crate) async fn close(mut self) {
+    pub async fn close(mut self) {
         let _ = self.stream.shutdown().await;
     }
 }

@@ -1,32 +1,20 @@
 //! Addresses in headers, as far as they are shown.
 
 use crate::mime::decode_words;
-use crate::xml::{Element, el, text};
 
+/// Somebody in a list of addresses.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Person {
-    pub(crate) name: String,
-    pub(crate) address: String,
+pub struct Person {
+    /// Decoded; may be empty.
+    pub name: String,
+    /// As it stands there.
+    pub address: String,
 }
 
 impl Person {
-    pub(crate) fn element(&self, full: bool) -> Element {
-        let name = match self.name.is_empty() {
-            true => &self.address,
-            false => &self.name,
-        };
-        let mailbox = el("t:Mailbox").with(text("t:Name", name.clone()));
-        match full {
-            true => mailbox
-                .with(text("t:EmailAddress", self.address.clone()))
-                .with(text("t:RoutingType", "SMTP"))
-                .with(text("t:MailboxType", "OneOff")),
-            false => mailbox,
-        }
-    }
-
     /// As a header shows it after a rebuild: a bare address becomes its own name.
-    pub(crate) fn rebuilt(&self) -> String {
+    #[must_use]
+    pub fn rebuilt(&self) -> String {
         let name = match self.name.is_empty() {
             true => &self.address,
             false => &self.name,
@@ -40,7 +28,8 @@ impl Person {
 }
 
 /// The people of a list.
-pub(crate) fn parse(list: &str) -> Vec<Person> {
+#[must_use]
+pub fn parse(list: &str) -> Vec<Person> {
     let (mut found, mut quoted, mut angle, mut start) = (Vec::new(), false, false, 0);
     let mut add = |entry: &str| {
         let (name, address) = match entry.rsplit_once('<') {
@@ -70,7 +59,8 @@ pub(crate) fn parse(list: &str) -> Vec<Person> {
 }
 
 /// The names, for a list.
-pub(crate) fn display(list: &str) -> String {
+#[must_use]
+pub fn display(list: &str) -> String {
     let names: Vec<_> = parse(list)
         .into_iter()
         .map(|p| if p.name.is_empty() { p.address } else { p.name })

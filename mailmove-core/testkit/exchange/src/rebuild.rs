@@ -29,7 +29,8 @@ struct Sources<'a> {
 }
 
 /// The message made anew from its properties.
-pub(crate) fn rebuild(known: &Known<'_>) -> Vec<u8> {
+#[must_use]
+pub fn rebuild(known: &Known<'_>) -> Vec<u8> {
     let sources = Sources {
         mime: known.mime,
         // Without a date that can be read, it is when the message came.
@@ -212,7 +213,8 @@ fn attached(attachment: &Attachment, date: i64, depth: usize) -> String {
 }
 
 /// Base64 in lines.
-fn lines(bytes: &[u8]) -> String {
+#[must_use]
+pub fn lines(bytes: &[u8]) -> String {
     let mut out = String::new();
     for chunk in bytes.chunks(57) {
         out += &STANDARD.encode(chunk);
@@ -222,7 +224,8 @@ fn lines(bytes: &[u8]) -> String {
 }
 
 /// A text as RFC 2047 words.
-pub(crate) fn word(text: &str) -> String {
+#[must_use]
+pub fn word(text: &str) -> String {
     let mut words = Vec::new();
     let mut chunk = String::new();
     for c in text.chars() {

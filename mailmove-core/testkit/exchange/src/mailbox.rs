@@ -5,33 +5,51 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use mailmove_testkit::mailbox::{Account, EmailId, FolderId, FolderInfo, Message, Store};
 
-use crate::config::{Config, Language};
 use crate::props::Props;
+
+/// What the default folders are called.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Language {
+    /// Inbox, Sent Items, …
+    #[default]
+    English,
+    /// Posteingang, Gesendete Elemente, …
+    German,
+}
 
 /// A folder's properties.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct FolderExtra {
-    pub(crate) class: Option<String>,
+pub struct FolderExtra {
+    /// `IPF.Note` if absent.
+    pub class: Option<String>,
     /// Tells no class at all.
-    pub(crate) classless: bool,
+    pub classless: bool,
     /// Distinguished id.
-    pub(crate) role: Option<&'static str>,
-    pub(crate) hidden: bool,
+    pub role: Option<&'static str>,
+    /// Shown only to who asks for hidden ones.
+    pub hidden: bool,
+    /// A search, which holds nothing itself.
+    pub search: bool,
 }
 
 /// What is kept of one mailbox.
 #[derive(Debug, Default)]
-pub(crate) struct Extra {
-    pub(crate) folders: HashMap<FolderId, FolderExtra>,
+pub struct Extra {
+    /// An entry for those that have one.
+    pub folders: HashMap<FolderId, FolderExtra>,
     /// By place; an item without an entry has those of its content.
-    pub(crate) items: HashMap<(FolderId, u32), Props>,
-    pub(crate) contents: HashMap<EmailId, Props>,
+    pub items: HashMap<(FolderId, u32), Props>,
+    /// By content, for copies that the model made.
+    pub contents: HashMap<EmailId, Props>,
     /// States that syncs have told: modification sequence, and a digest of all but the read flag.
-    pub(crate) told: HashMap<(FolderId, u32), Vec<(u64, u64)>>,
+    pub told: HashMap<(FolderId, u32), Vec<(u64, u64)>>,
 }
 
 impl Extra {
-    pub(crate) fn props(&self, folder: FolderId, message: &Message) -> Props {
+    /// The properties of an item.
+    #[must_use]
+    pub fn props(&self, folder: FolderId, message: &Message) -> Props {
         self.items
             .get(&(folder, message.uid))
             .or_else(|| self.contents.get(&message.email_id))
@@ -42,19 +60,24 @@ impl Extra {
 
 /// A mailbox as operations see it.
 #[derive(Debug, Clone)]
-pub(crate) struct Mailbox {
-    pub(crate) account: Account,
+pub struct Mailbox {
+    /// The model's.
+    pub account: Account,
     extra: Arc<Mutex<Extra>>,
-    pub(crate) inbox_name: &'static str,
+    /// What the inbox is called.
+    pub inbox_name: &'static str,
 }
 
 impl Mailbox {
-    pub(crate) fn extra(&self) -> MutexGuard<'_, Extra> {
+    /// What is kept beside the model, locked.
+    #[must_use]
+    pub fn extra(&self) -> MutexGuard<'_, Extra> {
         self.extra.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What a folder is called.
-    pub(crate) fn display_name(&self, info: &FolderInfo) -> String {
+    #[must_use]
+    pub fn display_name(&self, info: &FolderInfo) -> String {
         match info.path.as_slice() {
             [only] if only.eq_ignore_ascii_case("INBOX") => self.inbox_name.to_owned(),
             path => path.last().cloned().unwrap_or_default(),
@@ -62,7 +85,8 @@ impl Mailbox {
     }
 
     /// The component of a path that a name below this folder stands for.
-    pub(crate) fn component(&self, parent: &[String], name: &str) -> String {
+    #[must_use]
+    pub fn component(&self, parent: &[String], name: &str) -> String {
         match parent.is_empty() && name.eq_ignore_ascii_case(self.inbox_name) {
             true => "INBOX".to_owned(),
             false => name.to_owned(),
@@ -70,7 +94,8 @@ impl Mailbox {
     }
 
     /// The folder with this distinguished id.
-    pub(crate) fn distinguished(&self, name: &str) -> Option<FolderId> {
+    #[must_use]
+    pub fn distinguished(&self, name: &str) -> Option<FolderId> {
         let use_of = |attribute: &str| {
             let all = self.account.folders();
             let mut all = all.into_iter();
@@ -83,6 +108,7 @@ impl Mailbox {
             "drafts" => use_of("\\Drafts"),
             "deleteditems" => use_of("\\Trash"),
             "junkemail" => use_of("\\Junk"),
+            "archive" => use_of("\\Archive"),
             _ => {
                 let extra = self.extra();
                 let mut all = extra.folders.iter();
@@ -94,7 +120,8 @@ impl Mailbox {
     }
 
     /// The class of a folder.
-    pub(crate) fn class(&self, id: FolderId) -> Option<String> {
+    #[must_use]
+    pub fn class(&self, id: FolderId) -> Option<String> {
         let extra = self.extra();
         let Some(folder) = extra.folders.get(&id) else {
             return Some("IPF.Note".to_owned());
@@ -113,7 +140,7 @@ impl Mailbox {
 
 /// The mailboxes by name of the account.
 #[derive(Debug)]
-pub(crate) struct Mailboxes {
+pub struct Mailboxes {
     extras: Mutex<BTreeMap<String, Arc<Mutex<Extra>>>>,
     inbox_name: &'static str,
 }
@@ -153,23 +180,25 @@ const DEFAULT_FOLDERS: [(&str, &str, &str, &str, &str); 10] = [
 const HIDDEN: &str = "Conversation Action Settings";
 
 impl Mailboxes {
-    pub(crate) fn new(store: &Store, config: &Config) -> Self {
-        let german = config.language == Language::German;
+    /// Those of a store, with the default folders if asked for.
+    #[must_use]
+    pub fn new(store: &Store, language: Language, furnished: bool) -> Self {
+        let german = language == Language::German;
         let mailboxes = Self {
             extras: Mutex::default(),
             inbox_name: if german { "Posteingang" } else { "Inbox" },
         };
         for user in store.users() {
-            if config.default_folders
-                && let Some(mailbox) = mailboxes.open(store, &user)
-            {
+            if furnished && let Some(mailbox) = mailboxes.open(store, &user) {
                 furnish(&mailbox, german);
             }
         }
         mailboxes
     }
 
-    pub(crate) fn open(&self, store: &Store, name: &str) -> Option<Mailbox> {
+    /// The mailbox of this name.
+    #[must_use]
+    pub fn open(&self, store: &Store, name: &str) -> Option<Mailbox> {
         let account = store.account(name)?;
         let mut extras = self.extras.lock().unwrap_or_else(PoisonError::into_inner);
         let extra = extras.entry(name.to_owned()).or_default();
@@ -180,7 +209,14 @@ impl Mailboxes {
         })
     }
 
-    fn change(&self, store: &Store, user: &str, path: &[&str], how: impl FnOnce(&mut FolderExtra)) {
+    /// Changes what is kept of a folder.
+    pub fn change(
+        &self,
+        store: &Store,
+        user: &str,
+        path: &[&str],
+        how: impl FnOnce(&mut FolderExtra),
+    ) {
         if let Some(mailbox) = self.open(store, user)
             && let Ok(folder) = mailbox.account.folder(path)
         {
@@ -188,14 +224,16 @@ impl Mailboxes {
         }
     }
 
-    pub(crate) fn set_class(&self, store: &Store, user: &str, path: &[&str], class: Option<&str>) {
+    /// Sets a folder's class; `None` for one that tells none.
+    pub fn set_class(&self, store: &Store, user: &str, path: &[&str], class: Option<&str>) {
         self.change(store, user, path, |folder| {
             folder.class = class.map(str::to_owned);
             folder.classless = class.is_none();
         });
     }
 
-    pub(crate) fn hide(&self, store: &Store, user: &str, path: &[&str]) {
+    /// Hides a folder.
+    pub fn hide(&self, store: &Store, user: &str, path: &[&str]) {
         self.change(store, user, path, |folder| folder.hidden = true);
     }
 }

@@ -15,28 +15,37 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// A part, or the whole.
 #[derive(Debug, Clone, Default)]
-pub(crate) struct Mime {
+pub struct Mime {
     raw_header: Bytes,
     /// Unfolded, as they are; names in lower case.
     headers: Vec<(String, String)>,
-    pub(crate) body: Bytes,
-    pub(crate) children: Vec<Self>,
+    /// As it is, encoded.
+    pub body: Bytes,
+    /// Of a multipart.
+    pub children: Vec<Self>,
     /// Within a digest: a message, unless it says otherwise.
     in_digest: bool,
 }
 
 /// What Exchange keeps as an attachment.
 #[derive(Debug, Clone)]
-pub(crate) struct Attachment {
-    pub(crate) name: String,
-    pub(crate) kind: String,
-    pub(crate) id: Option<String>,
-    pub(crate) inline: bool,
-    pub(crate) content: Vec<u8>,
+pub struct Attachment {
+    /// Decoded; may be empty.
+    pub name: String,
+    /// Media type in lower case.
+    pub kind: String,
+    /// Content-ID without its angles.
+    pub id: Option<String>,
+    /// Called so by its disposition.
+    pub inline: bool,
+    /// Decoded.
+    pub content: Vec<u8>,
 }
 
 impl Mime {
-    pub(crate) fn parse(message: &Bytes) -> Self {
+    /// Takes a message apart.
+    #[must_use]
+    pub fn parse(message: &Bytes) -> Self {
         Self::part(message, 0, false)
     }
 
@@ -64,26 +73,33 @@ impl Mime {
     }
 
     /// The first field of this name (in lower case), unfolded.
-    pub(crate) fn header(&self, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<String> {
         let mut all = self.headers.iter();
         all.find(|(have, _)| have == name).map(|(_, v)| v.clone())
     }
 
-    pub(crate) fn headers(&self) -> &[(String, String)] {
+    /// All fields: names in lower case, values unfolded.
+    #[must_use]
+    pub fn headers(&self) -> &[(String, String)] {
         &self.headers
     }
 
     /// The header as it is, with LF as line end.
-    pub(crate) fn header_block(&self) -> String {
+    #[must_use]
+    pub fn header_block(&self) -> String {
         String::from_utf8_lossy(&self.raw_header).replace("\r\n", "\n")
     }
 
-    pub(crate) fn subject(&self) -> String {
+    /// Decoded.
+    #[must_use]
+    pub fn subject(&self) -> String {
         decode_words(&self.header("subject").unwrap_or_default())
     }
 
     /// The media type in lower case.
-    pub(crate) fn kind(&self) -> String {
+    #[must_use]
+    pub fn kind(&self) -> String {
         let value = self.header("content-type").unwrap_or_default();
         let kind = value.split(';').next().unwrap_or_default().trim();
         match kind.contains('/') {
@@ -94,7 +110,8 @@ impl Mime {
     }
 
     /// A parameter of a field, whole again where RFC 2231 has it in pieces, percent signs undone.
-    pub(crate) fn parameter(&self, header: &str, name: &str) -> Option<String> {
+    #[must_use]
+    pub fn parameter(&self, header: &str, name: &str) -> Option<String> {
         let value = self.header(header)?;
         let mut pieces: Vec<(usize, bool, String)> = Vec::new();
         for part in unquoted_split(&value).into_iter().skip(1) {
@@ -135,7 +152,8 @@ impl Mime {
     }
 
     /// The decoded body.
-    pub(crate) fn content(&self) -> Vec<u8> {
+    #[must_use]
+    pub fn content(&self) -> Vec<u8> {
         let encoding = self.header("content-transfer-encoding").unwrap_or_default();
         match encoding.trim().to_ascii_lowercase().as_str() {
             "base64" => {
@@ -153,7 +171,8 @@ impl Mime {
     }
 
     /// Text of a text part, as far as it can be told.
-    pub(crate) fn text(&self) -> String {
+    #[must_use]
+    pub fn text(&self) -> String {
         let content = self.content();
         let charset = self.parameter("content-type", "charset");
         charset_text(&content, charset.as_deref().unwrap_or_default())
@@ -166,18 +185,23 @@ impl Mime {
     }
 
     /// The first body of this type that is no attachment.
-    pub(crate) fn find_text(&self, kind: &str) -> Option<&Self> {
+    #[must_use]
+    pub fn find_text(&self, kind: &str) -> Option<&Self> {
         if self.children.is_empty() {
             return (self.kind() == kind && !self.is_attachment()).then_some(self);
         }
         self.children.iter().find_map(|child| child.find_text(kind))
     }
 
-    pub(crate) fn has_attachments(&self) -> bool {
+    /// Whether there are any.
+    #[must_use]
+    pub fn has_attachments(&self) -> bool {
         !self.attached().is_empty()
     }
 
-    pub(crate) fn attachments(&self) -> Vec<Attachment> {
+    /// What becomes attachments, in order.
+    #[must_use]
+    pub fn attachments(&self) -> Vec<Attachment> {
         self.attached().into_iter().map(Self::attachment).collect()
     }
 
@@ -338,7 +362,8 @@ fn charset_text(bytes: &[u8], charset: &str) -> String {
 }
 
 /// Decodes RFC 2047 words.
-pub(crate) fn decode_words(text: &str) -> String {
+#[must_use]
+pub fn decode_words(text: &str) -> String {
     let mut out = String::new();
     let mut rest = text;
     let mut after_word = false;

@@ -1,7 +1,8 @@
 //! Dates as XML Schema writes them.
 
 /// Seconds since 1970 of `2001-02-03T04:05:06Z`, with or without fraction, `Z` or offset (UTC without).
-pub(crate) fn parse(text: &str) -> Option<i64> {
+#[must_use]
+pub fn parse(text: &str) -> Option<i64> {
     let text = text.trim();
     let (date, time) = text.split_once('T')?;
     let (negative, date) = match date.strip_prefix('-') {
@@ -49,7 +50,8 @@ fn split_zone(time: &str) -> Option<(&str, i64)> {
 }
 
 /// Days since 1970-01-01 of a date of the Gregorian calendar.
-pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
+#[must_use]
+pub fn days(year: i64, month: i64, day: i64) -> i64 {
     let year = if month <= 2 { year - 1 } else { year };
     let era = year.div_euclid(400);
     let of_era = year.rem_euclid(400);
@@ -58,7 +60,8 @@ pub(crate) fn days(year: i64, month: i64, day: i64) -> i64 {
 }
 
 /// Year, month and day of days since 1970-01-01.
-pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
+#[must_use]
+pub fn civil(days: i64) -> (i64, i64, i64) {
     let days = days + 719_468;
     let era = days.div_euclid(146_097);
     let of_era = days.rem_euclid(146_097);
@@ -75,7 +78,8 @@ pub(crate) fn civil(days: i64) -> (i64, i64, i64) {
 }
 
 /// In UTC, with so many digits after the second.
-pub(crate) fn format(unix: i64, digits: usize) -> String {
+#[must_use]
+pub fn format(unix: i64, digits: usize) -> String {
     let (year, month, day) = civil(unix.div_euclid(86_400));
     let second = unix.rem_euclid(86_400);
     let fraction = match digits {
@@ -95,7 +99,8 @@ const MONTHS: [&str; 12] = [
 ];
 
 /// Seconds since 1970 of a mail's `Date`.
-pub(crate) fn parse_mail(text: &str) -> Option<i64> {
+#[must_use]
+pub fn parse_mail(text: &str) -> Option<i64> {
     let text = text.split_once(',').map_or(text, |(_, rest)| rest);
     let mut words = text.split_ascii_whitespace();
     let day: i64 = words.next()?.parse().ok()?;
@@ -117,7 +122,8 @@ pub(crate) fn parse_mail(text: &str) -> Option<i64> {
 }
 
 /// As a mail's `Date` in UTC.
-pub(crate) fn format_mail(unix: i64) -> String {
+#[must_use]
+pub fn format_mail(unix: i64) -> String {
     let days = unix.div_euclid(86_400);
     let (year, month, day) = civil(days);
     let second = unix.rem_euclid(86_400);

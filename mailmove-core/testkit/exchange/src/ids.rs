@@ -8,32 +8,43 @@ use crate::mailbox::Mailbox;
 
 /// A folder.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// The root of the mailbox.
     Root,
     /// The root of what the user sees.
     Top,
+    /// One that the model has.
     Folder(FolderId),
 }
 
 /// What an id says.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Id {
+pub enum Id {
+    /// A folder, by the text of its place.
     Folder {
+        /// Whose it is.
         account: String,
+        /// See [`place`].
         place: String,
     },
+    /// An item.
     Item {
+        /// Whose it is.
         account: String,
+        /// See [`place`].
         folder: String,
+        /// UIDVALIDITY of the folder.
         validity: u32,
+        /// UID there.
         uid: u32,
     },
 }
 
 const SEAL: usize = 40;
 
-fn seal(text: &str) -> String {
+/// A text that a client hands back unread.
+#[must_use]
+pub fn opaque(text: &str) -> String {
     let mut bytes = vec![0; SEAL];
     blake3::Hasher::new()
         .update(text.as_bytes())
@@ -49,7 +60,9 @@ fn seal(text: &str) -> String {
     STANDARD.encode(bytes)
 }
 
-fn open(id: &str) -> Option<String> {
+/// What [`opaque`] was given; `None` if it made no such text.
+#[must_use]
+pub fn unopaque(id: &str) -> Option<String> {
     let bytes = STANDARD.decode(id).ok()?;
     let (mask, body) = bytes.split_at_checked(SEAL)?;
     let body: Vec<u8> = body
@@ -58,42 +71,40 @@ fn open(id: &str) -> Option<String> {
         .map(|(byte, mask)| byte ^ mask)
         .collect();
     let text = String::from_utf8(body).ok()?;
-    (seal(&text) == id).then_some(text)
+    (opaque(&text) == id).then_some(text)
 }
 
-pub(crate) fn folder_id(account: &Account, place: Place) -> String {
+/// The id of a folder.
+#[must_use]
+pub fn folder_id(account: &Account, place: Place) -> String {
     let place = match place {
         Place::Root => "root".to_owned(),
         Place::Top => "top".to_owned(),
         Place::Folder(id) => id.to_string(),
     };
-    seal(&format!("F\n{}\n{place}\n", account.user()))
+    opaque(&format!("F\n{}\n{place}\n", account.user()))
 }
 
-pub(crate) fn item_id(account: &Account, folder: FolderId, validity: u32, uid: u32) -> String {
-    seal(&format!(
+/// The id of an item in its place.
+#[must_use]
+pub fn item_id(account: &Account, folder: FolderId, validity: u32, uid: u32) -> String {
+    opaque(&format!(
         "I\n{}\n{folder}\n{validity}\n{uid}\n",
         account.user()
     ))
 }
 
 /// The key of this state of an item.
-pub(crate) fn change_key(message: &Message) -> String {
+#[must_use]
+pub fn change_key(message: &Message) -> String {
     let key = format!("CQAAABYAAAC{:012x}", message.modseq);
     STANDARD.encode(key)
 }
 
-/// A text that a client hands back unread.
-pub(crate) fn opaque(text: &str) -> String {
-    seal(text)
-}
-
-pub(crate) fn unopaque(text: &str) -> Option<String> {
-    open(text)
-}
-
-pub(crate) fn parse(id: &str) -> Option<Id> {
-    let text = open(id)?;
+/// What an id says; `None` if it is none.
+#[must_use]
+pub fn parse(id: &str) -> Option<Id> {
+    let text = unopaque(id)?;
     let mut lines = text.split('\n');
     let kind = lines.next()?;
     let account = lines.next()?.to_owned();
@@ -111,7 +122,8 @@ pub(crate) fn parse(id: &str) -> Option<Id> {
 }
 
 /// The place that an id's text names, if it is there.
-pub(crate) fn place(mailbox: &Mailbox, text: &str) -> Option<Place> {
+#[must_use]
+pub fn place(mailbox: &Mailbox, text: &str) -> Option<Place> {
     match text {
         "root" => Some(Place::Root),
         "top" => Some(Place::Top),

@@ -1,23 +1,21 @@
 //! The tree of mail folders.
 
-use std::{
-    collections::{BTreeSet, HashMap, HashSet},
-    time::Duration,
-};
+use std::{collections::HashSet, time::Duration};
 
 use mailmove_core::{
     error::{ErrorKind, Result},
-    model::{
-        Flags, Folder, FolderId, FolderPath, ItemClass, KeptFlags, Role, SystemFlag, Timestamp,
-        Token,
-    },
+    model::{FolderId, Role, Timestamp, Token},
+};
+use mailmove_exchange::{
+    date::parse_date,
+    stamp::mailbox,
+    tree::{self, Raw, Tree, class},
 };
 
 use crate::{
     error::{self, Doing},
-    items,
     pool::Pool,
-    wire::{self, Element, FolderRef, Property, SoapError, parse_date},
+    wire::{self, Element, FolderRef, Property, SoapError},
 };
 
 /// Folders that are asked for at once.
@@ -26,9 +24,6 @@ const PAGE: usize = 500;
 const FOLDERS_MAX: usize = 200_000;
 /// A look at the roles serves a listing that follows within that time.
 const FRESH: Duration = Duration::from_secs(60);
-/// Deepest nesting: Exchange allows 300.
-const DEPTH_MAX: usize = 512;
-
 /// Folders with a role, by the names that are the same in all languages.
 const ROLES: [(&str, Role); 10] = [
     ("inbox", Role::Inbox),
@@ -55,38 +50,6 @@ const SYSTEM: [&str; 5] = [
     "searchfolders",
 ];
 
-/// A folder as the server has it.
-#[derive(Clone, Debug)]
-struct Raw {
-    id: String,
-    token: Option<Token>,
-    parent: Option<String>,
-    name: String,
-    /// What it is made for, if that is anything of the user's.
-    class: Option<ItemClass>,
-    hidden: bool,
-    count: Option<u64>,
-    bytes: Option<u64>,
-}
-
-/// All folders, with the root's id.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Tree {
-    pub(crate) root: String,
-    /// Bytes in all folders, whatever they hold.
-    pub(crate) bytes: u64,
-    /// Those that hold what is the user's.
-    pub(crate) folders: Vec<Folder>,
-    /// Every folder that is not hidden, by path with names in lower case: what is there already cannot
-    /// be made, be it for calendars.
-    pub(crate) taken: HashMap<FolderPath, FolderId>,
-}
-
-/// How paths are compared.
-pub(crate) fn folded(path: &FolderPath) -> FolderPath {
-    FolderPath::new(path.names().iter().map(|name| name.to_lowercase()))
-}
-
 fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
     let class = class(folder.text_of("FolderClass").unwrap_or_default());
     // Search folders have no items of their own, and show those of others.
@@ -112,41 +75,6 @@ fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
         // A search folder shows what others hold.
         bytes: number(Property::FolderSize.of(folder)).filter(|_| !is_search),
     })
-}
-
-/// What a folder is made for. What programs keep for themselves among contacts (the addresses that were
-/// written to, those of a chat) is nothing that moves.
-fn class(class: &str) -> Option<ItemClass> {
-    let class = class.to_ascii_lowercase();
-    let is = |name: &str| {
-        class == name
-            || class
-                .strip_prefix(name)
-                .is_some_and(|rest| rest.starts_with('.'))
-    };
-    let own = [
-        ".moc",
-        ".recipientcache",
-        ".galcontacts",
-        ".company",
-        ".organizationalcontacts",
-        ".peopleicu",
-    ];
-    if class.is_empty() || is("ipf.note") || is("ipf.imap") {
-        Some(ItemClass::Mail)
-    } else if is("ipf.appointment") {
-        Some(ItemClass::Event)
-    } else if is("ipf.contact") && !own.iter().any(|own| class.contains(own)) {
-        Some(ItemClass::Contact)
-    } else if is("ipf.task") {
-        Some(ItemClass::Task)
-    } else if is("ipf.stickynote") {
-        Some(ItemClass::Note)
-    } else if is("ipf.journal") {
-        Some(ItemClass::Journal)
-    } else {
-        None
-    }
 }
 
 /// What is told of the last change is older than this, or the folder has no token: the server tells
@@ -233,20 +161,18 @@ pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
     let opened = Opened {
         system: pool.system().unwrap_or_else(|| "EWS".to_owned()),
         tokens: known.tokens,
-        mailbox: items::mailbox(&known.root),
+        mailbox: mailbox(&known.known.root),
         known: Some((pool.access().edges.clock.now(), known)),
     };
     pool.opened(|place| *place = Some(opened.clone()));
     Ok(opened)
 }
 
-/// Roles, by folder; the root; and folders of the system's own.
-#[derive(Clone, Debug)]
+/// Which folders are which, and whether they have tokens.
+#[derive(Clone, Debug, Default)]
 struct Known {
-    root: String,
+    known: tree::Known,
     tokens: bool,
-    roles: HashMap<String, Role>,
-    system: HashSet<String>,
 }
 
 async fn known(pool: &Pool) -> Result<Known> {
@@ -267,12 +193,7 @@ async fn known(pool: &Pool) -> Result<Known> {
         .map(|name| FolderRef::Distinguished(name))
         .collect();
     let answer = pool.call(&wire::get_folders(&asked)).await?;
-    let mut out = Known {
-        root: String::new(),
-        tokens: false,
-        roles: HashMap::new(),
-        system: HashSet::new(),
-    };
+    let mut out = Known::default();
     for (at, name) in names.iter().enumerate() {
         let message = answer.messages.get(at).ok_or_else(error::missing)?;
         let folder = match folder_in(Doing::account("GetFolder"), message) {
@@ -291,13 +212,13 @@ async fn known(pool: &Pool) -> Result<Known> {
             .ok_or_else(|| error::unexpected("a folder without id"))?
             .to_owned();
         if at == 0 {
-            out.root = id;
+            out.known.root = id;
             let has = |property: Property| property.of(folder).is_some();
             out.tokens = has(Property::LastCommit) && has(Property::DeletedCount);
         } else if let Some((_, role)) = roles.iter().find(|(known, _)| known == name) {
-            out.roles.insert(id, *role);
+            out.known.roles.insert(id, *role);
         } else {
-            out.system.insert(id);
+            out.known.system.insert(id);
         }
     }
     Ok(out)
@@ -320,7 +241,7 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
     let mut seen = HashSet::new();
     loop {
         // Pages are counted from the start, and may be shorter than asked for.
-        let root = FolderRef::Id(&known.root);
+        let root = FolderRef::Id(&known.known.root);
         let answer = pool
             .call(&wire::find_folders(root, all.len(), PAGE))
             .await?;
@@ -349,146 +270,5 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
             ));
         }
     }
-    Ok(tree(known, all))
-}
-
-fn tree(known: Known, all: Vec<Raw>) -> Tree {
-    let by_id: HashMap<&str, &Raw> = all.iter().map(|raw| (raw.id.as_str(), raw)).collect();
-    let mut paths = Paths {
-        known: &known,
-        by_id: &by_id,
-    };
-    let mut out = Tree {
-        root: known.root.clone(),
-        bytes: all.iter().filter_map(|raw| raw.bytes).sum(),
-        ..Tree::default()
-    };
-    let mut used = BTreeSet::new();
-    for raw in &all {
-        let Some(mut path) = paths.path(raw) else {
-            continue;
-        };
-        // Two siblings whose names are told apart by nothing that we know of.
-        while !used.insert(folded(&path)) {
-            let name = format!("{}_", path.last().unwrap_or_default());
-            let parent = path
-                .parent()
-                .unwrap_or_else(|| FolderPath::new(Vec::<String>::new()));
-            path = parent.child(name);
-        }
-        let id = FolderId::new(&raw.id);
-        out.taken.insert(folded(&path), id.clone());
-        let Some(class) = raw.class else { continue };
-        let mut folder = Folder::new(id, path, &raw.id);
-        folder.class = class;
-        folder.role = known.roles.get(&raw.id).copied();
-        folder.subscribed = true;
-        folder.messages = raw.count;
-        folder.bytes = raw.bytes;
-        folder.token.clone_from(&raw.token);
-        folder.keeps = Some(kept());
-        out.folders.push(folder);
-    }
-    out
-}
-
-/// Every flag, and any keyword.
-pub(crate) fn kept() -> KeptFlags {
-    let all = SystemFlag::ALL.into_iter().fold(Flags::new(), Flags::with);
-    KeptFlags::new(all, true)
-}
-
-struct Paths<'a> {
-    known: &'a Known,
-    by_id: &'a HashMap<&'a str, &'a Raw>,
-}
-
-impl Paths<'_> {
-    /// Where a folder is; `None` for what is hidden or the system's, and what is below such.
-    fn path(&mut self, folder: &Raw) -> Option<FolderPath> {
-        let mut names = Vec::new();
-        let mut at = folder;
-        loop {
-            if at.hidden || self.known.system.contains(&at.id) || names.len() >= DEPTH_MAX {
-                return None;
-            }
-            if self.known.roles.get(&at.id) == Some(&Role::Inbox) {
-                names.push("INBOX".to_owned());
-                break;
-            }
-            let parent = at.parent.as_deref();
-            let is_top = parent.is_none_or(|parent| parent == self.known.root);
-            // In some language it may be called as the inbox is here.
-            let name = match is_top && at.name.eq_ignore_ascii_case("INBOX") {
-                true => format!("{}_", at.name),
-                false => at.name.clone(),
-            };
-            names.push(name);
-            match parent.and_then(|parent| self.by_id.get(parent)) {
-                Some(parent) if !is_top => at = parent,
-                _ => break,
-            }
-        }
-        names.reverse();
-        Some(FolderPath::new(names))
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn folder(id: &str, parent: &str, name: &str) -> Raw {
-        Raw {
-            id: id.to_owned(),
-            token: None,
-            parent: Some(parent.to_owned()),
-            name: name.to_owned(),
-            class: Some(ItemClass::Mail),
-            hidden: false,
-            count: None,
-            bytes: None,
-        }
-    }
-
-    #[test]
-    fn paths_come_from_parents_and_the_inbox_from_its_role() {
-        let known = Known {
-            root: "R".to_owned(),
-            tokens: false,
-            roles: HashMap::from([("I".to_owned(), Role::Inbox), ("S".to_owned(), Role::Sent)]),
-            system: HashSet::from(["Y".to_owned()]),
-        };
-        let mut hidden = folder("H", "R", "PersonMetadata");
-        hidden.hidden = true;
-        let mut calendar = folder("C", "R", "Kalender");
-        calendar.class = None;
-        let all = vec![
-            folder("I", "R", "Posteingang"),
-            folder("S", "R", "Gesendete Elemente"),
-            folder("A", "I", "a/b"),
-            folder("N", "R", "Inbox"),
-            folder("Y", "R", "Synchronisierungsprobleme"),
-            folder("Z", "Y", "Konflikte"),
-            hidden,
-            calendar,
-            folder("M", "C", "Mail"),
-            folder("L1", "L2", "loop"),
-            folder("L2", "L1", "loop"),
-        ];
-        let tree = tree(known, all);
-        let paths: Vec<String> = tree.folders.iter().map(|f| f.path.escaped()).collect();
-        assert_eq!(
-            paths,
-            [
-                "INBOX",
-                "Gesendete Elemente",
-                "INBOX/a\\/b",
-                "Inbox_",
-                "Kalender/Mail"
-            ]
-        );
-        assert_eq!(tree.folders[1].role, Some(Role::Sent));
-        assert!(tree.taken.contains_key(&FolderPath::new(["kalender"])));
-    }
+    Ok(tree::tree(&known.known, &all))
 }

@@ -1,263 +1,30 @@
-//! What a message's header says that Exchange is told beside the message: when it was sent, and how
-//! important it is.
+//! What a message's header says that Exchange is told beside the message.
 
-use mailmove_core::model::Timestamp;
+use mailmove_exchange::{date::format_date, header::Said};
 
-use crate::wire::{Field, Importance, Property, format_date};
-
-/// Years that Exchange has dates of. Outlook takes 4501 for "none".
-const YEARS: std::ops::Range<i64> = 1601..4501;
+use crate::wire::{Field, Property};
 
 /// Fields of a new item, from the header of its message. A draft was never sent.
 pub(crate) fn fields(header: &[u8], draft: bool) -> Vec<Field> {
-    let header = Header::read(header);
-    let sent = header.sent.filter(|_| !draft);
+    let said = Said::read(header);
+    let sent = said.sent.filter(|_| !draft);
     let sent = sent.map(|at| Field::Extended(Property::Sent, format_date(at)));
-    let importance = header.importance().map(Field::Importance);
+    let importance = said.importance.map(Field::Importance);
     importance.into_iter().chain(sent).collect()
-}
-
-#[derive(Debug, Default)]
-struct Header {
-    sent: Option<Timestamp>,
-    /// As the fields say that stand for it, the one that counts most first.
-    importance: [Option<Level>; 3],
-}
-
-/// Normal is what an item has anyway.
-type Level = Option<Importance>;
-
-impl Header {
-    /// Looks at the fields up to the first empty line; of several of a name the first one counts.
-    fn read(header: &[u8]) -> Self {
-        let mut out = Self::default();
-        let mut lines = header
-            .split(|byte| *byte == b'\n')
-            .map(<[u8]>::trim_ascii_end);
-        let mut line = lines.next();
-        while let Some(first) = line.filter(|line| !line.is_empty()) {
-            let mut value = None;
-            let colon = memchr::memchr(b':', first);
-            if let Some((name, rest)) = colon.and_then(|at| first.split_at_checked(at)) {
-                let name = name.trim_ascii_end();
-                let known = NAMES.iter().find(|known| name.eq_ignore_ascii_case(known));
-                value = known.map(|known| (*known, rest.get(1..).unwrap_or_default().to_vec()));
-            }
-            line = lines.next();
-            while let Some(more) = line.filter(|line| matches!(line.first(), Some(b' ' | b'\t'))) {
-                if let Some((_, value)) = value.as_mut().filter(|(_, value)| value.len() < 1000) {
-                    value.extend_from_slice(more);
-                }
-                line = lines.next();
-            }
-            if let Some((name, value)) = value {
-                out.note(name, &String::from_utf8_lossy(&value));
-            }
-        }
-        out
-    }
-
-    fn note(&mut self, name: &[u8], value: &str) {
-        let value = value.trim();
-        match name {
-            b"Date" => {
-                self.sent = self
-                    .sent
-                    .or_else(|| parse_date(value).filter(|at| YEARS.contains(&at.civil().0)));
-            }
-            b"Importance" => self.level(0, word(value)),
-            b"X-Priority" => self.level(1, digit(value)),
-            _ => self.level(2, word(value)),
-        }
-    }
-
-    fn level(&mut self, rank: usize, level: Option<Level>) {
-        if let Some(place) = self.importance.get_mut(rank) {
-            *place = place.or(level);
-        }
-    }
-
-    fn importance(&self) -> Level {
-        self.importance.iter().flatten().next().copied().flatten()
-    }
-}
-
-const NAMES: [&[u8]; 4] = [b"Date", b"Importance", b"X-Priority", b"X-MSMail-Priority"];
-
-fn word(value: &str) -> Option<Level> {
-    match value.to_ascii_lowercase().as_str() {
-        "high" => Some(Some(Importance::High)),
-        "low" => Some(Some(Importance::Low)),
-        "normal" | "medium" => Some(None),
-        _ => None,
-    }
-}
-
-/// `1 (Highest)` to `5 (Lowest)`.
-fn digit(value: &str) -> Option<Level> {
-    match value.split(|c: char| !c.is_ascii_digit()).next()? {
-        "1" | "2" => Some(Some(Importance::High)),
-        "3" => Some(None),
-        "4" | "5" => Some(Some(Importance::Low)),
-        _ => None,
-    }
-}
-
-const MONTHS: [&str; 12] = [
-    "jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec",
-];
-
-/// Reads a date as mail and HTTP write it (RFC 5322, with the old forms of years and zones; RFC 9110):
-/// `Tue, 1 Jul 2003 10:52:37 +0200`.
-pub(crate) fn parse_date(text: &str) -> Option<Timestamp> {
-    let text = without_comments(text);
-    let text = text
-        .rsplit_once(',')
-        .map_or(text.as_str(), |(_, rest)| rest);
-    let mut words = text.split_ascii_whitespace().peekable();
-    // Some leave the comma out.
-    words.next_if(|word| word.bytes().all(|b| b.is_ascii_alphabetic()));
-    let day = u8::try_from(number(words.next()?, 1..3)?).ok()?;
-    let name = words.next()?.get(..3)?.to_ascii_lowercase();
-    let month = MONTHS.iter().position(|month| *month == name)?;
-    let month = u8::try_from(month + 1).ok()?;
-    let year = words.next()?;
-    let year = match (number(year, 2..5)?, year.len()) {
-        (year, 4) => year,
-        // RFC 5322 §4.3.
-        (year, 2) if year < 50 => year + 2000,
-        (year, _) => year + 1900,
-    };
-    let mut clock = words.next()?.splitn(3, ':');
-    let hour = number(clock.next()?, 1..3).filter(|hour| *hour < 24)?;
-    let minute = number(clock.next()?, 2..3).filter(|minute| *minute < 60)?;
-    let second = clock.next().unwrap_or("0");
-    let second = number(second, 1..3).filter(|second| *second < 61)?;
-    let offset = zone(words.next().unwrap_or("-0000"))?;
-    let midnight = Timestamp::from_date(year, month, day)?.seconds();
-    let local = midnight + hour * 3600 + minute * 60 + second;
-    Some(Timestamp::new(local - i64::from(offset) * 60, offset))
-}
-
-fn number(text: &str, lengths: std::ops::Range<usize>) -> Option<i64> {
-    let fits = lengths.contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit());
-    fits.then(|| text.parse().ok()).flatten()
-}
-
-/// Minutes east of UTC. What is no zone that is known is UTC (RFC 5322 §4.3).
-fn zone(text: &str) -> Option<i16> {
-    let sign = match text.as_bytes().first() {
-        Some(b'+') => 1,
-        Some(b'-') => -1,
-        _ => {
-            let hours = match text.to_ascii_uppercase().as_str() {
-                "EDT" => -4,
-                "EST" | "CDT" => -5,
-                "CST" | "MDT" => -6,
-                "MST" | "PDT" => -7,
-                "PST" => -8,
-                _ => 0,
-            };
-            return Some(hours * 60);
-        }
-    };
-    let digits = number(text.get(1..)?, 4..5)?;
-    let (hours, minutes) = (digits / 100, digits % 100);
-    let minutes = (hours < 24 && minutes < 60).then_some(sign * (hours * 60 + minutes))?;
-    i16::try_from(minutes).ok()
-}
-
-fn without_comments(text: &str) -> String {
-    let mut depth = 0_usize;
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            c if depth == 0 => out.push(c),
-            _ => {}
-        }
-    }
-    out
 }
 
 #[cfg(test)]
 mod tests {
+    use mailmove_exchange::header::Importance;
+
     use super::*;
 
     #[test]
-    fn dates_of_mail_and_http_are_read() {
-        for (text, expected) in [
-            (
-                "Tue, 1 Jul 2003 10:52:37 +0200",
-                "2003-07-01T10:52:37+02:00",
-            ),
-            (
-                "1 Jul 03 10:52 EST (summer, or not)",
-                "2003-07-01T10:52:00-05:00",
-            ),
-            ("Tue 01 July 1997 1:02:03 GMT", "1997-07-01T01:02:03+00:00"),
-            ("Sun, 06 Nov 1994 08:49:37 GMT", "1994-11-06T08:49:37+00:00"),
-            (
-                "Thu,  3 Feb 100 04:05:06 -0330",
-                "2000-02-03T04:05:06-03:30",
-            ),
-        ] {
-            assert_eq!(parse_date(text).unwrap().to_string(), expected, "{text}");
-        }
-        for bad in [
-            "",
-            "never",
-            "31 Feb 2003 10:00:00 +0000",
-            "1 Jul 2003 25:00:00 +0000",
-            "1 Jul 2003 10:00:00 +2460",
-            "2003-07-01T10:52:37Z",
-        ] {
-            assert_eq!(parse_date(bad), None, "{bad}");
-        }
-    }
-
-    #[test]
-    fn a_header_says_when_and_how_important() {
-        let sent = |at: &str| Field::Extended(Property::Sent, at.to_owned());
-        let date = "Date: Tue, 1 Jul 2003\r\n 10:52:37 +0200\r\n";
-        let at = "2003-07-01T08:52:37Z";
-        for (header, expected) in [
-            (date.to_owned(), vec![sent(at)]),
-            (
-                format!("{date}X-Priority: 1 (Highest)\r\n"),
-                vec![Field::Importance(Importance::High), sent(at)],
-            ),
-            (
-                "importance: Low\nX-Priority: 1\n".to_owned(),
-                vec![Field::Importance(Importance::Low)],
-            ),
-            // The one that counts most says that there is nothing to say.
-            (
-                "X-MSMail-Priority: High\nImportance: normal\n".to_owned(),
-                vec![],
-            ),
-            (
-                "Importance: odd\nX-MSMail-Priority: High\n".to_owned(),
-                vec![Field::Importance(Importance::High)],
-            ),
-            ("Subject: x\r\n\r\nImportance: high\r\n".to_owned(), vec![]),
-            (
-                "Date: Tue, 1 Jul 1600 10:52:37 +0000\r\n".to_owned(),
-                vec![],
-            ),
-            (format!("Date: never\r\n{date}"), vec![sent(at)]),
-        ] {
-            assert_eq!(fields(header.as_bytes(), false), expected, "{header}");
-        }
-        assert_eq!(fields(date.as_bytes(), true), []);
-    }
-
-    proptest::proptest! {
-        #[test]
-        fn any_header_is_survived(header: Vec<u8>, date: String) {
-            let _ = fields(&header, false);
-            let _ = parse_date(&date);
-        }
+    fn a_header_says_when_and_how_important_but_of_drafts() {
+        let header = "Date: Tue, 1 Jul 2003 10:52:37 +0200\r\nX-Priority: 1\r\n";
+        let high = Field::Importance(Importance::High);
+        let sent = Field::Extended(Property::Sent, "2003-07-01T08:52:37Z".to_owned());
+        assert_eq!(fields(header.as_bytes(), false), [high.clone(), sent]);
+        assert_eq!(fields(header.as_bytes(), true), [high]);
     }
 }

@@ -4,58 +4,24 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
     model::{
-        Alteration, AlterationKind, ContentDigest, Flags, ItemClass, Keyword, MessageId,
-        SystemFlag, Timestamp,
+        Alteration, AlterationKind, Flags, ItemClass, Keyword, MessageId, SystemFlag, Timestamp,
     },
+};
+
+use mailmove_exchange::{
+    date::parse_date,
+    keywords::{self, FORWARDED},
+    marks,
+    stamp::Stamp,
 };
 
 use crate::{
     error::{self, Doing},
-    keywords::{self, FORWARDED},
-    wire::{Element, Field, Property, SoapError, parse_date},
+    wire::{Element, Field, Property, SoapError},
 };
 
 const READ: i64 = 1;
 const UNSENT: i64 = 8;
-
-/// What a message was made from, as it is noted on the message.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Stamp {
-    pub(crate) content: ContentDigest,
-    pub(crate) header: HeaderDigest,
-    /// In which mailbox: an export takes the note along into another one, where it says nothing.
-    pub(crate) mailbox: u64,
-}
-
-/// A mailbox in a few digits, by the id of its root.
-pub(crate) fn mailbox(root: &str) -> u64 {
-    let digest = ContentDigest::of(root.as_bytes());
-    let first = digest.as_bytes().first_chunk::<8>().copied();
-    u64::from_le_bytes(first.unwrap_or_default())
-}
-
-impl Stamp {
-    /// `2 c1-digest h1-digest mailbox`.
-    pub(crate) fn write(&self) -> String {
-        format!("2 {} {} {:016x}", self.content, self.header, self.mailbox)
-    }
-
-    pub(crate) fn read(text: &str) -> Option<Self> {
-        let mut words = text.split(' ');
-        let mut word = || words.next();
-        let (Some("2"), Some(content), Some(header), Some(mailbox)) =
-            (word(), word(), word(), word())
-        else {
-            return None;
-        };
-        let digest = |text: &str| serde_json::Value::from(text);
-        Some(Self {
-            content: serde_json::from_value(digest(content)).ok()?,
-            header: serde_json::from_value(digest(header)).ok()?,
-            mailbox: u64::from_str_radix(mailbox, 16).ok()?,
-        })
-    }
-}
 
 /// What is known of an item.
 #[derive(Clone, Debug)]
@@ -170,15 +136,13 @@ fn flags(item: &Element, notes: &mut Vec<Alteration>) -> Flags {
     set(SystemFlag::Flagged, status.unwrap_or(flagged));
     // Verb and icon are set by mail programs one by one: both may say something.
     let (verb, icon) = (Property::LastVerb.number(item), Property::Icon.number(item));
-    let answered = matches!(verb, Some(102 | 103)) || icon == Some(261);
+    let (answered, forwarded) = marks::read(verb, icon);
     set(SystemFlag::Answered, answered);
     let deleted = Property::Deleted
         .number(item)
         .is_some_and(|value| value != 0);
     set(SystemFlag::Deleted, deleted);
-    if (verb == Some(104) || icon == Some(262))
-        && let Ok(keyword) = Keyword::new(FORWARDED)
-    {
+    if forwarded && let Ok(keyword) = Keyword::new(FORWARDED) {
         flags.insert_keyword(keyword);
     }
     let categories = item.child("Categories");
@@ -214,16 +178,6 @@ pub(crate) fn new_fields(flags: &Flags) -> Vec<Field> {
     fields
 }
 
-fn is_forwarded(flags: &Flags) -> bool {
-    Keyword::new(FORWARDED).is_ok_and(|keyword| flags.contains_keyword(&keyword))
-}
-
-fn categories(flags: &Flags) -> Vec<String> {
-    let all = flags.keywords().iter();
-    let all = all.filter(|keyword| !keyword.as_str().eq_ignore_ascii_case(FORWARDED));
-    all.map(keywords::category).collect()
-}
-
 /// Fields to be set so that an item with these flags gets those. Whether it is a draft can't be changed.
 pub(crate) fn changed_fields(from: &Flags, to: &Flags) -> Vec<Field> {
     let mut fields = Vec::new();
@@ -237,16 +191,9 @@ pub(crate) fn changed_fields(from: &Flags, to: &Flags) -> Vec<Field> {
         fields.push(number(Property::FlagStatus, if on { 2 } else { 0 }));
         fields.push(number(Property::TodoFlags, i64::from(on)));
     }
-    let (answered, forwarded) = (to.contains(SystemFlag::Answered), is_forwarded(to));
-    if changed(SystemFlag::Answered) || is_forwarded(from) != forwarded {
-        // Where both were done, each is said by one of the two.
-        let (verb, icon) = match (answered, forwarded) {
-            (true, true) => (102, 262),
-            (true, false) => (102, 261),
-            (false, true) => (104, 262),
-            // Nothing done; the icon of any mail.
-            (false, false) => (0, -1),
-        };
+    let (answered, forwarded) = (to.contains(SystemFlag::Answered), marks::is_forwarded(to));
+    if changed(SystemFlag::Answered) || marks::is_forwarded(from) != forwarded {
+        let (verb, icon) = marks::write(answered, forwarded);
         fields.push(number(Property::LastVerb, verb));
         fields.push(number(Property::Icon, icon));
     }
@@ -254,7 +201,7 @@ pub(crate) fn changed_fields(from: &Flags, to: &Flags) -> Vec<Field> {
         let on = to.contains(SystemFlag::Deleted);
         fields.push(number(Property::Deleted, i64::from(on)));
     }
-    let (had, has) = (categories(from), categories(to));
+    let (had, has) = (marks::categories(from), marks::categories(to));
     if had != has {
         fields.push(Field::Categories(has));
     }
@@ -369,18 +316,5 @@ mod tests {
             1
         );
         assert!(new.contains(&Field::Categories(vec!["Work".to_owned()])));
-    }
-
-    #[test]
-    fn stamps_read_back() {
-        let stamp = Stamp {
-            content: ContentDigest::of(b"x"),
-            header: HeaderDigest::of(b"Subject: x\r\n"),
-            mailbox: mailbox("root"),
-        };
-        assert_eq!(Stamp::read(&stamp.write()), Some(stamp));
-        for bad in ["", "2", "2 x y z", "1 a b"] {
-            assert_eq!(Stamp::read(bad), None);
-        }
     }
 }

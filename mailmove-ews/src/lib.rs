@@ -16,7 +16,6 @@
 //! # Ok::<(), mailmove_core::Error>(())
 //! ```
 
-mod boundaries;
 mod config;
 mod destination;
 mod discover;
@@ -27,12 +26,10 @@ mod header;
 mod http;
 mod ids;
 mod items;
-mod keywords;
 mod login;
 #[doc(hidden)]
 pub mod ntlm;
 mod pool;
-mod sink;
 mod source;
 mod sync;
 #[doc(hidden)]

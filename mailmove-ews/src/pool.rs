@@ -20,6 +20,7 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result, Retry},
     model::{FolderId, Timestamp},
 };
+use mailmove_exchange::{header::parse_date, sink::Contents};
 use rustls::ClientConfig;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
@@ -29,10 +30,9 @@ use crate::{
     config::Access,
     error::{self, Doing},
     folders::Opened,
-    header::parse_date,
     http::{Connection, Dial, Failed, Jar, Outgoing, Received},
     login::{self, PAGE_MAX, Scheme},
-    wire::{self, Contents, Element, Header, Reply, Request, SoapError, Version},
+    wire::{self, Element, Header, Reply, Request, SoapError, Version},
 };
 
 /// A connection that rested longer is not trusted: firewalls forget silent ones.

@@ -7,10 +7,12 @@ use mailmove_core::{
     model::{Folder, FolderPath, FolderSpec, ItemClass, Slot},
 };
 
+use mailmove_exchange::tree::{Tree, folded};
+
 use super::Inner;
 use crate::{
     error::{self, Doing},
-    folders::{self, Tree, folded},
+    folders,
     generate::Out,
     wire::{self, FolderRef},
 };

@@ -9,6 +9,8 @@ use mailmove_core::{
     model::{Form, MessageId},
 };
 
+use mailmove_exchange::sink::{Digest, Digested};
+
 use super::{Inner, is_other_epoch, stale};
 use crate::{
     error::{self, Doing},
@@ -16,7 +18,6 @@ use crate::{
     folders,
     generate::Out,
     items::{self, Meta},
-    sink::{Digest, Digested},
     source,
     sync::{self, Changed},
     wire::{self, Property, Shape},

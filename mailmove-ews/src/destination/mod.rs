@@ -20,10 +20,11 @@ use mailmove_core::{
     error::Result,
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Form, Mark, MessageId,
-        Naming, Quota, Slot,
+        Quota, Slot,
     },
     source::BoxStream,
 };
+use mailmove_exchange::tree;
 
 use crate::{
     config::{Access, EwsConfig},
@@ -148,21 +149,6 @@ fn stale() -> mailmove_core::Error {
     .with_code("ews/other-folder")
 }
 
-/// What folders may be called. The separator is a character that XML does not have: any other may stand
-/// in a name.
-fn naming() -> Naming {
-    let mut naming = Naming::default();
-    naming.separator = Some('\u{fffe}');
-    naming.forbidden = ('\0'..' ').chain(['\u{7f}', '\u{ffff}']).collect();
-    naming.case_insensitive = true;
-    naming.trims_blanks = true;
-    naming.max_depth = 100;
-    naming.max_name = 250;
-    naming.max_path = 8000;
-    naming.length_of = |name| name.encode_utf16().count();
-    naming
-}
-
 #[async_trait]
 impl Destination for EwsDestination {
     fn endpoint(&self) -> Endpoint {
@@ -182,7 +168,7 @@ impl Destination for EwsDestination {
         out.copies = true;
         out.batching = Batching::new(BATCH_ITEMS, BATCH_BYTES, false);
         out.max_message = Some(config.max_message());
-        out.naming = naming();
+        out.naming = tree::naming();
         if source::exports(&self.0.pool) {
             out.forms.push(Form::ExchangeStream);
             out.classes = source::CLASSES.to_vec();

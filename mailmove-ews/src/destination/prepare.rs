@@ -8,9 +8,10 @@ use mailmove_core::{
     model::{Alteration, AlterationKind, Content, Flags, Form, SystemFlag},
 };
 
+use mailmove_exchange::stamp::Stamp;
+
 use crate::{
-    header,
-    items::{self, Stamp},
+    header, items,
     wire::{Field, NewItem, Property},
 };
 

@@ -13,12 +13,10 @@ use mailmove_core::{
     error::{Error, Result},
     source::BoxStream,
 };
+use mailmove_exchange::base64::Encoder;
 use tokio::time::Instant;
 
-use crate::{
-    generate::generate,
-    wire::{Encoder, Piece},
-};
+use crate::{generate::generate, wire::Piece};
 
 /// Bytes of a content that are encoded together.
 const STEP: usize = 48 * 1024;

@@ -1,9 +1,11 @@
 //! Replies, read to their end.
 
+use mailmove_exchange::sink::Contents;
+
 use crate::{
     error,
     http::{Connection, Failed, Received},
-    wire::{self, Contents, Element, Reply, Request, Splitter},
+    wire::{self, Element, Reply, Request, Splitter},
 };
 
 /// A reply, read to its end.

@@ -6,6 +6,7 @@ use mailmove_core::{
     model::{Content, Form, MessageId},
     source::Fetched,
 };
+use mailmove_exchange::sink::{Keep, Kept};
 
 use super::{
     Inner,
@@ -14,7 +15,6 @@ use super::{
 use crate::{
     error::{self, Doing},
     items,
-    sink::{Keep, Kept},
     wire::{self, Element, SoapError},
 };
 

@@ -9,6 +9,10 @@ use mailmove_core::{
     model::{Content, Form, MessageId},
     source::{FetchRequest, Fetched},
 };
+use mailmove_exchange::{
+    original as header,
+    sink::{Contents as _, Digest, Digested, Keep, Kept},
+};
 
 use super::{Inner, export, original};
 use crate::{
@@ -16,8 +20,7 @@ use crate::{
     generate::Out,
     items::{self, Meta},
     pool::Pool,
-    sink::{Digest, Digested, Keep, Kept},
-    wire::{self, Contents as _, Element, Shape},
+    wire::{self, Element, Shape},
 };
 
 /// Bytes of contents that are asked for at once, by the sizes that were listed.
@@ -129,7 +132,7 @@ async fn contents_by(inner: &Inner, ids: &[MessageId], renames: bool) -> Vec<(Me
         let found = messages.get(at).ok_or_else(error::missing);
         let found = found.and_then(|message| content(message, id, |element| answer.take(element)));
         let found = match found {
-            Ok((content, header)) => original::restore(content, header, spool).await,
+            Ok((content, original)) => header::restore(content, original, spool).await,
             Err(error) => Err(error),
         };
         let fetched = match found {
@@ -244,7 +247,7 @@ pub(super) async fn digests(pool: &Pool, ids: &[MessageId]) -> Result<Vec<(Messa
             continue;
         };
         // What is fetched has it too.
-        let header = original::of(item).and_then(|text| original::header(&digested.start, text));
+        let header = original::of(item).and_then(|text| header::header(&digested.start, text));
         if let Some((header, _)) = header {
             digested.header = HeaderDigest::of(&header);
         }

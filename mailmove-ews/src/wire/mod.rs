@@ -3,8 +3,6 @@
 //! Requests keep to the schema in the order of elements, since Exchange refuses others. Replies are read
 //! leniently: real servers leave elements out, add some, and write characters that XML does not have.
 
-mod base64;
-mod date;
 mod property;
 mod reply;
 mod request;
@@ -13,17 +11,14 @@ mod tree;
 mod version;
 mod write;
 
-pub use base64::Encoder;
-pub use date::{format_date, parse_date};
 pub use property::Property;
 pub use reply::{Reply, SoapError, messages};
 pub use request::{
-    Change, Field, FolderRef, Header, Importance, NewItem, Request, Shape, copy_items,
-    create_folders, create_items, delete_items, export_items, find_folders, find_items,
-    get_folders, get_items, get_store, mail_tips, move_items, stamp_items, sync_items,
-    update_items, upload_items,
+    Change, Field, FolderRef, Header, NewItem, Request, Shape, copy_items, create_folders,
+    create_items, delete_items, export_items, find_folders, find_items, get_folders, get_items,
+    get_store, mail_tips, move_items, stamp_items, sync_items, update_items, upload_items,
 };
-pub use split::{Contents, Splitter};
+pub use split::Splitter;
 pub use tree::{Element, parse};
 pub use version::Version;
 pub use write::Piece;

@@ -1,9 +1,8 @@
 //! The extended (MAPI) properties that are read or written.
 
-use super::{tree::Element, write::Writer};
+use mailmove_exchange::stamp;
 
-/// Ours: what a stored message was made from. The set's GUID was made for it.
-const OURS: &str = "6f1d7a52-3c0e-4b6b-9d5a-8e0c2f4b7a91";
+use super::{tree::Element, write::Writer};
 
 /// A MAPI property, by its tag or its name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,7 +75,7 @@ impl Property {
             Self::End => ("PropertyTag", "0x0061", "SystemTime"),
             Self::GlobalId => ("PropertyId", "3", "Binary"),
             Self::FileUnder => ("PropertyId", "32773", "String"),
-            Self::Stamp => ("PropertyName", "mailmove", "String"),
+            Self::Stamp => ("PropertyName", stamp::NAME, "String"),
             Self::ArticleNumber => ("PropertyTag", "0x0E23", "Integer"),
             Self::Hidden => ("PropertyTag", "0x10F4", "Boolean"),
             Self::FolderSize => ("PropertyTag", "0x0E08", "Long"),
@@ -92,7 +91,7 @@ impl Property {
             Self::Deleted => Some(("DistinguishedPropertySetId", "Common")),
             Self::GlobalId => Some(("DistinguishedPropertySetId", "Meeting")),
             Self::FileUnder => Some(("DistinguishedPropertySetId", "Address")),
-            Self::Stamp => Some(("PropertySetId", OURS)),
+            Self::Stamp => Some(("PropertySetId", stamp::SET)),
             _ => None,
         }
     }

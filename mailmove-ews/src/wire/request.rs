@@ -1,9 +1,9 @@
 //! The requests, each as the schema wants it.
 
 use mailmove_core::model::{Content, ItemClass, Timestamp};
+use mailmove_exchange::{date::format_date, header::Importance};
 
 use super::{
-    date::format_date,
     property::Property,
     version::Version,
     write::{Piece, Writer},
@@ -326,25 +326,6 @@ pub fn get_items(ids: &[&str], shape: Shape) -> Request {
     })
 }
 
-/// How important an item is, if that is not the usual.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Importance {
-    /// Less.
-    Low,
-    /// More.
-    High,
-}
-
-impl Importance {
-    const fn as_str(self) -> &'static str {
-        match self {
-            Self::Low => "Low",
-            Self::High => "High",
-        }
-    }
-}
-
 /// A field of an item with its value, as it is set or made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -381,7 +362,11 @@ impl Field {
                 out.raw("</t:Categories>");
             }
             Self::Importance(level) => {
-                out.leaf("t:Importance", level.as_str());
+                let level = match level {
+                    Importance::Low => "Low",
+                    _ => "High",
+                };
+                out.leaf("t:Importance", level);
             }
             Self::IsRead(read) => {
                 out.leaf("t:IsRead", if *read { "true" } else { "false" });

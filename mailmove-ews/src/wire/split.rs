@@ -4,24 +4,14 @@
 //! What remains, the reply's skeleton, has `#0`, `#1`, … in the place of each content, and goes to the
 //! XML parser when it is complete.
 
-use super::{WireError, base64::Decoder};
+use mailmove_exchange::{base64::Decoder, sink::Contents};
+
+use super::WireError;
 
 /// Elements whose text is Base64 of a content.
 const CONTENTS: [&[u8]; 2] = [b"MimeContent", b"Data"];
 /// Longest skeleton. A page of 512 items with all that is asked for has about 1 MiB.
 pub(crate) const SKELETON_MAX: usize = 64 << 20;
-
-/// Where contents go.
-pub trait Contents: Send {
-    /// What a content becomes.
-    type Item: Send;
-
-    /// The next bytes of the present content.
-    fn write(&mut self, bytes: &[u8]);
-
-    /// The present content ends; `whole` is false if its Base64 was damaged.
-    fn end(&mut self, whole: bool) -> Self::Item;
-}
 
 /// Where a reply may be cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -2,7 +2,9 @@
 
 use mailmove_core::model::Content;
 
-use super::{base64, tree::is_allowed};
+use mailmove_exchange::base64;
+
+use super::tree::is_allowed;
 
 /// A piece of a request's body.
 #[derive(Clone, Debug)]

@@ -10,7 +10,7 @@ use base64::{
 use mailmove_core::model::Keyword;
 
 /// The keyword of forwarded mail, which Exchange keeps by itself.
-pub(crate) const FORWARDED: &str = "$Forwarded";
+pub const FORWARDED: &str = "$Forwarded";
 
 const CODE: GeneralPurpose = GeneralPurpose::new(
     &alphabet::IMAP_MUTF7,
@@ -20,7 +20,7 @@ const CODE: GeneralPurpose = GeneralPurpose::new(
 );
 
 /// The category that a keyword becomes.
-pub(crate) fn category(keyword: &Keyword) -> String {
+pub fn category(keyword: &Keyword) -> String {
     let text = keyword.as_str();
     decode(text)
         // Only what was written so by this very rule: any other keyword stays as it is.
@@ -29,7 +29,7 @@ pub(crate) fn category(keyword: &Keyword) -> String {
 }
 
 /// The keyword that a category becomes; `None` if it is too long to be one.
-pub(crate) fn keyword(category: &str) -> Option<Keyword> {
+pub fn keyword(category: &str) -> Option<Keyword> {
     match is_plain(category) {
         true => Keyword::new(category).ok(),
         false => Keyword::new(&encode(category)).ok(),

@@ -1,6 +1,6 @@
 //! What becomes of contents that arrive: kept for the engine, or only digested.
 
-use std::sync::Arc;
+use std::{fmt, sync::Arc};
 
 use mailmove_core::{
     edge::{Spool, SpoolWriter},
@@ -9,29 +9,50 @@ use mailmove_core::{
     model::{Content, ContentDigest},
 };
 
-use crate::{boundaries::Renaming, wire::Contents};
+use crate::boundaries::{Ending, Renaming};
+
+/// Where contents go.
+pub trait Contents: Send {
+    /// What a content becomes.
+    type Item: Send;
+
+    /// The next bytes of the present content.
+    fn write(&mut self, bytes: &[u8]);
+
+    /// The present content ends; `whole` is false if its Base64 was damaged.
+    fn end(&mut self, whole: bool) -> Self::Item;
+}
 
 /// Contents up to this size wait in memory until their size is known; larger ones go to a file at once.
 const SMALL: usize = 256 << 10;
 
 /// Keeps contents in the spool.
-pub(crate) struct Keep {
+pub struct Keep {
     spool: Spool,
     small: Vec<u8>,
     large: Option<Result<SpoolWriter>>,
     renaming: Option<Renaming>,
     renamed: Vec<u8>,
+    ending: Ending,
+}
+
+impl fmt::Debug for Keep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Keep")
+    }
 }
 
 impl Keep {
     /// With [renamed boundaries](crate::boundaries), if so said.
-    pub(crate) fn new(spool: &Spool, renames: bool) -> Self {
+    #[must_use]
+    pub fn new(spool: &Spool, renames: bool) -> Self {
         Self {
             spool: spool.clone(),
             small: Vec::new(),
             large: None,
             renaming: renames.then(Renaming::default),
             renamed: Vec::new(),
+            ending: Ending::default(),
         }
     }
 
@@ -71,17 +92,23 @@ impl Keep {
 
 /// A content that was kept, or why it could not be; and whether it came whole.
 #[derive(Debug)]
-pub(crate) struct Kept {
-    pub(crate) content: Result<Content>,
-    pub(crate) whole: bool,
+#[non_exhaustive]
+pub struct Kept {
+    /// The content.
+    pub content: Result<Content>,
+    /// Its encoding was not damaged.
+    pub whole: bool,
     /// Its boundaries cannot be renamed: it has to be had as it comes.
-    pub(crate) collided: bool,
+    pub collided: bool,
+    /// It has parts, and its last boundary is missing.
+    pub cut: bool,
 }
 
 impl Contents for Keep {
     type Item = Kept;
 
     fn write(&mut self, bytes: &[u8]) {
+        self.ending.update(bytes);
         let Some(renaming) = &mut self.renaming else {
             return self.keep(bytes);
         };
@@ -112,6 +139,7 @@ impl Contents for Keep {
             content,
             whole,
             collided,
+            cut: std::mem::take(&mut self.ending).is_cut(),
         }
     }
 }
@@ -120,7 +148,7 @@ impl Contents for Keep {
 const HEADER_MAX: usize = 1 << 20;
 
 /// Digests contents, and keeps nothing of them.
-pub(crate) struct Digest {
+pub struct Digest {
     hasher: blake3::Hasher,
     body: BodyHasher,
     header: Vec<u8>,
@@ -131,9 +159,16 @@ pub(crate) struct Digest {
     renamed: Vec<u8>,
 }
 
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Digest")
+    }
+}
+
 impl Digest {
     /// With [renamed boundaries](crate::boundaries), if so said; and reading what contents mean.
-    pub(crate) fn new(renames: bool, meaning: bool) -> Self {
+    #[must_use]
+    pub fn new(renames: bool, meaning: bool) -> Self {
         Self {
             hasher: blake3::Hasher::new(),
             body: BodyHasher::new(),
@@ -167,15 +202,22 @@ impl Digest {
 
 /// What was digested.
 #[derive(Clone, Debug)]
-pub(crate) struct Digested {
+#[non_exhaustive]
+pub struct Digested {
     /// The beginning of the content, with its header.
-    pub(crate) start: Vec<u8>,
-    pub(crate) content: ContentDigest,
-    pub(crate) header: HeaderDigest,
-    pub(crate) body: Option<ContentDigest>,
-    pub(crate) size: u64,
-    pub(crate) whole: bool,
-    pub(crate) meaning: Option<Arc<Meaning>>,
+    pub start: Vec<u8>,
+    /// Of its bytes.
+    pub content: ContentDigest,
+    /// Of its header.
+    pub header: HeaderDigest,
+    /// Of what follows the header.
+    pub body: Option<ContentDigest>,
+    /// How many bytes.
+    pub size: u64,
+    /// Its encoding was not damaged.
+    pub whole: bool,
+    /// What it means, if that was asked for.
+    pub meaning: Option<Arc<Meaning>>,
 }
 
 impl Contents for Digest {

@@ -7,7 +7,7 @@ const PIECE: usize = 6 * 1024;
 
 /// Reads Base64 as servers write it: with line ends anywhere, and perhaps without the padding.
 #[derive(Debug, Default)]
-pub(crate) struct Decoder {
+pub struct Decoder {
     /// Characters that are not decoded yet.
     pending: Vec<u8>,
     ended: bool,
@@ -16,7 +16,7 @@ pub(crate) struct Decoder {
 
 impl Decoder {
     /// Decodes what is complete.
-    pub(crate) fn push(&mut self, text: &[u8], mut out: impl FnMut(&[u8])) {
+    pub fn push(&mut self, text: &[u8], mut out: impl FnMut(&[u8])) {
         let blank = |byte: &u8| matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
         for line in text.split(blank) {
             let end = memchr::memchr(b'=', line);
@@ -46,7 +46,7 @@ impl Decoder {
     }
 
     /// Decodes the rest, and is ready for the next. False if there was anything that is no Base64.
-    pub(crate) fn finish(&mut self, mut out: impl FnMut(&[u8])) -> bool {
+    pub fn finish(&mut self, mut out: impl FnMut(&[u8])) -> bool {
         // One character alone is not even a byte.
         let cut = self.pending.len() % 4 == 1;
         while self.pending.len() % 4 > 1 {
@@ -107,7 +107,7 @@ impl Encoder {
 }
 
 /// How long so many bytes become.
-pub(crate) const fn encoded_len(bytes: u64) -> u64 {
+pub const fn encoded_len(bytes: u64) -> u64 {
     bytes.div_ceil(3).saturating_mul(4)
 }
 

@@ -16,7 +16,7 @@ const DEEPEST: usize = 30;
 
 /// Renames boundaries.
 #[derive(Debug, Default)]
-pub(crate) struct Renaming {
+pub struct Renaming {
     line: Vec<u8>,
     /// The line's beginning went on already.
     long: bool,
@@ -53,7 +53,7 @@ struct Level {
 
 impl Renaming {
     /// The next bytes; what becomes of them goes to the end of `out`.
-    pub(crate) fn update(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn update(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         let mut rest = bytes;
         while !rest.is_empty() {
             if self.state == State::Alone {
@@ -78,7 +78,7 @@ impl Renaming {
 
     /// The message has ended. True if what went out is a message with other boundaries and nothing else: false
     /// if one of the new ones stands in its text.
-    pub(crate) fn finish(&mut self, out: &mut Vec<u8>) -> bool {
+    pub fn finish(&mut self, out: &mut Vec<u8>) -> bool {
         let line = std::mem::take(&mut self.line);
         self.line(&line, out);
         if let State::Header(held) = &mut self.state {
@@ -179,6 +179,56 @@ impl Renaming {
             }
             _ => out.extend_from_slice(&header),
         }
+    }
+}
+
+/// Looks whether a message with parts has its last boundary: what was cut off has not.
+#[derive(Debug, Default)]
+pub struct Ending {
+    start: Vec<u8>,
+    end: Vec<u8>,
+}
+
+/// Bytes at the end in which the last boundary is looked for: an epilogue may follow it.
+const END: usize = 4096;
+
+impl Ending {
+    /// The next bytes.
+    pub fn update(&mut self, bytes: &[u8]) {
+        let room = HEADER.saturating_sub(self.start.len()).min(bytes.len());
+        self.start
+            .extend_from_slice(bytes.get(..room).unwrap_or_default());
+        let from = bytes.len().saturating_sub(END);
+        self.end
+            .extend_from_slice(bytes.get(from..).unwrap_or_default());
+        if self.end.len() > 2 * END {
+            self.end.drain(..self.end.len() - END);
+        }
+    }
+
+    /// Whether there should be a last boundary, and is none.
+    #[must_use]
+    pub fn is_cut(self) -> bool {
+        let mut end = 0;
+        for line in self.start.split_inclusive(|byte| *byte == b'\n') {
+            end += line.len();
+            if line.trim_ascii().is_empty() {
+                break;
+            }
+        }
+        let header = self.start.get(..end).unwrap_or_default();
+        let Some((start, end)) = field(header, b"content-type") else {
+            return false;
+        };
+        let value = header.get(start..end).unwrap_or_default();
+        let lower = value.to_ascii_lowercase();
+        let parts = lower.trim_ascii_start().starts_with(b"multipart/");
+        let Some((from, to)) = boundary(&lower).filter(|_| parts) else {
+            return false;
+        };
+        let name = value.get(from..to).unwrap_or_default();
+        let last = [b"--", name, b"--"].concat();
+        memchr::memmem::find(&self.end, &last).is_none()
     }
 }
 
@@ -330,6 +380,29 @@ mod tests {
             "Content-Type: multipart/mixed; boundary=a\r\nContent-Type: text/plain\r\n\r\n--a\r\n",
         ] {
             assert_eq!(renamed(same, 5).as_deref(), Some(same));
+        }
+    }
+
+    #[test]
+    fn what_was_cut_off_is_told() {
+        let cut = |message: &str| {
+            let mut ending = Ending::default();
+            message
+                .as_bytes()
+                .chunks(7)
+                .for_each(|piece| ending.update(piece));
+            ending.is_cut()
+        };
+        let whole = mail("a", "b", "c");
+        assert!(!cut(&whole));
+        assert!(cut(whole.trim_end_matches("--a--\r\nepi")));
+        assert!(cut(&mail("a", "b", "c").replace("\r\n\r\n--a--", "")[..300]));
+        for plain in [
+            "",
+            "Subject: x\r\n\r\nbody",
+            "Content-Type: text/plain; boundary=a\r\n\r\nx",
+        ] {
+            assert!(!cut(plain), "{plain}");
         }
     }
 

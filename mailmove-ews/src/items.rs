@@ -93,8 +93,8 @@ fn identity(item: &Element) -> Option<HeaderDigest> {
     Some(HeaderDigest::of(header.as_bytes()))
 }
 
-/// Items in mail folders that are no mail.
-fn class(class: &str) -> ItemClass {
+/// Of what class an item is; in mail folders there may be others than mail.
+pub(crate) fn class(class: &str) -> ItemClass {
     let is = |prefix: &str| class.to_ascii_lowercase().starts_with(prefix);
     if is("ipm.appointment") {
         ItemClass::Event

@@ -215,7 +215,7 @@ impl Producer {
         let batching = self.engine.to.batching;
         let full = self.batch.work.len() >= batching.max_items
             || self.bytes + content.size() > batching.max_bytes;
-        if full && !self.batch.work.is_empty() {
+        if (full || self.is_anothers_double(&row)) && !self.batch.work.is_empty() {
             self.flush().await?;
         }
         self.bytes += content.size();
@@ -226,6 +226,13 @@ impl Producer {
             before: None,
         });
         Ok(())
+    }
+
+    /// Looks like a message of the batch, and is another: of two exports in doubt nobody could say which one
+    /// is there. With a batch of its own each, there is never more than one in doubt.
+    fn is_anothers_double(&self, row: &ItemRow) -> bool {
+        let alike = |work: &Work| work.row.header == row.header && work.row.digest != row.digest;
+        self.engine.form != Form::Mime && row.header.is_some() && self.batch.work.iter().any(alike)
     }
 
     /// What this content is looked for by.

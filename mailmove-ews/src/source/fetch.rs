@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Retry, Scope},
     identity::HeaderDigest,
-    model::{Content, Form, MessageId},
+    model::{Content, Form, ItemClass, MessageId},
     source::{FetchRequest, Fetched},
 };
 use mailmove_exchange::{
@@ -155,7 +155,7 @@ pub(super) fn heed(inner: &Inner, asked: usize, error: &Error) {
     }
 }
 
-/// Items that have no MIME of their own.
+/// Elements of items that have no MIME of their own; others, such as notes, are told by their class alone.
 const NO_MAIL: [&str; 4] = ["CalendarItem", "Contact", "DistributionList", "Task"];
 
 /// A content, and its header as it came.
@@ -165,7 +165,8 @@ fn content<'a>(
     take: impl FnOnce(&Element) -> Option<Kept>,
 ) -> Result<(Content, Option<&'a str>)> {
     let item = items::this_item(GET, message, id)?;
-    if NO_MAIL.contains(&&*item.name) {
+    let class = items::class(item.text_of("ItemClass").unwrap_or_default());
+    if class != ItemClass::Mail || NO_MAIL.contains(&&*item.name) {
         // What Exchange makes of it would arrive as a mail with an attachment.
         return Err(Error::new(
             ErrorKind::Refused,

@@ -91,16 +91,18 @@ pub enum Shape {
     Meta,
     /// The same, and what tells items of any class apart.
     Identity,
-    /// The content, the header as it came, and whether it is a draft.
+    /// The content, the header as it came, of which class it is, and whether it is a draft.
     Mime,
     /// Size, dates, flags, the header as it came, and the content.
     Full,
 }
 
+const ITEM_CLASS: &str = "item:ItemClass";
+
 // Not `message:IsRead`, which a meeting or contact among the mail has not and a request fails for: the
 // message flags say the same.
 const META_FIELDS: [&str; 5] = [
-    "item:ItemClass",
+    ITEM_CLASS,
     "item:Size",
     "item:DateTimeReceived",
     "item:Categories",
@@ -133,6 +135,7 @@ fn item_shape(out: &mut Writer, shape: Shape) {
     if shape != Shape::Ids {
         out.raw("<t:AdditionalProperties>");
         if shape == Shape::Mime {
+            out.empty("t:FieldURI", "FieldURI", ITEM_CLASS);
             Property::MessageFlags.write(out);
         } else {
             for field in META_FIELDS {

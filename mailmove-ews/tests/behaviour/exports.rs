@@ -252,21 +252,23 @@ async fn what_cannot_be_exported_goes_as_mime() {
     }
 }
 
-/// A contact as MIME would be a mail with an attachment: it fails, and is told.
+/// A contact as MIME would be a mail with an attachment: it fails, and is told. So is a note.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_no_mail_never_becomes_one() {
-    let world = World::new().await;
-    put(&world.from, &["Kontakte"], "IPM.Contact", 4);
-    let refuse = Action::ErrorAt(1, "ErrorItemCorrupt".to_owned());
-    world.from.faults().arm("ExportItems", 1, refuse);
-    let report = world.migration().run().await.unwrap();
-    let total = report.total();
-    assert_eq!((total.copied, total.failed), (3, 1), "{report:#?}");
-    assert_eq!(report.failures[0].code, "ews/no-mail");
-    assert_eq!(items(&world.to, &["Contacts"]).len(), 3);
-    // It is not given up for good.
-    world.run().await;
-    world.equal(&["Kontakte"], &["Contacts"]);
+    for (from, to, class) in PLACES {
+        let world = World::new().await;
+        put(&world.from, &[from], class, 4);
+        let refuse = Action::ErrorAt(1, "ErrorItemCorrupt".to_owned());
+        world.from.faults().arm("ExportItems", 1, refuse);
+        let report = world.migration().run().await.unwrap();
+        let total = report.total();
+        assert_eq!((total.copied, total.failed), (3, 1), "{report:#?}");
+        assert_eq!(report.failures[0].code, "ews/no-mail");
+        assert_eq!(items(&world.to, &[to]).len(), 3);
+        // It is not given up for good.
+        world.run().await;
+        world.equal(&[from], &[to]);
+    }
 }
 
 /// An export that is never finished is one that there is not.

@@ -5,13 +5,12 @@ use std::time::Duration;
 
 use mailmove_core::edge::Clock as _;
 use mailmove_ews_testserver::{Action, Builder};
-use mailmove_testkit::snapshot::Snapshot;
 use tokio::runtime::Handle;
 
 use crate::{
     all_points, at_once,
-    ground::{Ground, Kind},
-    points::How,
+    ground::{Ground, Held, Kind},
+    points::{self, How},
     process::{Attempt, until},
     runtime,
 };
@@ -23,7 +22,7 @@ const FASTER: u32 = 40;
 struct Point<'a> {
     kind: Kind,
     /// What an undisturbed run leaves.
-    expected: &'a Snapshot,
+    expected: &'a Held,
     nth: u64,
     seconds: u64,
     how: How,
@@ -41,7 +40,7 @@ fn late(outside: &Handle, point: &Point<'_>) -> Result<(), String> {
     let attempt = attempt(point.kind, outside);
     let faults = attempt.ground.to.server.faults();
     let delay = Duration::from_secs(seconds);
-    faults.arm("CreateItem", nth, Action::LandAfter(delay));
+    faults.arm(points::store(&point.kind), nth, Action::LandAfter(delay));
     let killed = until(|| faults.struck() > 0 && how == How::Kill);
     let report = attempt.run_until(killed);
     if faults.struck() == 0 {
@@ -56,16 +55,25 @@ fn late(outside: &Handle, point: &Point<'_>) -> Result<(), String> {
     attempt.compare(point.expected)
 }
 
-const GROUNDS: [Kind; 2] = [
+const GROUNDS: [Kind; 3] = [
     Kind {
         name: "late, searches lag",
+        exports: false,
         source: Builder::without_default_folders,
         destination: |builder| builder.rebuilds_mime().search_lags(3),
     },
     Kind {
         name: "late, FindItem alone",
+        exports: false,
         source: Builder::without_default_folders,
         destination: |builder| builder.rebuilds_mime().without_sync().search_lags(3),
+    },
+    // What lands late was never marked.
+    Kind {
+        name: "late, exports",
+        exports: true,
+        source: |builder| builder,
+        destination: |builder| builder.rebuilds_mime().search_lags(3),
     },
 ];
 
@@ -76,7 +84,7 @@ fn a_request_that_lands_late() {
     let undisturbed = GROUNDS.map(|kind| {
         let calm = attempt(kind, runtime.handle());
         calm.finish(None).unwrap();
-        (kind, calm.ground.to.snapshot())
+        (kind, calm.ground.to.held())
     });
     let all = if all_points() { 8 } else { 1 };
     for (kind, expected) in &undisturbed {

@@ -27,9 +27,8 @@ use std::{
     time::Duration,
 };
 
-use ground::{Ground, Kind};
+use ground::{Ground, Held, Kind};
 use mailmove_ews_testserver::Builder;
-use mailmove_testkit::snapshot::Snapshot;
 use points::{Point, Where};
 use process::Attempt;
 use tokio::runtime::{Handle, Runtime};
@@ -109,20 +108,21 @@ fn at_once<T: fmt::Debug + Sync>(
 }
 
 /// What an undisturbed run leaves, and where it can be interrupted.
-fn undisturbed(attempt: &Attempt) -> (Snapshot, Vec<Point>) {
+fn undisturbed(attempt: &Attempt) -> (Held, Vec<Point>) {
     attempt.finish(None).unwrap();
     let ground = &attempt.ground;
     let (source, own) = ground.messages;
-    let end = ground.to.snapshot();
-    let stored = end.folders.values().map(|folder| folder.messages.len());
+    let end = ground.to.held();
+    let stored = end.messages();
     // One of the user's is the source's, too, where the server keeps it as it came.
-    let stored = stored.sum::<usize>();
     assert!(
         (source + own - 1..=source + own).contains(&stored),
         "{stored} messages of {source} and {own}"
     );
-    let mut points = points::of_side(Where::Destination, &ground.to.counters());
-    points.extend(points::of_side(Where::Source, &ground.from.counters()));
+    let of_side =
+        |place, side: &ground::Side| points::of_side(place, ground.kind.exports, &side.counters());
+    let mut points = of_side(Where::Destination, &ground.to);
+    points.extend(of_side(Where::Source, &ground.from));
     (end, points)
 }
 
@@ -171,6 +171,7 @@ fn everywhere_on_exchange() {
     let count = everywhere(
         Kind {
             name: "Exchange that makes MIME anew",
+            exports: false,
             source: |builder| builder,
             destination: Builder::rebuilds_mime,
         },
@@ -187,6 +188,7 @@ fn everywhere_without_sync() {
     let count = everywhere(
         Kind {
             name: "no SyncFolderItems, searches lag",
+            exports: false,
             source: |builder| builder.without_default_folders().without_sync(),
             destination: |builder| {
                 let builder = builder.without_default_folders().rebuilds_mime();
@@ -205,10 +207,28 @@ fn everywhere_from_exchange_that_makes_mime_anew() {
     let count = everywhere(
         Kind {
             name: "from Exchange that makes MIME anew",
+            exports: false,
             source: Builder::rebuilds_mime,
             destination: |builder| builder.without_default_folders(),
         },
         40,
     );
     assert!(get(&count.open_intents) >= 10, "{count:?}");
+}
+
+/// Items of every class, as Exchange's own exports: they carry no mark before they are there.
+#[test]
+fn everywhere_as_exports() {
+    let count = everywhere(
+        Kind {
+            name: "as exports",
+            exports: true,
+            source: |builder| builder,
+            destination: Builder::rebuilds_mime,
+        },
+        120,
+    );
+    assert!(get(&count.open_intents) >= 30, "{count:?}");
+    assert!(get(&count.landed) >= 20, "{count:?}");
+    assert!(get(&count.within) >= 20, "{count:?}");
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use mailmove_ews_testserver::{Action, Counters, Mangle};
 use mailmove_testkit::proxy::{Cue, Fault, Way};
 
-use crate::ground::{Ground, Side};
+use crate::ground::{Ground, Kind as GroundKind, Side};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Where {
@@ -76,7 +76,8 @@ impl Point {
                 faults.arm_connection(1, Action::CloseInRequest(*bytes));
             }
             At::Content(way, nth, after) => {
-                let cue = Cue::new(*way, CONTENT, *nth, Fault::Cut);
+                let content = content(ground.kind.exports, *way);
+                let cue = Cue::new(*way, content, *nth, Fault::Cut);
                 side.proxy.cue(cue.with_after(*after));
             }
         }
@@ -84,7 +85,13 @@ impl Point {
 }
 
 /// How a message's content begins, in requests and in replies.
-const CONTENT: &str = "<t:MimeContent";
+fn content(exports: bool, way: Way) -> &'static str {
+    match (exports, way) {
+        (false, _) => "<t:MimeContent",
+        (true, Way::ToServer) => "<t:Data",
+        (true, _) => "<m:Data",
+    }
+}
 
 /// Ends of an operation that stores: what was asked for is done, and nobody is told.
 fn landed() -> Vec<Action> {
@@ -118,25 +125,33 @@ fn ends() -> Vec<Action> {
     ]
 }
 
-const STORES: &str = "CreateItem";
+/// The operation that stores most.
+pub(crate) fn store(kind: &GroundKind) -> &'static str {
+    match kind.exports {
+        true => "UploadItems",
+        false => "CreateItem",
+    }
+}
 
 fn of_operation(name: &str) -> Vec<(Kind, Action)> {
-    let stores = name == STORES;
+    let stores = matches!(name, "CreateItem" | "UploadItems");
     let kind = |of_store| if stores { of_store } else { Kind::Other };
     let landed = landed().into_iter();
     let landed = landed.map(|action| (kind(Kind::Landed), action));
     let ends = ends().into_iter().filter(|action| match action {
         // The operation that answers for many.
-        Action::StopBatch(_) => stores || name == "GetItem",
+        Action::StopBatch(_) => stores || matches!(name, "GetItem" | "ExportItems"),
         _ => true,
     });
+    let truncated = (name == "ExportItems").then_some((Kind::Other, Action::TruncateExport));
     landed
+        .chain(truncated)
         .chain(ends.map(|action| (kind(Kind::Create), action)))
         .collect()
 }
 
 /// All points of one side, by what it was asked while nobody disturbed.
-pub(crate) fn of_side(side: Where, counters: &Counters) -> Vec<Point> {
+pub(crate) fn of_side(side: Where, exports: bool, counters: &Counters) -> Vec<Point> {
     let mut out = Vec::new();
     let mut add = |at: At, kind, hows: &[How]| {
         out.extend(hows.iter().map(|how| Point {
@@ -162,6 +177,7 @@ pub(crate) fn of_side(side: Where, counters: &Counters) -> Vec<Point> {
         Where::Destination => Way::ToServer,
     };
     let contents = match side {
+        Where::Source if exports => counters.exported,
         Where::Source => counters.bodies_fetched,
         Where::Destination => counters.created,
     };

@@ -22,13 +22,12 @@ use mailmove_core::{
     store::SqliteStore,
 };
 use mailmove_ews::{Auth, EwsConfig, EwsDestination, EwsSource};
-use mailmove_testkit::snapshot::{Compare, Snapshot};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
 
 use crate::{
     Count,
-    ground::{Ground, PASSWORD, Side, USER},
+    ground::{Ground, Held, PASSWORD, Side},
     points::{At, How, Kind, Point},
 };
 
@@ -41,14 +40,14 @@ pub(crate) struct Attempt {
     state: TempDir,
     outside: Handle,
     /// The source as it has to stay.
-    before: Snapshot,
+    before: Held,
     through_proxy: bool,
 }
 
 impl Attempt {
     pub(crate) fn new(ground: Ground, outside: &Handle) -> Self {
         Self {
-            before: ground.from.snapshot(),
+            before: ground.from.held(),
             ground,
             state: TempDir::new().unwrap(),
             outside: outside.clone(),
@@ -70,7 +69,7 @@ impl Attempt {
     pub(crate) fn check(
         &self,
         point: &Point,
-        expected: &Snapshot,
+        expected: &Held,
         count: &Count,
     ) -> Result<(), String> {
         point.arm(&self.ground);
@@ -141,15 +140,10 @@ impl Attempt {
     }
 
     /// The destination holds what is expected, and the source what it held.
-    pub(crate) fn compare(&self, expected: &Snapshot) -> Result<(), String> {
-        let source = self.before.diff(&self.ground.from.snapshot());
-        if !source.is_empty() {
-            return Err(format!("the source changed: {source}"));
-        }
-        let difference = Compare::all().diff(expected, &self.ground.to.snapshot());
-        difference
-            .none()
-            .map_err(|difference| difference.to_string())
+    pub(crate) fn compare(&self, expected: &Held) -> Result<(), String> {
+        let source = self.before.compare(&self.ground.from.held());
+        source.map_err(|difference| format!("the source changed: {difference}"))?;
+        expected.compare(&self.ground.to.held())
     }
 
     /// One process.
@@ -187,14 +181,17 @@ impl Attempt {
             let url = format!("http://{address}/EWS/Exchange.asmx");
             EwsConfig::at(&url)
                 .unwrap()
-                .with_user(format!("{USER}@example.com"))
+                .with_user(format!("{}@example.com", side.user))
                 .with_auth(Auth::Basic)
                 // There is no TLS; with a pin the platform's authorities are not read for it.
                 .with_tls(TlsSettings::new().with_pin(Fingerprint::of(b"")))
                 .with_connections(1)
                 .with_timeout(Duration::from_secs(20))
         };
-        let login = || Arc::new(StaticCredential::new(Credential::password(USER, PASSWORD)));
+        let login = |side: &Side| {
+            let credential = Credential::password(side.user, PASSWORD);
+            Arc::new(StaticCredential::new(credential))
+        };
         let mut options = Options::new();
         options.late = ground.late;
         let (old, place) = crate::scene::MERGED;
@@ -202,8 +199,8 @@ impl Attempt {
             .folders
             .with_place(Place::new(FolderPath::new([old]), FolderPath::new([place])).unwrap());
         Migration::builder(
-            EwsSource::new(config(&ground.from), login(), edges.clone()),
-            EwsDestination::new(config(&ground.to), login(), edges.clone()),
+            EwsSource::new(config(&ground.from), login(&ground.from), edges.clone()),
+            EwsDestination::new(config(&ground.to), login(&ground.to), edges.clone()),
         )
         .store(SqliteStore::new(self.state.path()))
         .options(options)

@@ -1,6 +1,9 @@
 //! What is in the mailboxes.
 
+use mailmove_ews_testserver::Server;
 use mailmove_testkit::mailbox::{Account, InternalDate, NewMessage};
+
+use crate::ground::Kind;
 
 /// A message in a folder.
 #[derive(Clone, Debug)]
@@ -36,19 +39,66 @@ impl Mail {
 pub(crate) const MERGED: (&str, &str) = ("Old", "Work");
 
 /// Fills a source: identical pairs, merged folders, equal Message-IDs with different bodies, drafts, no
-/// Message-ID. How many messages that is.
-pub(crate) fn fill_source(account: &Account) -> usize {
-    fill(account, source())
+/// Message-ID; where exports go, items of each class, too. How many that is.
+pub(crate) fn fill_source(server: &Server, user: &'static str, kind: &Kind) -> usize {
+    let account = server.store().account(user).unwrap();
+    // Exports without a name cannot be told apart: they may be doubled, and are told, by another test.
+    let nameless = |mail: &Mail| mail.body.starts_with(b"Subject: nameless");
+    let mails = source().into_iter();
+    let mut count = fill(
+        &account,
+        mails
+            .filter(|mail| !kind.exports || !nameless(mail))
+            .collect(),
+    );
+    if kind.exports {
+        for (folder, class) in CLASSES {
+            count += put(server, user, folder, class, 5);
+        }
+        count += put(server, user, "INBOX", "IPM.Contact", 2);
+    }
+    count
 }
 
 /// What a user has put at the destination before: one of two identical messages, and one that is
 /// nobody else's.
-pub(crate) fn fill_destination(account: &Account) -> usize {
+pub(crate) fn fill_destination(server: &Server, user: &'static str, kind: &Kind) -> usize {
     let all = vec![
         Mail::new("INBOX", "pair1", "twice the same", 1),
         Mail::new("INBOX", "own", "nobody else's", 5),
     ];
-    fill(account, all)
+    let count = fill(&server.store().account(user).unwrap(), all);
+    match kind.exports {
+        true => count + put(server, user, "Tasks", "IPM.Appointment", 1),
+        false => count,
+    }
+}
+
+/// Folders for other things than mail, and what they hold.
+const CLASSES: [(&str, &str); 5] = [
+    ("Calendar", "IPM.Appointment"),
+    ("Contacts", "IPM.Contact"),
+    ("Tasks", "IPM.Task"),
+    ("Notes", "IPM.StickyNote"),
+    ("Journal", "IPM.Activity"),
+];
+
+/// Puts items of a class into a folder, of which the first two are the same.
+fn put(server: &Server, user: &str, folder: &str, class: &str, count: usize) -> usize {
+    let account = server.store().account(user).unwrap();
+    let id = account.folder(&[folder]).unwrap().id;
+    for number in 0..count {
+        let number = number.max(1);
+        let text = format!("Subject: {class} {number}\r\n\r\nWhat it is about: {number}.\r\n");
+        let date = InternalDate::utc(1_600_000_000 + i64::try_from(number).unwrap());
+        let item = NewMessage::new(text)
+            .with_flags(["\\Seen", "Work"])
+            .with_date(date);
+        account.append(id, vec![item]).unwrap();
+        let uid = *account.uids(id).unwrap().last().unwrap();
+        assert!(server.set_item_class(user, &[folder], uid, class));
+    }
+    count
 }
 
 fn source() -> Vec<Mail> {

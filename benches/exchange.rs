@@ -14,9 +14,9 @@ use mailmove_benches::message;
 use mailmove_core::identity::MeaningReader;
 use mailmove_core::model::{Content, Timestamp};
 use mailmove_ews::wire::{
-    self, Contents, Element, Encoder, Field, Header, NewItem, Piece, Property, Reply, Request,
-    Splitter, Version,
+    self, Element, Field, Header, NewItem, Piece, Property, Reply, Request, Splitter, Version,
 };
+use mailmove_exchange::{base64::Encoder, sink::Contents};
 use tokio::runtime::Runtime;
 
 /// What one read from a socket brings at most.

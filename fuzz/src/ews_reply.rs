@@ -1,8 +1,9 @@
 //! A reply of EWS means the same however it arrives, and nothing in it ends the program.
 
 use mailmove_ews::wire::{
-    Contents, Element, Property, Reply, SoapError, Splitter, WireError, messages, parse, parse_date,
+    Element, Property, Reply, SoapError, Splitter, WireError, messages, parse,
 };
+use mailmove_exchange::{date::parse_date, sink::Contents};
 
 #[derive(Default)]
 struct Collect(Vec<u8>);

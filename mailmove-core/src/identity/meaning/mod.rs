@@ -5,7 +5,6 @@
 //! would miss, each part of it digested by itself, so that [`Meaning::deviations`] can say what differs,
 //! and whether that is a loss such a server is known for. Both are written down in `docs/fidelity.md`.
 
-mod decode;
 mod facts;
 mod reader;
 #[cfg(test)]

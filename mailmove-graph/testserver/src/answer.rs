@@ -17,7 +17,9 @@ use crate::odata::Query;
 use crate::reply::{Answer, Failure, respond};
 use crate::route::{Route, Whose, route};
 use crate::server::{Session, Shared};
-use crate::{attachments, create, delta, folders, items, list, mangle};
+use crate::{
+    attachments, batch, create, delta, exports, folders, items, list, mangle, sessions, uploads,
+};
 
 /// What the `Prefer` header asks for.
 #[derive(Debug, Clone, Copy, Default)]
@@ -87,6 +89,9 @@ pub(crate) async fn answer(shared: &Arc<Shared>, session: Session, request: Requ
         };
         return Outcome::Reply(response);
     }
+    if let Some((operation, id)) = sessions::of(&request) {
+        return authorised(shared, session, operation, &id, request).await;
+    }
     let Some(rest) = path.strip_prefix("/v1.0") else {
         return Outcome::Reply(Failure::segment(path).response());
     };
@@ -108,7 +113,7 @@ pub(crate) fn count(shared: &Shared, operation: &str) {
     *counters.operations.entry(operation.to_owned()).or_default() += 1;
 }
 
-fn tell(shared: &Shared, answer: &Answer) {
+pub(crate) fn tell(shared: &Shared, answer: &Answer) {
     let mut counters = shared.counting.lock();
     match answer {
         Ok(response) => *counters.answers.entry(response.status).or_default() += 1,
@@ -120,7 +125,7 @@ fn tell(shared: &Shared, answer: &Answer) {
 }
 
 /// A refusal as an outcome, counted.
-fn refuse(shared: &Shared, failure: Failure) -> Outcome {
+pub(crate) fn refuse(shared: &Shared, failure: Failure) -> Outcome {
     let answer = Err(failure);
     tell(shared, &answer);
     Outcome::Reply(finish(answer))
@@ -131,24 +136,27 @@ fn finish(answer: Answer) -> Response {
 }
 
 /// Answers what is below `/v1.0`.
-pub(crate) async fn graph(
-    shared: &Arc<Shared>,
-    session: Session,
-    path: &str,
-    request: Request,
-) -> Outcome {
+async fn graph(shared: &Arc<Shared>, session: Session, path: &str, request: Request) -> Outcome {
     let caller = match auth::check(shared, &request) {
         Ok(caller) => caller,
         Err(failure) => return refuse(shared, failure),
     };
+    let base = format!("{}/v1.0", origin(session, &request));
+    match path.trim_end_matches('/').to_ascii_lowercase().as_str() {
+        "/$batch" => batch::answer(shared, &caller, base, request).await,
+        _ => one(shared, &caller, base, path, request).await,
+    }
+}
+
+/// Scheme and host, as the client has them.
+fn origin(session: Session, request: &Request) -> String {
     let host = request.header("host").unwrap_or_default();
     let scheme = if session.secure { "https" } else { "http" };
-    let base = format!("{scheme}://{host}/v1.0");
-    one(shared, &caller, base, path, request).await
+    format!("{scheme}://{host}")
 }
 
 /// Answers one request: alone, or of a batch.
-async fn one(
+pub(crate) async fn one(
     shared: &Arc<Shared>,
     caller: &Caller,
     base: String,
@@ -163,10 +171,51 @@ async fn one(
     if shared.config.without.contains(route.operation) {
         return refuse(shared, Failure::segment(route.operation));
     }
-    let mailbox = match admitted(shared, caller, &route) {
-        Ok(mailbox) => mailbox,
-        Err(failure) => return refuse(shared, failure),
+    match admitted(shared, caller, &route) {
+        Ok(mailbox) => serve(shared, mailbox, route, base, request).await,
+        Err(failure) => refuse(shared, failure),
+    }
+}
+
+/// Answers a request to a URL that says by itself who may use it.
+async fn authorised(
+    shared: &Arc<Shared>,
+    session: Session,
+    operation: &'static str,
+    id: &str,
+    request: Request,
+) -> Outcome {
+    count(shared, operation);
+    // Whoever sends a token there gives it away.
+    if request.header("authorization").is_some() {
+        shared.counting.lock().leaked_tokens += 1;
+        let why = "The request has a token, and may not.";
+        return refuse(shared, Failure::new(401, "InvalidAudience", why));
+    }
+    let Some(mailbox) = shared.sessions.mailbox(shared, id) else {
+        let why = "The session is not known, or over.";
+        return refuse(shared, Failure::new(404, "ErrorItemNotFound", why));
     };
+    let route = Route {
+        operation,
+        whose: Whose::Nobody,
+        template: String::new(),
+        folder: None,
+        message: Some(id.to_owned()),
+        attachment: None,
+    };
+    let base = format!("{}/v1.0", origin(session, &request));
+    serve(shared, mailbox, route, base, request).await
+}
+
+/// Runs an operation on a mailbox, within its limits.
+async fn serve(
+    shared: &Arc<Shared>,
+    mailbox: Mailbox,
+    route: Route,
+    base: String,
+    request: Request,
+) -> Outcome {
     let prefer = prefer(&request);
     shared.counting.lock().immutable += u64::from(prefer.immutable);
     let slot = match shared.enter(mailbox.account.user(), request.body.len() as u64) {
@@ -252,6 +301,7 @@ fn admitted(shared: &Arc<Shared>, caller: &Caller, route: &Route) -> Result<Mail
             found.ok_or_else(|| unknown(name))?.to_owned()
         }
         (Whose::Mailbox(id), _) => items::user_of(shared, id).ok_or_else(Failure::malformed)?,
+        // A batch within a batch, say.
         (Whose::Nobody, _) => return Err(Failure::segment("$batch")),
     };
     if matches!(caller, Caller::User(own) if *own != user) || shared.config.denied.contains(&user) {
@@ -310,7 +360,7 @@ async fn before(call: &Call) -> Option<Outcome> {
     }
 }
 
-fn generic(status: u16) -> Failure {
+pub(crate) fn generic(status: u16) -> Failure {
     let (code, message) = match status {
         401 => ("InvalidAuthenticationToken", "Access token has expired."),
         403 => ("ErrorAccessDenied", "Access is denied."),
@@ -397,6 +447,17 @@ pub(crate) fn run(call: &Call) -> Answer {
         "GetAttachmentContent" => attachments::content(call),
         "AddAttachment" => attachments::add(call),
         "DeleteAttachment" => attachments::delete(call),
+        "CreateUploadSession" => uploads::create(call),
+        "ListMailboxFolders" | "ListMailboxChildFolders" => exports::folders(call),
+        "GetMailboxFolder" => exports::folder(call),
+        "ListMailboxItems" => exports::items(call),
+        "MailboxItemDelta" => delta::mailbox_items(call),
+        "GetMailboxItem" => exports::item(call),
+        "ExportItems" => exports::export(call),
+        "CreateImportSession" => exports::session(call),
+        "ImportItem" => exports::import(call),
+        "UploadRange" => uploads::put(call),
+        "CancelUpload" => uploads::cancel(call),
         other => Err(Failure::segment(other)),
     }
 }

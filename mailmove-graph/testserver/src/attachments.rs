@@ -18,7 +18,7 @@ use crate::render;
 use crate::reply::{Answer, Failure, empty, respond};
 
 /// The id of the attachment with this place among those of its message.
-fn id(item: &Item, at: usize) -> String {
+pub(crate) fn id(item: &Item, at: usize) -> String {
     ids::opaque(&format!(
         "A\n{}\n{}\n{at}\n",
         item.mailbox.account.user(),

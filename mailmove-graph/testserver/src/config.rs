@@ -41,6 +41,8 @@ pub(crate) struct Config {
     pub(crate) max_body: usize,
     pub(crate) max_mime: usize,
     pub(crate) attachment_limit: usize,
+    pub(crate) session_lifetime: Duration,
+    pub(crate) sessions_lose_ids: bool,
     pub(crate) concurrency: usize,
     pub(crate) latency: Duration,
     pub(crate) requests_per_window: usize,
@@ -87,6 +89,8 @@ impl Builder {
             max_body: 4 * 1024 * 1024,
             max_mime: 2_240_000,
             attachment_limit: 3 * 1024 * 1024,
+            session_lifetime: Duration::from_secs(3600),
+            sessions_lose_ids: false,
             concurrency: 4,
             latency: Duration::ZERO,
             requests_per_window: 10_000,
@@ -228,6 +232,18 @@ impl Builder {
     /// 3 MiB at first.
     pub fn attachment_limit(mut self, bytes: usize) -> Self {
         self.config.attachment_limit = bytes;
+        self
+    }
+
+    /// How long the URLs of uploads and imports are good for; an hour at first.
+    pub fn session_lifetime(mut self, time: Duration) -> Self {
+        self.config.session_lifetime = time;
+        self
+    }
+
+    /// Attachments of upload sessions lose their Content-ID and that they are inline.
+    pub fn sessions_lose_content_ids(mut self) -> Self {
+        self.config.sessions_lose_ids = true;
         self
     }
 

@@ -14,6 +14,7 @@ use serde_json::Value;
 
 use crate::answer::{Call, Item};
 use crate::attachments;
+use crate::faults::Action;
 use crate::items::made;
 use crate::letter::Letter;
 use crate::props;
@@ -285,8 +286,13 @@ pub(crate) fn message(call: &Call) -> Answer {
     let mut described = Described::default();
     described.read(call, &call.json()?)?;
     let Described {
-        draft, mut letter, ..
+        mut draft,
+        mut letter,
+        ..
     } = described;
+    if call.fault == Some(Action::StaysDraft) {
+        draft.message_flags = None;
+    }
     let flags = draft.new_flags(true);
     if letter.message_id.is_none() {
         letter.message_id = Some(invented(call, &folder));

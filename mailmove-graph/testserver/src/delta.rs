@@ -10,6 +10,7 @@ use mailmove_testkit_exchange::walk::{Step, Walk};
 use serde_json::{Value, json};
 
 use crate::answer::{Call, Item, listed};
+use crate::exports;
 use crate::folders as tree;
 use crate::list::holds;
 use crate::odata::{Query, Test, encode, filter};
@@ -128,7 +129,38 @@ impl Progress {
     }
 }
 
+/// How one sort of items appears.
+#[derive(Debug, Clone, Copy)]
+struct Sort {
+    kind: &'static str,
+    context: &'static str,
+    show: fn(&Call, &Item, &Chosen) -> Result<Value, Failure>,
+}
+
 pub(crate) fn messages(call: &Call) -> Answer {
+    walk(
+        call,
+        Sort {
+            kind: "#microsoft.graph.message",
+            context: "Collection(message)",
+            show: render::message,
+        },
+    )
+}
+
+/// Of items of all classes.
+pub(crate) fn mailbox_items(call: &Call) -> Answer {
+    walk(
+        call,
+        Sort {
+            kind: "#microsoft.graph.mailboxItem",
+            context: "Collection(mailboxItem)",
+            show: exports::show,
+        },
+    )
+}
+
+fn walk(call: &Call, sort: Sort) -> Answer {
     let folder = call.folder_by_id(call.route.folder.as_deref().unwrap_or_default())?;
     let mut progress = Progress::of(call, &folder)?;
     progress.walk.begin(&folder);
@@ -140,7 +172,7 @@ pub(crate) fn messages(call: &Call) -> Answer {
     if progress.last != 0 && call.shared.config.replays {
         let again = call.mailbox.account.fetch(folder.id, &[progress.last])?;
         for message in again {
-            values.push(there(call, &folder, message, &chosen)?);
+            values.push(there(call, &folder, message, &chosen, sort)?);
         }
     }
     let mailbox = &call.mailbox;
@@ -152,11 +184,11 @@ pub(crate) fn messages(call: &Call) -> Answer {
     progress.last = 0;
     for step in steps {
         match step {
-            Step::Gone(uid) => values.extend(gone(call, &folder, uid)),
+            Step::Gone(uid) => values.extend(gone(call, &folder, uid, sort)),
             Step::There(message) => {
                 progress.last = message.uid;
                 if holds(call, &folder, &message, &tests)? {
-                    values.push(there(call, &folder, message, &chosen)?);
+                    values.push(there(call, &folder, message, &chosen, sort)?);
                 }
             }
         }
@@ -165,8 +197,8 @@ pub(crate) fn messages(call: &Call) -> Answer {
         progress.last = 0;
     }
     let token = progress.seal(call, &folder);
-    let context = call.context("Collection(message)");
-    listed(context, values, vec![link(call, last, &token)])
+    let link = link(call, last, &token);
+    listed(call.context(sort.context), values, vec![link])
 }
 
 /// Changes are filtered by when messages came, and by nothing else.
@@ -190,25 +222,25 @@ fn there(
     folder: &FolderInfo,
     message: Message,
     chosen: &Chosen,
+    sort: Sort,
 ) -> Result<Value, Failure> {
     let item = Item {
         mailbox: call.mailbox.clone(),
         folder: folder.clone(),
         message,
     };
-    let mut value = render::message(call, &item, chosen)?;
+    let mut value = (sort.show)(call, &item, chosen)?;
     if let Some(object) = value.as_object_mut() {
-        let kind = "#microsoft.graph.message";
-        object.insert("@odata.type".to_owned(), kind.into());
+        object.insert("@odata.type".to_owned(), sort.kind.into());
     }
     Ok(value)
 }
 
-fn gone(call: &Call, folder: &FolderInfo, uid: u32) -> Option<Value> {
+fn gone(call: &Call, folder: &FolderInfo, uid: u32, sort: Sort) -> Option<Value> {
     let ids = &call.shared.identities;
     let id = ids.gone(&call.mailbox, folder, uid, call.prefer.immutable)?;
     Some(json!({
-        "@odata.type": "#microsoft.graph.message",
+        "@odata.type": sort.kind,
         "id": id,
         "@removed": {"reason": "deleted"},
     }))

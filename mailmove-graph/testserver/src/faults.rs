@@ -52,6 +52,8 @@ pub enum Action {
     /// MIME, an attachment or each exported stream ends in the middle, as if it were whole; streams end
     /// in the mark of a truncation.
     Truncate,
+    /// A creation: run as if nothing had been said of the message flags, so that a draft comes of it.
+    StaysDraft,
     /// The item with this index (0 is the first) of an export or a batch fails with this code.
     ErrorAt(usize, String),
 }

@@ -24,10 +24,12 @@
 mod answer;
 mod attachments;
 mod auth;
+mod batch;
 mod config;
 mod counters;
 mod create;
 mod delta;
+mod exports;
 mod faults;
 mod folders;
 mod identity;
@@ -42,6 +44,8 @@ mod render;
 mod reply;
 mod route;
 mod server;
+mod sessions;
+mod uploads;
 
 pub use config::Builder;
 pub use counters::Counters;

@@ -37,7 +37,12 @@ impl Chosen {
         })
     }
 
-    fn has(&self, name: &str) -> bool {
+    /// What is expanded.
+    pub(crate) fn expand(&self) -> &Expand {
+        &self.expand
+    }
+
+    pub(crate) fn has(&self, name: &str) -> bool {
         match &self.select {
             Some(names) => names.iter().any(|n| n.eq_ignore_ascii_case(name)),
             None => !matches!(name, "internetMessageHeaders" | "uniqueBody"),

@@ -51,7 +51,6 @@ pub(crate) fn route(method: &str, path: &str) -> Result<Route, Failure> {
             4,
             "/admin/exchange/mailboxes/{id}",
         ),
-        ["$batch"] => (Whose::Nobody, 0, ""),
         _ => {
             return Err(Failure::segment(
                 segments.first().map_or("", String::as_str),
@@ -117,7 +116,6 @@ fn mail(method: &str, tail: &[&str]) -> Result<Found, Failure> {
         ["mailfolders", ..] => folders(method, tail.get(1..).unwrap_or_default()),
         ["messages", rest @ ..] => messages(method, rest, 1),
         _ => Ok(found(match (method, tail) {
-            ("POST", ["$batch"]) => "Batch",
             ("GET", []) => "GetUser",
             ("POST", ["translateexchangeids"]) => "TranslateIds",
             ("GET", ["settings", "exchange"]) => "ExchangeSettings",
@@ -202,7 +200,7 @@ fn messages(method: &str, rest: &[&str], at: usize) -> Result<Found, Failure> {
 fn exchange(method: &str, tail: &[&str]) -> Result<Found, Failure> {
     let operation = match (method, tail) {
         ("GET", ["folders"]) => "ListMailboxFolders",
-        ("GET", ["folders", "delta" | "delta()"]) => "MailboxFolderDelta",
+        ("GET", ["folders", "delta" | "delta()"]) => return Err(Failure::segment("delta")),
         ("GET", ["folders", _]) => "GetMailboxFolder",
         ("GET", ["folders", _, "childfolders"]) => "ListMailboxChildFolders",
         ("GET", ["folders", _, "items"]) => "ListMailboxItems",

@@ -24,6 +24,7 @@ use crate::faults::{Action, Faults};
 use crate::identity::Identities;
 use crate::limits::Limits;
 use crate::props;
+use crate::sessions::Sessions;
 
 /// Why a server didn't start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +47,7 @@ pub(crate) struct Shared {
     pub(crate) identities: Identities,
     pub(crate) walks: Walks,
     pub(crate) tokens: Tokens,
+    pub(crate) sessions: Sessions,
     pub(crate) limits: Limits,
     pub(crate) counting: Counting,
     pub(crate) faults: Faults,
@@ -79,6 +81,7 @@ impl Server {
             identities: Identities::default(),
             walks: Walks::default(),
             tokens: Tokens::default(),
+            sessions: Sessions::default(),
             limits: Limits::default(),
             config,
             store,

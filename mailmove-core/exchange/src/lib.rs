@@ -10,4 +10,5 @@ pub mod marks;
 pub mod original;
 pub mod sink;
 pub mod stamp;
+pub mod token;
 pub mod tree;

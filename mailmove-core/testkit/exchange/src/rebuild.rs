@@ -160,7 +160,9 @@ fn as_html(plain: &str) -> String {
     format!("<html><body>\r\n{text}</body></html>\r\n")
 }
 
-fn as_text(html: &str) -> String {
+/// The text of a page, without what is in tags.
+#[must_use]
+pub fn as_text(html: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
     for c in html.chars() {

@@ -1,0 +1,19 @@
+//! Microsoft 365 by Microsoft Graph: source and destination for mailmove.
+
+#![allow(
+    dead_code,
+    reason = "source and destination, which use all of it, are being built"
+)]
+
+mod auth;
+mod config;
+mod error;
+mod folders;
+mod http;
+mod pool;
+mod wire;
+
+use mailmove_core::generate;
+
+pub use auth::{Login, LoginConfig};
+pub use config::{Cloud, GraphConfig};

@@ -7,9 +7,13 @@
 
 mod auth;
 mod config;
+mod delta;
+mod destination;
+pub mod draft;
 mod error;
 mod folders;
 mod http;
+mod items;
 mod pool;
 mod wire;
 
@@ -17,3 +21,4 @@ use mailmove_core::generate;
 
 pub use auth::{Login, LoginConfig};
 pub use config::{Cloud, GraphConfig};
+pub use destination::{GraphDestination, Protected, Writing};

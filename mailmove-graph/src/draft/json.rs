@@ -2,10 +2,11 @@
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use mailmove_core::model::{Flags, SystemFlag, Timestamp};
-use mailmove_exchange::{date::format_date, header::Importance, marks, stamp};
+use mailmove_exchange::{date::format_date, header::Importance, marks};
 use serde_json::{Map, Value, json};
 
 use super::{Attachment, Draft, Person};
+use crate::wire::property;
 
 /// Bytes of a message within that may become one: a request has 4 MB, and Base64 takes a third more.
 pub const EMBEDDED_MAX: u64 = 2 << 20;
@@ -43,34 +44,7 @@ impl Beside {
     }
 }
 
-/// Names of properties, as Graph writes them.
-pub(crate) mod property {
-    /// `PR_MESSAGE_FLAGS`: a message made with 4 (sent) is no draft. Fixed when it is made.
-    pub(crate) const MESSAGE_FLAGS: &str = "Integer 0x0E07";
-    /// `PR_MESSAGE_DELIVERY_TIME`: `receivedDateTime` is not listened to.
-    pub(crate) const DELIVERED: &str = "SystemTime 0x0E06";
-    /// `PR_CLIENT_SUBMIT_TIME`.
-    pub(crate) const SENT: &str = "SystemTime 0x0039";
-    /// `PR_TRANSPORT_MESSAGE_HEADERS`.
-    pub(crate) const HEADERS: &str = "String 0x007D";
-    /// `PR_IN_REPLY_TO_ID`.
-    pub(crate) const IN_REPLY_TO: &str = "String 0x1042";
-    /// `PR_INTERNET_REFERENCES`.
-    pub(crate) const REFERENCES: &str = "String 0x1039";
-    /// `PR_ICON_INDEX`: 261 replied, 262 forwarded.
-    pub(crate) const ICON: &str = "Integer 0x1080";
-    /// `PR_LAST_VERB_EXECUTED`: 102 replied, 103 replied to all, 104 forwarded.
-    pub(crate) const LAST_VERB: &str = "Integer 0x1081";
-    /// `PidLidImapDeleted`.
-    pub(crate) const DELETED: &str = "Integer {00062008-0000-0000-C000-000000000046} Id 0x8570";
-}
-
-/// The name of the property that marks go to.
-pub(crate) fn mark_name() -> String {
-    format!("String {{{}}} Name {}", stamp::SET, stamp::NAME)
-}
-
-fn property(id: &str, value: impl Into<String>) -> Value {
+fn with(id: &str, value: impl Into<String>) -> Value {
     json!({ "id": id, "value": value.into() })
 }
 
@@ -96,12 +70,12 @@ pub(crate) fn flags(from: &Flags, to: &Flags) -> Map<String, Value> {
     let (answered, forwarded) = (to.contains(SystemFlag::Answered), marks::is_forwarded(to));
     if changed(SystemFlag::Answered) || marks::is_forwarded(from) != forwarded {
         let (verb, icon) = marks::write(answered, forwarded);
-        properties.push(property(property::LAST_VERB, verb.to_string()));
-        properties.push(property(property::ICON, icon.to_string()));
+        properties.push(with(property::LAST_VERB, verb.to_string()));
+        properties.push(with(property::ICON, icon.to_string()));
     }
     if changed(SystemFlag::Deleted) {
         let on = i64::from(to.contains(SystemFlag::Deleted));
-        properties.push(property(property::DELETED, on.to_string()));
+        properties.push(with(property::DELETED, on.to_string()));
     }
     if !properties.is_empty() {
         out.insert(PROPERTIES.to_owned(), Value::Array(properties));
@@ -138,10 +112,10 @@ impl Draft {
         // Unread unless it says otherwise.
         out.entry("isRead").or_insert(json!(false));
         if let Some(at) = beside.received {
-            properties.push(property(property::DELIVERED, format_date(at)));
+            properties.push(with(property::DELIVERED, format_date(at)));
         }
         if let Some(mark) = &beside.mark {
-            properties.push(property(&mark_name(), mark.clone()));
+            properties.push(with(&property::stamp(), mark.clone()));
         }
         if let Some(Value::Array(all)) = out.get_mut(PROPERTIES) {
             all.append(&mut properties);
@@ -193,18 +167,19 @@ impl Draft {
         let fields = &self.fields;
         let mut out = Vec::new();
         if !draft {
-            out.push(property(property::MESSAGE_FLAGS, "4"));
-            if let Some(at) = fields.said.sent {
-                out.push(property(property::SENT, format_date(at)));
-            }
+            out.push(with(property::MESSAGE_FLAGS, "4"));
+        }
+        // Of drafts, too: it is where Date comes from.
+        if let Some(at) = fields.said.sent {
+            out.push(with(property::SENT, format_date(at)));
         }
         let header = Some(&fields.header).filter(|header| header.contains(':'));
         for (name, text) in [
-            (property::HEADERS, header),
+            (property::HEADER, header),
             (property::IN_REPLY_TO, fields.in_reply_to.as_ref()),
             (property::REFERENCES, fields.references.as_ref()),
         ] {
-            out.extend(text.map(|text| property(name, text.clone())));
+            out.extend(text.map(|text| with(name, text.clone())));
         }
         out
     }

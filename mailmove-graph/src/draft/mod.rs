@@ -21,6 +21,7 @@ use mailmove_core::{
 };
 use mailmove_exchange::header::Said;
 
+pub(crate) use json::flags;
 pub use json::{Beside, EMBEDDED_MAX};
 pub use loss::Loss;
 pub use pieces::Pieces;

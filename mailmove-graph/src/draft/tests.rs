@@ -101,10 +101,7 @@ fn what_is_said_beside_is_in_properties() {
     assert_eq!(json["internetMessageId"], "<1@x.org>");
     let draft = Value::Object(draft(RELATED).json(&Beside::new(Flags::parse("\\Draft"), None)));
     let text = draft.to_string();
-    assert!(
-        !text.contains("0x0E07") && !text.contains("0x0039"),
-        "a draft was never sent"
-    );
+    assert!(!text.contains("0x0E07"), "a draft was never sent");
 }
 
 #[test]

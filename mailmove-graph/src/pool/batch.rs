@@ -13,9 +13,9 @@ use crate::{
 };
 
 /// Most requests in one.
-const ITEMS: usize = 20;
+pub(crate) const ITEMS: usize = 20;
 /// Most bytes of their bodies: 4 MB are allowed for all of it.
-const BYTES: u64 = 3_500_000;
+pub(crate) const BYTES: u64 = 3_500_000;
 /// What a request has beside its body.
 const FRAME: u64 = 2_000;
 

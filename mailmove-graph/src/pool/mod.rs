@@ -26,6 +26,7 @@ use reqwest::{
 };
 use serde_json::Value;
 
+pub(crate) use batch::{BYTES as BATCH_BYTES, ITEMS as BATCH_ITEMS};
 use lanes::{Lane, Lanes};
 use pace::Pace;
 use token::Tokens;

@@ -59,6 +59,12 @@ pub(crate) const SIZE: &str = "Integer 0x0E08";
 pub(crate) const HEADER: &str = "String 0x007D";
 /// `PR_MESSAGE_DELIVERY_TIME`.
 pub(crate) const DELIVERED: &str = "SystemTime 0x0E06";
+/// `PR_CLIENT_SUBMIT_TIME`: when it was sent, by which Sent Items are sorted.
+pub(crate) const SENT: &str = "SystemTime 0x0039";
+/// `PR_IN_REPLY_TO_ID`.
+pub(crate) const IN_REPLY_TO: &str = "String 0x1042";
+/// `PR_INTERNET_REFERENCES`.
+pub(crate) const REFERENCES: &str = "String 0x1039";
 /// `PidLidImapDeleted`.
 pub(crate) const DELETED: &str = "Integer {00062008-0000-0000-C000-000000000046} Id 0x8570";
 /// `PR_MESSAGE_SIZE_EXTENDED` of a folder.

@@ -29,6 +29,8 @@ pub(super) struct Fact {
     pub(super) letters: u64,
     /// Not written as RFC 5322 wants it, or there more than once: readers differ about what it says.
     pub(super) odd: bool,
+    /// It names several people.
+    pub(super) several: bool,
 }
 
 pub(super) type Facts = [Fact; FIELDS.len()];
@@ -59,6 +61,8 @@ pub(super) fn facts(header: &[u8]) -> Facts {
             .filter(|said| !said.is_empty())
             .map(short_of);
         fact.letters = letters(said.as_deref().unwrap_or(&text));
+        let people = value.and_then(HeaderValue::as_address);
+        fact.several = people.is_some_and(|people| people.iter().count() > 1);
         fact.odd = raw.next().is_some() || !well_formed || said.is_none();
     }
     out
@@ -196,6 +200,7 @@ pub(super) fn name(media: &Media) -> Option<Fact> {
         digest: (!name.is_empty()).then(|| short_of(&name)),
         letters: letters(&name),
         odd,
+        several: false,
     })
 }
 

@@ -10,7 +10,7 @@ use mailmove_testkit_exchange::ids;
 use mailmove_testkit_exchange::mime::{Attachment, Mime};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Call, Item, listed};
+use crate::call::{Call, Item, listed};
 use crate::create::embedded;
 use crate::letter::Letter;
 use crate::odata;

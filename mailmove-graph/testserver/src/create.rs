@@ -12,8 +12,8 @@ use mailmove_testkit_exchange::mime::Mime;
 use mailmove_testkit_exchange::props::Key;
 use serde_json::Value;
 
-use crate::answer::{Call, Item};
 use crate::attachments;
+use crate::call::{Call, Item};
 use crate::faults::Action;
 use crate::items::made;
 use crate::letter::Letter;

@@ -9,7 +9,7 @@ use mailmove_testkit_exchange::ids;
 use mailmove_testkit_exchange::walk::{Step, Walk};
 use serde_json::{Value, json};
 
-use crate::answer::{Call, Item, listed};
+use crate::call::{Call, Item, listed};
 use crate::exports;
 use crate::folders as tree;
 use crate::list::holds;

@@ -10,7 +10,7 @@ use mailmove_testkit_exchange::props::{Known, categories};
 use mailmove_testkit_exchange::streams::{TRUNCATED, decode, encode};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Call, Item, listed};
+use crate::call::{Call, Item, listed};
 use crate::faults::Action;
 use crate::list::next_link;
 use crate::render::{self, Chosen};

@@ -5,7 +5,7 @@ use mailmove_testkit_exchange::ids::{self, Place};
 use mailmove_testkit_exchange::mailbox::FolderExtra;
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Call, listed};
+use crate::call::{Call, listed};
 use crate::list::next_link;
 use crate::reply::{Answer, Failure, empty, respond};
 

@@ -10,7 +10,7 @@ use mailmove_testkit_exchange::props::Known;
 use mailmove_testkit_exchange::rebuild::rebuild;
 use serde_json::{Value, json};
 
-use crate::answer::{Call, Item};
+use crate::call::{Call, Item};
 use crate::render;
 use crate::reply::{Answer, Failure, empty, respond};
 use crate::server::Shared;

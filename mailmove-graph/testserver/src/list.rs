@@ -5,7 +5,7 @@ use mailmove_testkit_exchange::dates;
 use mailmove_testkit_exchange::mime::Mime;
 use mailmove_testkit_exchange::props::Known;
 
-use crate::answer::{Call, Item, listed};
+use crate::call::{Call, Item, listed};
 use crate::odata::{Property, Test, encode, filter};
 use crate::props;
 use crate::render::{self, Chosen};

@@ -7,8 +7,8 @@ use mailmove_testkit_exchange::mime::Mime;
 use mailmove_testkit_exchange::props::{Key, Known, Props, Value as Property, categories};
 use serde_json::{Map, Value, json};
 
-use crate::answer::{Call, Item};
 use crate::attachments;
+use crate::call::{Call, Item};
 use crate::letter::Letter;
 use crate::odata::{self, Expand, Query};
 use crate::props;

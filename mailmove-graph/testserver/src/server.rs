@@ -16,7 +16,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::answer;
-use crate::auth::Tokens;
+use crate::auth::{Said, Tokens};
+use crate::call::Poison;
 use crate::config::{Builder, Config};
 use crate::counters::{Counters, Counting};
 use crate::delta::Walks;
@@ -51,7 +52,7 @@ pub(crate) struct Shared {
     pub(crate) limits: Limits,
     pub(crate) counting: Counting,
     pub(crate) faults: Faults,
-    pub(crate) poison: answer::Poison,
+    pub(crate) poison: Poison,
     pub(crate) tls: Tls,
     pub(crate) plain: SocketAddr,
     pub(crate) secure: SocketAddr,
@@ -87,7 +88,7 @@ impl Server {
             store,
             counting: Counting::default(),
             faults: Faults::new(),
-            poison: answer::Poison::default(),
+            poison: Poison::default(),
             tls,
             plain: plain.local_addr()?,
             secure: secure.local_addr()?,
@@ -158,6 +159,24 @@ impl Server {
     /// All tokens given out so far are no longer taken.
     pub fn revoke_tokens(&self) {
         self.shared.tokens.revoke();
+    }
+
+    /// No login that was given so far can be renewed.
+    pub fn revoke_refresh_tokens(&self) {
+        self.shared.tokens.revoke_renewals();
+    }
+
+    /// The user enters the code that a device shows, and agrees; false if there is no such code.
+    #[must_use]
+    pub fn approve_device(&self, user_code: &str, user: &str) -> bool {
+        let said = Said::Yes(user.to_owned());
+        self.shared.tokens.say(user_code, &said)
+    }
+
+    /// The user enters the code that a device shows, and refuses; false if there is no such code.
+    #[must_use]
+    pub fn decline_device(&self, user_code: &str) -> bool {
+        self.shared.tokens.say(user_code, &Said::No)
     }
 
     /// What clients got so far to go on with changes is no longer known: 410.

@@ -11,7 +11,7 @@ use mailmove_testkit_exchange::http::Request;
 use mailmove_testkit_exchange::mailbox::Mailbox;
 use mailmove_testkit_exchange::mime::Attachment;
 
-use crate::answer::Call;
+use crate::call::Call;
 use crate::items::mailbox_id;
 use crate::server::Shared;
 

@@ -4,8 +4,8 @@ use mailmove_testkit_exchange::http::Response;
 use mailmove_testkit_exchange::mime::Attachment;
 use serde_json::{Value, json};
 
-use crate::answer::Call;
 use crate::attachments;
+use crate::call::Call;
 use crate::odata::encode;
 use crate::reply::{Answer, Failure, empty, respond};
 use crate::sessions::Purpose;

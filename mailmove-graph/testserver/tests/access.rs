@@ -13,8 +13,12 @@ use serde_json::Value;
 use support::{Reply, builder, client, fill, raw, start};
 
 async fn token(server: &Server, form: &str) -> Reply {
+    login(server, "token", form).await
+}
+
+async fn login(server: &Server, what: &str, form: &str) -> Reply {
     let head = format!(
-        "POST /{}/oauth2/v2.0/token HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
+        "POST /{}/oauth2/v2.0/{what} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\
          Content-Type: application/x-www-form-urlencoded\r\nContent-Length: {}\r\n\r\n",
         server.tenant(),
         form.len()
@@ -56,6 +60,53 @@ async fn a_secret_gives_a_token_that_ends() {
         .ok(401);
     assert_eq!(wrong["error"], "invalid_client");
     assert_eq!(wrong["error_codes"][0], 7_000_215);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn users_log_in_on_another_device() {
+    let clock = TestClock::new(Duration::from_secs(1_767_225_600));
+    let server = builder()
+        .public_client("pc")
+        .clock(Arc::new(clock.clone()))
+        .start()
+        .await
+        .unwrap();
+    let begun = login(
+        &server,
+        "devicecode",
+        "client_id=pc&scope=Mail.ReadWrite%20offline_access",
+    )
+    .await
+    .ok(200);
+    let poll = format!(
+        "client_id=pc&grant_type=urn:ietf:params:oauth:grant-type:device_code&device_code={}",
+        begun["device_code"].as_str().unwrap()
+    );
+    assert_eq!(
+        token(&server, &poll).await.ok(400)["error"],
+        "authorization_pending"
+    );
+    assert_eq!(token(&server, &poll).await.ok(400)["error"], "slow_down");
+    assert!(server.approve_device(begun["user_code"].as_str().unwrap(), "ann"));
+    clock.advance(Duration::from_secs(5));
+    let given = token(&server, &poll).await.ok(200);
+    let mut own = client(&server);
+    own.token = given["access_token"].as_str().unwrap().to_owned();
+    own.get("/me/mailFolders").await.ok(200);
+    server.revoke_tokens();
+    assert_eq!(own.get("/me/mailFolders").await.status, 401);
+    let renew = format!(
+        "client_id=pc&grant_type=refresh_token&refresh_token={}",
+        given["refresh_token"].as_str().unwrap()
+    );
+    let again = token(&server, &renew).await.ok(200);
+    own.token = again["access_token"].as_str().unwrap().to_owned();
+    own.get("/me/mailFolders").await.ok(200);
+    server.revoke_refresh_tokens();
+    assert_eq!(
+        token(&server, &renew).await.ok(400)["error"],
+        "invalid_grant"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! Who may do what: tokens, and the endpoint that gives them.
 
+mod assertion;
+mod device;
 mod endpoint;
 
 use std::collections::BTreeMap;
@@ -10,6 +12,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use mailmove_testkit_exchange::http::Request;
 
+pub(crate) use assertion::der;
+pub(crate) use device::Said;
 pub(crate) use endpoint::endpoint;
 
 use crate::config::Config;
@@ -36,6 +40,7 @@ struct Grant {
 struct Given {
     access: BTreeMap<String, Grant>,
     count: u64,
+    logins: device::Logins,
 }
 
 /// The tokens that were given out.

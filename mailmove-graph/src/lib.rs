@@ -15,6 +15,7 @@ mod folders;
 mod http;
 mod items;
 mod pool;
+mod source;
 mod wire;
 
 use mailmove_core::generate;
@@ -22,3 +23,4 @@ use mailmove_core::generate;
 pub use auth::{Login, LoginConfig};
 pub use config::{Cloud, GraphConfig};
 pub use destination::{GraphDestination, Protected, Writing};
+pub use source::GraphSource;

@@ -36,7 +36,7 @@ use crate::{
     error::{self, Doing, Said},
     folders::Opened,
     http::{Client, Failed, Origin, Piece, Received, Sending},
-    wire::{Body, Request, To},
+    wire::{Body, Path, Request, To},
 };
 
 /// Longest JSON that is read as a whole.
@@ -326,6 +326,12 @@ impl Pool {
         wait
     }
 
+    /// The whole address of something of the mailbox, as the server's own links have it.
+    pub(crate) fn link(&self, path: &Path) -> String {
+        let config = &self.access.config;
+        format!("{}{}{}", config.base(), config.mailbox(), path.as_str())
+    }
+
     fn base(&self) -> Result<Url, Failed> {
         crate::http::parse(self.access.config.base()).map_err(Failed::before)
     }
@@ -334,7 +340,7 @@ impl Pool {
     fn url(&self, to: &To) -> Result<Url, Failed> {
         let config = &self.access.config;
         let text = match to {
-            To::Mailbox(path) => format!("{}{}{}", config.base(), config.mailbox(), path.as_str()),
+            To::Mailbox(path) => self.link(path),
             To::Service(path) => format!("{}{}", config.base(), path.as_str()),
             To::Link(link) => link.clone(),
         };

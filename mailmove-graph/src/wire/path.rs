@@ -24,9 +24,9 @@ impl Path {
 
     /// An id.
     #[must_use]
-    pub(crate) fn id(mut self, id: impl AsRef<str>) -> Self {
+    pub(crate) fn id(mut self, id: impl std::fmt::Display) -> Self {
         self.text.push('/');
-        self.text.push_str(&segment(id.as_ref()));
+        self.text.push_str(&segment(&id.to_string()));
         self
     }
 

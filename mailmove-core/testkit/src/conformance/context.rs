@@ -89,6 +89,17 @@ impl Listing {
         last.ok_or_else(|| "a listing without any page has no cursor".into())
     }
 
+    /// The same for who knows these already: not every server tells what is new from what changed.
+    pub(super) fn after(mut self, known: &[MessageId]) -> Self {
+        let all = std::mem::take(&mut self.items).into_iter();
+        let (again, new) = all.partition(|item| known.contains(&item.id));
+        self.items = new;
+        let again: Vec<Listed> = again;
+        let flags = again.into_iter().map(|item| (item.id, item.flags));
+        self.flags.extend(flags);
+        self
+    }
+
     pub(super) fn ids(&self) -> Vec<MessageId> {
         self.items.iter().map(|item| item.id.clone()).collect()
     }

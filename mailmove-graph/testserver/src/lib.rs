@@ -34,6 +34,7 @@ mod exports;
 mod faults;
 pub mod fixture;
 mod folders;
+mod gate;
 mod identity;
 mod items;
 mod letter;

@@ -381,6 +381,7 @@ pub(crate) fn run(call: &Call) -> Answer {
     match call.route.operation {
         "GetUser" => items::user(call),
         "ExchangeSettings" => items::exchange_settings(call),
+        "TranslateIds" => items::translate(call),
         "ListFolders" | "ListChildFolders" => folders::list(call),
         "FolderDelta" => delta::folders(call),
         "GetFolder" => folders::get(call),

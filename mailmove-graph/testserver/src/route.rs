@@ -118,7 +118,6 @@ fn mail(method: &str, tail: &[&str]) -> Result<Found, Failure> {
             ("GET", []) => "GetUser",
             ("POST", ["translateexchangeids"]) => "TranslateIds",
             ("GET", ["settings", "exchange"]) => "ExchangeSettings",
-            ("GET", ["mailboxsettings"]) => "MailboxSettings",
             (_, [name, ..]) => return Err(Failure::segment(name)),
             _ => return Err(wrong_method(method)),
         })),

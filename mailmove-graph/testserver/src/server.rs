@@ -207,7 +207,8 @@ impl Server {
         shared.mailboxes.change(&shared.store, user, path, change);
     }
 
-    /// Reading this item fails with 500 and this code, and so does each page of a list with it.
+    /// Reading this item fails with 500 and this code, and so does each page of a list with it, unless
+    /// ids alone are asked for.
     /// False if there is no such item.
     pub fn poison_item(&self, user: &str, path: &[&str], uid: u32, code: &str) -> bool {
         let Some((mailbox, message)) = self.item(user, path, uid) else {

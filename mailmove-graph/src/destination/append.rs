@@ -143,37 +143,71 @@ async fn make(
     for (_, one) in ready {
         out.push(resume(inner, folder, one, fence).await);
     }
-    let path = || {
-        Path::new()
-            .at("mailFolders")
-            .id(folder.as_str())
-            .at("messages")
-    };
-    let wanted: Vec<usize> = (0..ready.len())
-        .filter(|at| matches!(out.get(*at), Some(None)))
-        .collect();
-    let requests: Vec<Request> = wanted
-        .iter()
-        .filter_map(|at| ready.get(*at))
-        .map(|(_, one)| Request::post(path(), CREATE).json(&one.json))
-        .collect();
-    let answers = match requests.as_slice() {
-        [one] => vec![inner.pool.send(one, Some(fence)).await],
-        all => inner.pool.batch(all, Some(fence)).await,
-    };
-    for (at, answer) in wanted.into_iter().zip(answers) {
-        let made = created(folder, answer);
-        if let Made::Id(id, _) = &made {
-            inner.incomplete.begin(id);
+    // One that is refused ends a batch: those behind it, which were not tried, go in another one.
+    loop {
+        let wanted: Vec<usize> = (0..ready.len())
+            .filter(|at| matches!(out.get(*at), Some(None)))
+            .collect();
+        if wanted.is_empty() {
+            break;
         }
-        if let Some(place) = out.get_mut(at) {
-            *place = Some(made);
+        let answers = create(inner, folder, ready, &wanted, fence).await;
+        let cause = answers.iter().find_map(|answer| answer.as_ref().err());
+        let cause = cause.map(|failed| error::again(&failed.error));
+        for (tried, (at, answer)) in wanted.into_iter().zip(answers).enumerate() {
+            let made = match (&answer, &cause) {
+                (Err(failed), Some(cause)) if tried > 0 && was_not_tried(failed) => {
+                    match is_about_one(cause) {
+                        true => continue,
+                        false => Made::Ended(Outcome::NotStored(error::again(cause))),
+                    }
+                }
+                _ => created(folder, answer),
+            };
+            if let Made::Id(id, _) = &made {
+                inner.incomplete.begin(id);
+            }
+            if let Some(place) = out.get_mut(at) {
+                *place = Some(made);
+            }
         }
     }
     let missing = || Made::Ended(Outcome::Unknown(error::missing()));
     out.into_iter()
         .map(|made| made.unwrap_or_else(missing))
         .collect()
+}
+
+/// Makes these, in their order.
+async fn create(
+    inner: &Inner,
+    folder: &FolderId,
+    ready: &[(Slot, Ready)],
+    wanted: &[usize],
+    fence: &dyn Fence,
+) -> Vec<Result<Answer, Failed>> {
+    let place = Path::new().at("mailFolders").id(folder.as_str());
+    let place = place.at("messages");
+    let requests: Vec<Request> = wanted
+        .iter()
+        .filter_map(|at| ready.get(*at))
+        .map(|(_, one)| Request::post(place.clone(), CREATE).json(&one.json))
+        .collect();
+    match requests.as_slice() {
+        [one] => vec![inner.pool.send(one, Some(fence)).await],
+        all => inner.pool.in_order(all, Some(fence)).await,
+    }
+}
+
+/// One before it in its batch failed.
+fn was_not_tried(failed: &Failed) -> bool {
+    failed.error.code() == "graph/batch-stopped" && !failed.perhaps_executed
+}
+
+/// A refusal that has nothing to say about other messages.
+fn is_about_one(error: &Error) -> bool {
+    let kinds = [ErrorKind::Refused, ErrorKind::TooLarge];
+    error.scope() <= Scope::Message && kinds.contains(&error.kind())
 }
 
 /// Goes on with what an append that was cut off has left behind, or removes it.

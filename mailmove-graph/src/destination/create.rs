@@ -9,7 +9,7 @@ use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
     model::{Folder, FolderPath, FolderSpec, Slot},
 };
-use mailmove_exchange::tree::{Tree, folded};
+use mailmove_exchange::tree::{self, Tree, folded};
 use serde_json::json;
 
 use super::Inner;
@@ -87,7 +87,7 @@ async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<Fold
     let mut refused = BTreeMap::new();
     let deepest = want.iter().map(|spec| spec.path.names().len());
     for depth in 1..=deepest.max().unwrap_or(0) {
-        let missing = missing(&tree, want, depth);
+        let missing = missing(&tree, want, depth, &mut refused);
         if missing.is_empty() {
             continue;
         }
@@ -98,13 +98,36 @@ async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<Fold
     Ok((tree, refused))
 }
 
+/// Whether Exchange can keep it: where it takes other characters it drops them.
+fn is_name(name: &str) -> bool {
+    let naming = tree::naming();
+    let odd = |c: char| naming.separator == Some(c) || naming.forbidden.contains(c);
+    !name.is_empty() && !name.contains(odd)
+}
+
+fn bad_name() -> Error {
+    Error::new(ErrorKind::Refused, "no folder can be called so")
+        .with_code("graph/bad-name")
+        .with_scope(Scope::Folder)
+        .with_remedy("Map the source's folder to another name.")
+}
+
 /// Folders of that depth that are not there and whose parents are, each with its parent's id, if that is not the root.
-fn missing(tree: &Tree, want: &[FolderSpec], depth: usize) -> Vec<(Option<String>, FolderPath)> {
+fn missing(
+    tree: &Tree,
+    want: &[FolderSpec],
+    depth: usize,
+    refused: &mut BTreeMap<FolderPath, Error>,
+) -> Vec<(Option<String>, FolderPath)> {
     let mut seen = BTreeSet::new();
     let mut out = Vec::new();
     for spec in want {
         let path = FolderPath::new(spec.path.names().iter().take(depth).cloned());
         let is_there = tree.taken.contains_key(&folded(&path)) || path.is_inbox();
+        if !is_name(path.last().unwrap_or_default()) {
+            refused.entry(folded(&path)).or_insert_with(bad_name);
+            continue;
+        }
         if spec.path.names().len() < depth || is_there || !seen.insert(folded(&path)) {
             continue;
         }

@@ -1,6 +1,10 @@
 //! Looking at what is there.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
@@ -58,10 +62,14 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
     }
     // An empty answer is no proof that the folder is there.
     folders::count(&inner.pool, folder).await?;
+    // What was told is told again on later pages: each message counts once, by a few bytes of its id.
+    let (hasher, mut told) = (RandomState::new(), HashSet::new());
     loop {
         let page = delta::page(&inner.pool, folder, state.as_deref(), delta::PAGE).await?;
         inner.note_open(folder, &page.changes);
-        let found = deepen(inner, latest(page.changes), probe).await?;
+        let mut metas = latest(page.changes);
+        metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
+        let found = deepen(inner, metas, probe).await?;
         if page.is_last {
             inner.note_state(folder, &page.state);
         }

@@ -407,6 +407,13 @@ fn passing(said: &Said) -> Option<Error> {
                 .with_scope(Scope::Message)
                 .with_retry(Retry::Backoff),
         ),
+        // One before it in the batch failed.
+        424 => Some(
+            Error::new(ErrorKind::Unavailable, "the batch ended before it")
+                .with_code("graph/batch-stopped")
+                .with_scope(Scope::Message)
+                .with_retry(Retry::Backoff),
+        ),
         501 => None,
         500..=599 if said.graph => Some(unavailable("graph/unavailable")),
         500..=599 => Some(unavailable("http/unavailable")),
@@ -497,6 +504,7 @@ mod tests {
             (409, "ErrorFolderExists", "", "graph/folder-exists", false),
             (401, "InvalidAuthenticationToken", "", "graph/login", false),
             (400, "ErrorWhatever", "", "graph/refused", false),
+            (424, "FailedDependency", "", "graph/batch-stopped", false),
         ] {
             let failed = refused(message, &said(status, code, text));
             assert_eq!(

@@ -5,7 +5,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Pool};
+use super::{Answer, Pool, Weight};
 use crate::{
     error::{self, Doing, Said},
     http::{Failed, Origin, retry_after},
@@ -50,9 +50,28 @@ impl Pool {
         requests: &[Request],
         fence: Option<&dyn Fence>,
     ) -> Vec<Result<Answer, Failed>> {
+        self.batches(requests, false, fence).await
+    }
+
+    /// The same, one after the other: each is run when the one before it went well, and else none of those that
+    /// follow.
+    pub(crate) async fn in_order(
+        &self,
+        requests: &[Request],
+        fence: Option<&dyn Fence>,
+    ) -> Vec<Result<Answer, Failed>> {
+        self.batches(requests, true, fence).await
+    }
+
+    async fn batches(
+        &self,
+        requests: &[Request],
+        ordered: bool,
+        fence: Option<&dyn Fence>,
+    ) -> Vec<Result<Answer, Failed>> {
         let mut out = Vec::with_capacity(requests.len());
         for some in parts(requests) {
-            match self.batch_of(some, fence).await {
+            match self.batch_of(some, ordered, fence).await {
                 Ok(answers) => out.extend(answers),
                 Err(failed) => out.extend(some.iter().map(|_| Err(again(&failed)))),
             }
@@ -63,15 +82,24 @@ impl Pool {
     async fn batch_of(
         &self,
         some: &[Request],
+        ordered: bool,
         fence: Option<&dyn Fence>,
     ) -> Result<Vec<Result<Answer, Failed>>, Failed> {
         let mut written = Vec::with_capacity(some.len());
         for (at, request) in some.iter().enumerate() {
-            written.push(self.item(at, request)?);
+            let mut item = self.item(at, request)?;
+            if let Some(before) = at.checked_sub(1).filter(|_| ordered) {
+                insert(&mut item, "dependsOn", json!([before.to_string()]));
+            }
+            written.push(item);
         }
+        let weight = Weight {
+            lanes: if ordered { 1 } else { some.len() },
+            requests: some.len(),
+        };
         let all = Request::post(Path::new().at("$batch"), Doing::account("$batch"));
         let all = all.of_service().json(&json!({ "requests": written }));
-        let answer = self.send_weighing(&all, some.len(), fence).await?;
+        let answer = self.send_weighing(&all, weight, fence).await?;
         let read: Responses = wire::read(answer.json).map_err(Failed::after)?;
         let mut answers: Vec<_> = some.iter().map(|_| None).collect();
         for response in read.responses {

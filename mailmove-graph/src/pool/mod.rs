@@ -100,6 +100,22 @@ impl Open {
     }
 }
 
+/// What a request counts for.
+#[derive(Clone, Copy, Debug)]
+struct Weight {
+    /// Of those that may be under way at once.
+    lanes: usize,
+    /// Of those that may be sent within a time.
+    requests: usize,
+}
+
+impl Weight {
+    const ONE: Self = Self {
+        lanes: 1,
+        requests: 1,
+    };
+}
+
 impl Pool {
     pub(crate) fn new(access: Access) -> Arc<Self> {
         let config = &access.config;
@@ -151,13 +167,13 @@ impl Pool {
         request: &Request,
         fence: Option<&dyn Fence>,
     ) -> Result<Answer, Failed> {
-        self.send_weighing(request, 1, fence).await
+        self.send_weighing(request, Weight::ONE, fence).await
     }
 
     async fn send_weighing(
         &self,
         request: &Request,
-        weight: usize,
+        weight: Weight,
         fence: Option<&dyn Fence>,
     ) -> Result<Answer, Failed> {
         let mut open = self.open_weighing(request, weight, fence).await?;
@@ -169,14 +185,14 @@ impl Pool {
     /// # Errors
     /// If there is no answer, or it refuses.
     pub(crate) async fn open(&self, request: &Request) -> Result<Open> {
-        let open = self.open_weighing(request, 1, None).await;
+        let open = self.open_weighing(request, Weight::ONE, None).await;
         open.map_err(|failed| failed.error)
     }
 
     async fn open_weighing(
         &self,
         request: &Request,
-        weight: usize,
+        weight: Weight,
         fence: Option<&dyn Fence>,
     ) -> Result<Open, Failed> {
         let lane = self.enter(weight, request.size()).await?;
@@ -253,7 +269,7 @@ impl Pool {
         }
         let pieces = pieces(&body);
         let size = pieces.iter().map(Piece::size).sum();
-        let _lane = self.enter(1, size).await?;
+        let _lane = self.enter(Weight::ONE, size).await?;
         let sending = Sending {
             method,
             url,
@@ -270,11 +286,11 @@ impl Pool {
     }
 
     /// Waits for its turn.
-    async fn enter(&self, weight: usize, size: u64) -> Result<Lane, Failed> {
-        let lane = self.lanes.enter(weight).await;
+    async fn enter(&self, weight: Weight, size: u64) -> Result<Lane, Failed> {
+        let lane = self.lanes.enter(weight.lanes).await;
         self.leave_alone()?;
         let clock = &self.access.edges.clock;
-        self.pace.pass(&**clock, weight as u64, size).await;
+        self.pace.pass(&**clock, weight.requests as u64, size).await;
         self.leave_alone()?;
         Ok(lane)
     }

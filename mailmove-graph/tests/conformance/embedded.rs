@@ -8,7 +8,9 @@ use mailmove_core::{
     edge::{Credential, CredentialProvider, Secret, StaticCredential, tls::TlsSettings},
     model::{FolderPath, FolderSpec, Keyword},
 };
-use mailmove_graph::{GraphConfig, GraphSource, Login, LoginConfig};
+use mailmove_graph::{
+    GraphConfig, GraphDestination, GraphSource, Login, LoginConfig, Protected, Writing,
+};
 use mailmove_graph_testserver::{Builder, Server};
 use mailmove_testkit::{
     conformance::{BackDoor, BoxError, Disturbance, Done, Harness, Keeps, TestAccount},
@@ -28,6 +30,7 @@ pub(crate) struct Embedded {
     name: &'static str,
     setup: Setup,
     tls: bool,
+    filled: bool,
 }
 
 impl Embedded {
@@ -40,7 +43,14 @@ impl Embedded {
             name,
             setup,
             tls: false,
+            filled: false,
         }
+    }
+
+    /// It is a destination, and no source.
+    pub(crate) fn filled(mut self) -> Self {
+        self.filled = true;
+        self
     }
 
     /// It is reached by TLS, as a program with a secret.
@@ -68,16 +78,20 @@ impl Harness for Embedded {
         let account = server.store().account("ann");
         let account = account.ok_or("the account is missing")?;
         let door = BackDoor::new(account.clone());
-        let tls = self.tls;
+        let (tls, filled) = (self.tls, self.filled);
         Ok(Arc::new(EmbeddedAccount {
             server,
             account,
             door,
             tls,
+            filled,
         }))
     }
 
     fn keeps(&self, message: &CorpusMessage) -> Keeps {
+        if self.filled {
+            return Keeps::other_bytes();
+        }
         let mut keeps = Keeps::everything();
         // Lines get CRLF, and a message without any byte an empty line.
         let kinds = [Kind::BareLf, Kind::MixedLineEnds, Kind::Empty];
@@ -104,6 +118,7 @@ struct EmbeddedAccount {
     account: Account,
     door: BackDoor,
     tls: bool,
+    filled: bool,
 }
 
 impl fmt::Debug for EmbeddedAccount {
@@ -150,13 +165,23 @@ impl EmbeddedAccount {
 #[async_trait]
 impl TestAccount for EmbeddedAccount {
     async fn source(&self, edges: &Edges) -> Result<Option<Arc<dyn Source>>, BoxError> {
+        if self.filled {
+            return Ok(None);
+        }
         let credentials = self.credentials(edges)?;
         let source = GraphSource::new(self.config()?, credentials, edges.clone());
         Ok(Some(Arc::new(source)))
     }
 
-    async fn destination(&self, _: &Edges) -> Result<Option<Arc<dyn Destination>>, BoxError> {
-        Ok(None)
+    async fn destination(&self, edges: &Edges) -> Result<Option<Arc<dyn Destination>>, BoxError> {
+        if !self.filled {
+            return Ok(None);
+        }
+        let credentials = self.credentials(edges)?;
+        let writing = Writing::new().with_protected(Protected::Store);
+        let config = self.config()?;
+        let destination = GraphDestination::with(config, writing, credentials, edges.clone());
+        Ok(Some(Arc::new(destination)))
     }
 
     async fn create(&self, folder: &FolderSpec) -> Result<Done, BoxError> {

@@ -23,6 +23,29 @@ fn main() {
             .tells_sizes()
     })
     .by_tls();
-    let all: [Arc<dyn Harness>; 2] = [Arc::new(plain), Arc::new(odd)];
+    // What is stored is made of fields: other bytes, of which sources know nothing.
+    let filled = Embedded::new("graph-fill", |builder| {
+        builder
+            .language(Language::English)
+            .without_default_folders()
+    })
+    .filled();
+    // A server that tells changes again, in short pages.
+    let replays = Embedded::new("graph-fill-odd", |builder| {
+        builder
+            .without_default_folders()
+            .client("program", "hush")
+            .replays()
+            .max_page(3)
+            .sessions_lose_content_ids()
+    })
+    .by_tls()
+    .filled();
+    let all: [Arc<dyn Harness>; 4] = [
+        Arc::new(plain),
+        Arc::new(odd),
+        Arc::new(filled),
+        Arc::new(replays),
+    ];
     conformance::main(all);
 }

@@ -389,6 +389,11 @@ pub(super) async fn existing(
     Ok(all)
 }
 
+/// The digest of what a message was made from, where that is noted at it; else of what it is.
+pub(super) fn made_from(existing: &Existing) -> Option<ContentDigest> {
+    existing.given.or(existing.digest)
+}
+
 /// The whole folder by content.
 pub(super) async fn contents(
     destination: &dyn Destination,

@@ -20,7 +20,7 @@ mod wire;
 
 use mailmove_core::generate;
 
-pub use auth::{Login, LoginConfig};
+pub use auth::{DevicePrompt, Login, LoginConfig, Prompt};
 pub use config::{Cloud, GraphConfig};
 pub use destination::{GraphDestination, Protected, Writing};
 pub use source::GraphSource;

@@ -162,6 +162,7 @@ fn meaning(doing: Doing, said: &Said) -> Error {
         .or_else(|| room(said))
         .or_else(|| by_content(said))
         .or_else(|| absent(doing, said))
+        .or_else(|| elsewhere(said))
         .or_else(|| passing(said))
         .unwrap_or_else(|| match said.graph {
             true => Error::new(ErrorKind::Refused, "the server refused")
@@ -276,7 +277,8 @@ fn denied() -> Error {
         .with_code("graph/denied")
         .with_scope(Scope::Account)
         .with_remedy(
-            "Check that the program has the permission for all mailboxes, or the user the right to open this one.",
+            "Check that the program has the permission for all mailboxes and no policy keeps it from this one, or \
+             that the user has the right to open it.",
         )
 }
 
@@ -376,6 +378,17 @@ fn absent(doing: Doing, said: &Said) -> Option<Error> {
         Scope::Message => what().with_code("graph/no-item").with_scope(Scope::Message),
         Scope::Folder => crate::folders::no_folder(),
         _ => what().with_code("graph/not-found").with_scope(doing.scope),
+    })
+}
+
+/// Where it leads is not told: it may hold a secret, and nobody goes there.
+fn elsewhere(said: &Said) -> Option<Error> {
+    (300..=399).contains(&said.status).then(|| {
+        Error::new(ErrorKind::Protocol, "the server leads elsewhere")
+            .with_code("graph/redirected")
+            .with_remedy(
+                "Check the address. Archive mailboxes that were moved to another place are not reached by Graph yet.",
+            )
     })
 }
 
@@ -509,6 +522,7 @@ mod tests {
             (200, "<html>", "graph/not-graph"),
             (404, "<html>", "graph/not-graph"),
             (502, "<html>", "http/unavailable"),
+            (308, "", "graph/redirected"),
             (200, "{}", "graph/not-graph"),
         ] {
             let failed = refused(doing, &Said::new(status, body.as_bytes()));

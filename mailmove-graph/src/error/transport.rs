@@ -58,16 +58,10 @@ fn find<T: StdError + 'static>(error: &dyn StdError) -> Option<&T> {
 fn handshake(cause: &reqwest::Error, secure: bool) -> Option<io::Error> {
     let mut at = cause.source();
     while let Some(error) = at {
-        if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        if let Some(tls) = tls_in(error) {
             return Some(io::Error::new(io::ErrorKind::InvalidData, tls.clone()));
         }
         if let Some(io) = error.downcast_ref::<io::Error>() {
-            let inner = io
-                .get_ref()
-                .and_then(|inner| inner.downcast_ref::<rustls::Error>());
-            if let Some(tls) = inner {
-                return Some(io::Error::new(io.kind(), tls.clone()));
-            }
             let hung_up = matches!(
                 io.kind(),
                 io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset
@@ -79,4 +73,13 @@ fn handshake(cause: &reqwest::Error, secure: bool) -> Option<io::Error> {
         at = error.source();
     }
     None
+}
+
+/// What rustls said. One within an [`io::Error`] is no source of it, and they are nested.
+fn tls_in<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
+    if let Some(tls) = error.downcast_ref::<rustls::Error>() {
+        return Some(tls);
+    }
+    let inner = error.downcast_ref::<io::Error>()?.get_ref()?;
+    tls_in(inner)
 }

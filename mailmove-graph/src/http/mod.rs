@@ -4,6 +4,7 @@ mod address;
 mod body;
 mod client;
 mod received;
+mod wait;
 
 use mailmove_core::error::Error;
 
@@ -11,6 +12,7 @@ pub(crate) use address::{Origin, form, parse, segment, value};
 pub(crate) use body::Piece;
 pub(crate) use client::{Client, Sending};
 pub(crate) use received::Received;
+pub(crate) use wait::retry_after;
 
 /// A request that brought no answer.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Answer, Pool, Weight};
 use crate::{
     error::{self, Doing, Said},
-    http::{Failed, Origin},
+    http::{Failed, Origin, retry_after},
     wire::{self, Body, Path, Request, To},
 };
 
@@ -133,7 +133,7 @@ impl Pool {
         }
         let body = response.body.to_string();
         let mut said = Said::new(response.status, body.as_bytes());
-        said.retry_after = super::retry_after(response.field("retry-after"));
+        said.retry_after = retry_after(response.field("retry-after"));
         if said.is_throttling() {
             said.retry_after = Some(self.heed(said.retry_after));
         }

@@ -35,7 +35,7 @@ use crate::{
     config::Access,
     error::{self, Doing, Said},
     folders::Opened,
-    http::{Client, Failed, Origin, Piece, Received, Sending},
+    http::{Client, Failed, Origin, Piece, Received, Sending, retry_after},
     wire::{Body, Path, Request, To},
 };
 
@@ -43,8 +43,6 @@ use crate::{
 const JSON_MAX: usize = 32 << 20;
 /// Longest page of an error that is read.
 const PAGE_MAX: usize = 64 << 10;
-/// Longest wait that a server may ask for.
-const WAIT_MAX: u64 = 86_400;
 /// Longest wait where the server names none, or always the same.
 const FLOOR_MAX: u64 = 60;
 
@@ -457,18 +455,6 @@ fn pieces(body: &Body) -> Vec<Piece> {
     }
 }
 
-/// A wait in seconds, as all of Microsoft's servers tell it.
-fn retry_after(field: Option<&str>) -> Option<Duration> {
-    let seconds = field?.trim().parse::<f64>().ok()?;
-    let seconds = seconds.is_finite().then(|| seconds.ceil().max(0.0))?;
-    #[allow(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "not negative, and cut to a day"
-    )]
-    Some(Duration::from_secs((seconds as u64).min(WAIT_MAX)))
-}
-
 /// What a new token has to claim.
 fn claims(field: &str) -> Option<String> {
     if !field.contains("insufficient_claims") {
@@ -486,15 +472,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn waits_and_claims_are_read() {
-        assert_eq!(retry_after(Some("7")), Some(Duration::from_secs(7)));
-        assert_eq!(retry_after(Some("0.2")), Some(Duration::from_secs(1)));
-        assert_eq!(retry_after(Some("-3")), Some(Duration::ZERO));
-        assert_eq!(
-            retry_after(Some("1e300")),
-            Some(Duration::from_secs(WAIT_MAX))
-        );
-        assert_eq!(retry_after(Some("soon")), None);
+    fn claims_are_read() {
         let field = "Bearer realm=\"\", error=\"insufficient_claims\", claims=\"eyJhIjoxfQ==\"";
         assert_eq!(claims(field).as_deref(), Some("{\"a\":1}"));
         assert_eq!(claims("Bearer error=\"invalid_token\""), None);

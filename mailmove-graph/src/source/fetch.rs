@@ -18,17 +18,13 @@ use super::{Inner, original};
 use crate::{
     error::{self, Doing},
     generate::Out,
-    items,
+    items::{self, Meta},
     pool::Pool,
-    wire::{Path, Request},
+    wire::{Path, Request, property},
 };
 
 /// How far into a message its header is looked for.
 const HEADER_MOST: usize = 1 << 20;
-/// Messages that are cut off in the same place each time may be such as they are, up to this size; Graph is
-/// known to cut larger ones.
-const CUT_MOST: u64 = 20 << 20;
-
 /// Fetches contents, as many at once as the server allows.
 pub(super) async fn run(
     inner: &Arc<Inner>,
@@ -117,11 +113,28 @@ async fn whole(pool: &Pool, id: &MessageId) -> Result<Content> {
     let again = read(pool, id, renames).await?;
     let is_cut = again.cut;
     let again = again.content?;
-    let same = again.digest() == first.digest() && again.size() <= CUT_MOST;
-    match is_cut && !same {
-        false => Ok(again),
-        true => Err(truncated(again.size())),
+    if !is_cut {
+        return Ok(again);
     }
+    // It may never have had an end. Then it is as long as the server says: MIME has more bytes than what is in it.
+    let same = again.digest() == first.digest();
+    match same
+        && size(pool, id)
+            .await?
+            .is_some_and(|size| again.size() >= size)
+    {
+        true => Ok(again),
+        false => Err(truncated(again.size())),
+    }
+}
+
+/// How many bytes a message has on the server.
+async fn size(pool: &Pool, id: &MessageId) -> Result<Option<u64>> {
+    let path = Path::new().at("messages").id(id).query("$select", "id");
+    let path = path.query("$expand", &property::expand(&[property::SIZE]));
+    let request = Request::get(path, Doing::message("getSize"));
+    let meta = Meta::of(pool.call(&request).await?.json)?;
+    Ok(meta.size)
 }
 
 fn truncated(size: u64) -> Error {

@@ -15,7 +15,8 @@ use crate::reply::{Answer, Failure, respond};
 use crate::route::{Route, Whose, route};
 use crate::server::{Session, Shared};
 use crate::{
-    attachments, batch, create, delta, exports, folders, items, list, mangle, sessions, uploads,
+    attachments, batch, create, delta, exports, folders, gate, items, list, mangle, sessions,
+    uploads,
 };
 
 /// Answers whatever comes.
@@ -168,7 +169,7 @@ async fn authorised(
     let route = Route {
         operation,
         whose: Whose::Nobody,
-        template: String::new(),
+        template: format!("/{operation}"),
         folder: None,
         message: Some(id.to_owned()),
         attachment: None,
@@ -206,6 +207,7 @@ async fn serve(
         base,
         fault,
     };
+    gate::request(&call);
     if let Some(outcome) = before(&call).await {
         return outcome;
     }
@@ -213,6 +215,7 @@ async fn serve(
         shared.config.clock.sleep(shared.config.latency).await;
     }
     let answer = run(&call);
+    gate::answer(&call, &answer);
     drop(slot);
     after(&call, answer)
 }
@@ -378,6 +381,7 @@ pub(crate) fn run(call: &Call) -> Answer {
     match call.route.operation {
         "GetUser" => items::user(call),
         "ExchangeSettings" => items::exchange_settings(call),
+        "TranslateIds" => items::translate(call),
         "ListFolders" | "ListChildFolders" => folders::list(call),
         "FolderDelta" => delta::folders(call),
         "GetFolder" => folders::get(call),

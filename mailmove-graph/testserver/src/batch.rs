@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use crate::answer::{count, generic, one, refuse};
 use crate::auth::Caller;
 use crate::faults::Action;
+use crate::gate;
 use crate::reply::{Failure, respond};
 use crate::server::Shared;
 
@@ -51,6 +52,7 @@ pub(crate) async fn answer(
         Ok(steps) => steps,
         Err(failure) => return refuse(shared, failure),
     };
+    gate::batch(shared, &request, None);
     let fault = shared.faults.on_operation("Batch");
     match &fault {
         Some(Action::Status(status)) => return refuse(shared, generic(*status)),
@@ -73,6 +75,9 @@ pub(crate) async fn answer(
         _ => None,
     };
     let answered = run(shared, caller, &base, steps, refused_at).await;
+    if let Some(response) = &answered {
+        gate::batch(shared, &request, Some(response));
+    }
     match (fault, answered) {
         (_, None) | (Some(Action::CloseUnanswered), _) => Outcome::Gone,
         (Some(Action::StatusAfter(status)), _) => refuse(shared, generic(status)),

@@ -8,6 +8,7 @@ use mailmove_testkit_exchange::addresses::Person;
 use mailmove_testkit_exchange::dates;
 use mailmove_testkit_exchange::draft::{self, Draft};
 use mailmove_testkit_exchange::http::Response;
+use mailmove_testkit_exchange::ids;
 use mailmove_testkit_exchange::mime::Mime;
 use mailmove_testkit_exchange::props::Key;
 use serde_json::Value;
@@ -351,6 +352,19 @@ fn land(call: &Call, folder: &FolderInfo, body: Bytes, flags: Vec<String>, draft
 pub(crate) fn update(call: &Call) -> Answer {
     let item = call.item()?;
     let body = call.json()?;
+    let state = format!("W/\"{}\"", ids::change_key(&item.message));
+    if call
+        .request
+        .header("if-match")
+        .is_some_and(|have| have != state && have != "*")
+    {
+        return Err(Failure::new(
+            412,
+            "ErrorIrresolvableConflict",
+            "The send or update operation could not be performed because the change key passed in the \
+             request does not match the current change key for the item.",
+        ));
+    }
     let mime = Mime::parse(&item.message.body);
     let mut described = Described {
         draft: Draft {

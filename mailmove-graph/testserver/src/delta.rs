@@ -253,10 +253,12 @@ pub(crate) fn folders(call: &Call) -> Answer {
         None => Told::new(),
     };
     let all = tree::listed_folders(call, true);
+    let shown_ones = tree::listed_folders(call, false);
     let mut now = Told::new();
     let mut changed = Vec::new();
     for folder in &all {
-        let shown = tree::render(call, ids::Place::Folder(folder.id))?;
+        let place = ids::Place::Folder(folder.id);
+        let shown = tree::render_among(call, place, &shown_ones)?;
         let state = shown.to_string();
         if before.get(&folder.id) != Some(&state) {
             changed.push((folder.id, shown));

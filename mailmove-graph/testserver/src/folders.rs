@@ -30,8 +30,12 @@ pub(crate) fn listed_folders(call: &Call, hidden: bool) -> Vec<FolderInfo> {
 
 fn children(call: &Call, path: &[String], hidden: bool) -> Vec<FolderInfo> {
     let mut all = listed_folders(call, hidden);
-    all.retain(|f| f.path.len() == path.len() + 1 && f.path.starts_with(path));
+    all.retain(|f| is_below(f, path));
     all
+}
+
+fn is_below(folder: &FolderInfo, path: &[String]) -> bool {
+    folder.path.len() == path.len() + 1 && folder.path.starts_with(path)
 }
 
 fn path_of(call: &Call, place: Place) -> Result<Vec<String>, Failure> {
@@ -48,6 +52,15 @@ fn hidden_too(call: &Call) -> bool {
 
 /// A folder as JSON.
 pub(crate) fn render(call: &Call, place: Place) -> Result<Value, Failure> {
+    render_among(call, place, &listed_folders(call, false))
+}
+
+/// A folder as JSON, where all that are not hidden are known.
+pub(crate) fn render_among(
+    call: &Call,
+    place: Place,
+    all: &[FolderInfo],
+) -> Result<Value, Failure> {
     let account = &call.mailbox.account;
     let id = ids::folder_id(account, place);
     let Place::Folder(folder) = place else {
@@ -55,7 +68,7 @@ pub(crate) fn render(call: &Call, place: Place) -> Result<Value, Failure> {
             "id": id,
             "displayName": "Top of Information Store",
             "parentFolderId": ids::folder_id(account, Place::Root),
-            "childFolderCount": children(call, &[], false).len(),
+            "childFolderCount": all.iter().filter(|f| is_below(f, &[])).count(),
             "unreadItemCount": 0,
             "totalItemCount": 0,
             "isHidden": false,
@@ -90,7 +103,7 @@ pub(crate) fn render(call: &Call, place: Place) -> Result<Value, Failure> {
         "parentFolderId".to_owned(),
         ids::folder_id(account, parent).into(),
     );
-    let below = children(call, &folder.path, false).len();
+    let below = all.iter().filter(|f| is_below(f, &folder.path)).count();
     out.insert("childFolderCount".to_owned(), below.into());
     out.insert("unreadItemCount".to_owned(), status.unseen.into());
     out.insert("totalItemCount".to_owned(), status.messages.into());

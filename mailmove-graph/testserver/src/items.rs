@@ -10,7 +10,7 @@ use mailmove_testkit_exchange::props::Known;
 use mailmove_testkit_exchange::rebuild::rebuild;
 use serde_json::{Value, json};
 
-use crate::call::{Call, Item};
+use crate::call::{Call, Item, listed};
 use crate::render;
 use crate::reply::{Answer, Failure, empty, respond};
 use crate::server::Shared;
@@ -60,6 +60,50 @@ pub(crate) fn exchange_settings(call: &Call) -> Answer {
             "primaryMailboxId": mailbox_id(&call.shared, user),
         }),
     ))
+}
+
+/// At most so many ids are translated at once.
+const MOST_IDS: usize = 1000;
+
+/// From one kind of ids to the other.
+pub(crate) fn translate(call: &Call) -> Answer {
+    let body = call.json()?;
+    let member = |name: &str| {
+        let capital =
+            name.get(..1).unwrap_or_default().to_uppercase() + name.get(1..).unwrap_or("");
+        body.get(name).or_else(|| body.get(capital)).cloned()
+    };
+    let ids = member("inputIds").and_then(|ids| ids.as_array().cloned());
+    let ids = ids.ok_or_else(|| Failure::bad("The ids are missing."))?;
+    let target = member("targetIdType").unwrap_or_default();
+    let immutable = match target.as_str() {
+        Some("restImmutableEntryId") => true,
+        Some("restId") => false,
+        _ => return Err(Failure::bad("This type of ids is not spoken here.")),
+    };
+    if ids.len() > MOST_IDS {
+        return Err(Failure::new(
+            400,
+            "ErrorInvalidArgument",
+            "At most 1000 ids are translated at once.",
+        ));
+    }
+    let each = ids.iter().map(|id| {
+        let found = call.item_by_id(id.as_str().unwrap_or_default());
+        match found {
+            Ok(item) => {
+                let all = &call.shared.identities;
+                let new = all.id(&item.mailbox, &item.folder, &item.message, immutable);
+                json!({"sourceId": id, "targetId": new})
+            }
+            Err(failure) => json!({
+                "sourceId": id,
+                "errorDetails": {"code": failure.code, "message": failure.message},
+            }),
+        }
+    });
+    let context = call.context("Collection(microsoft.graph.convertIdResult)");
+    listed(context, each.collect(), Vec::new())
 }
 
 pub(crate) fn get(call: &Call) -> Answer {

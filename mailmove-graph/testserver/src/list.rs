@@ -3,7 +3,7 @@
 use mailmove_testkit::mailbox::{FolderInfo, Message};
 use mailmove_testkit_exchange::dates;
 use mailmove_testkit_exchange::mime::Mime;
-use mailmove_testkit_exchange::props::Known;
+use mailmove_testkit_exchange::props::{Key, Known};
 
 use crate::call::{Call, Item, listed};
 use crate::odata::{Property, Test, encode, filter};
@@ -114,6 +114,18 @@ pub(crate) fn holds(
         return Ok(true);
     }
     let props = call.mailbox.extra().props(folder.id, message);
+    // Marks are looked for often, and are not made of the message.
+    for test in tests.iter().filter(|test| test.operator == "eq") {
+        if let Property::Extended(id) = &test.property
+            && let Some((key @ Key::Name(..), _)) = props::key(id)
+            && props
+                .extended
+                .get(&key)
+                .is_none_or(|v| v.first() != test.value)
+        {
+            return Ok(false);
+        }
+    }
     let known = Known {
         message,
         props: &props,

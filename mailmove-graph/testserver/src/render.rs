@@ -37,6 +37,11 @@ impl Chosen {
         })
     }
 
+    fn only_ids(&self) -> bool {
+        let only = |names: &Vec<String>| names.iter().all(|n| n.eq_ignore_ascii_case("id"));
+        self.select.as_ref().is_some_and(only) && self.expand == Expand::default()
+    }
+
     /// What is expanded.
     pub(crate) fn expand(&self) -> &Expand {
         &self.expand
@@ -86,7 +91,10 @@ const FIELDS: [&str; 31] = [
 
 /// A message with what was chosen.
 pub(crate) fn message(call: &Call, item: &Item, chosen: &Chosen) -> Result<Value, Failure> {
-    call.readable(&item.mailbox, &item.message)?;
+    // Ids alone need nothing to be converted.
+    if !chosen.only_ids() {
+        call.readable(&item.mailbox, &item.message)?;
+    }
     for name in chosen.select.iter().flatten() {
         if !FIELDS.iter().any(|field| field.eq_ignore_ascii_case(name)) {
             return Err(Failure::new(

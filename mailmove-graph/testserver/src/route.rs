@@ -22,7 +22,6 @@ pub(crate) struct Route {
     pub(crate) operation: &'static str,
     pub(crate) whose: Whose,
     /// The path with placeholders, as the contract has it.
-    #[allow(dead_code, reason = "the contract gate comes next")]
     pub(crate) template: String,
     pub(crate) folder: Option<String>,
     pub(crate) message: Option<String>,
@@ -119,7 +118,6 @@ fn mail(method: &str, tail: &[&str]) -> Result<Found, Failure> {
             ("GET", []) => "GetUser",
             ("POST", ["translateexchangeids"]) => "TranslateIds",
             ("GET", ["settings", "exchange"]) => "ExchangeSettings",
-            ("GET", ["mailboxsettings"]) => "MailboxSettings",
             (_, [name, ..]) => return Err(Failure::segment(name)),
             _ => return Err(wrong_method(method)),
         })),

@@ -22,6 +22,7 @@ use crate::config::{Builder, Config};
 use crate::counters::{Counters, Counting};
 use crate::delta::Walks;
 use crate::faults::{Action, Faults};
+use crate::gate::Gate;
 use crate::identity::Identities;
 use crate::limits::Limits;
 use crate::props;
@@ -53,6 +54,7 @@ pub(crate) struct Shared {
     pub(crate) counting: Counting,
     pub(crate) faults: Faults,
     pub(crate) poison: Poison,
+    pub(crate) gate: Gate,
     pub(crate) tls: Tls,
     pub(crate) plain: SocketAddr,
     pub(crate) secure: SocketAddr,
@@ -89,6 +91,7 @@ impl Server {
             counting: Counting::default(),
             faults: Faults::new(),
             poison: Poison::default(),
+            gate: Gate::default(),
             tls,
             plain: plain.local_addr()?,
             secure: secure.local_addr()?,
@@ -204,7 +207,8 @@ impl Server {
         shared.mailboxes.change(&shared.store, user, path, change);
     }
 
-    /// Reading this item fails with 500 and this code, and so does each page of a list with it.
+    /// Reading this item fails with 500 and this code, and so does each page of a list with it, unless
+    /// ids alone are asked for.
     /// False if there is no such item.
     pub fn poison_item(&self, user: &str, path: &[&str], uid: u32, code: &str) -> bool {
         let Some((mailbox, message)) = self.item(user, path, uid) else {
@@ -344,6 +348,13 @@ impl Server {
         &self.shared.faults
     }
 
+    /// Shapes of requests and answers that were never validated. Where there are any, dropping the server
+    /// panics, unless it was built [without the gate](Builder::without_shape_gate).
+    #[must_use]
+    pub fn unlisted_shapes(&self) -> Vec<String> {
+        self.shared.gate.unlisted()
+    }
+
     /// Stops and waits until every connection and every late operation is done.
     /// Not cancel-safe only in that a dropped call doesn't wait.
     pub async fn stop(self) {
@@ -354,8 +365,16 @@ impl Server {
 }
 
 impl Drop for Server {
+    #[expect(clippy::panic, reason = "it is how a test fails")]
     fn drop(&mut self) {
         self.shared.stop.cancel();
+        let unlisted = self.shared.gate.unlisted();
+        if !unlisted.is_empty() && !std::thread::panicking() {
+            panic!(
+                "these shapes were never validated; `cargo xtask contracts DIR` does it:\n{}",
+                unlisted.join("\n")
+            );
+        }
     }
 }
 

@@ -219,6 +219,8 @@ async fn faults_strike_where_they_are_armed() {
         client.get(&format!("{target}?$top=50")).await.error().1,
         "ErrorCorruptData"
     );
+    let ids = client.get(&format!("{target}?$top=50&$select=id")).await;
+    assert_eq!(ids.ok(200)["value"].as_array().unwrap().len(), 5);
     let page: Value = client
         .get(&format!("{target}?$top=1&$orderby=receivedDateTime"))
         .await

@@ -318,3 +318,69 @@ async fn ids_have_to_be_encoded_and_change_with_moves() {
         .await;
     assert_eq!(other.error().1, "ErrorInvalidMailboxItemId");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ids_are_translated_and_changes_are_guarded() {
+    let server = start().await;
+    fill(&server, &["INBOX"], 1);
+    let client = client(&server);
+    let list = client
+        .get("/users/ann/mailFolders/inbox/messages?$select=subject")
+        .await
+        .ok(200);
+    let (id, etag) = (&list["value"][0]["id"], &list["value"][0]["@odata.etag"]);
+    let body = json!({"inputIds": [id, "nonsense"], "sourceIdType": "restId", "targetIdType": "restImmutableEntryId"});
+    let told = client
+        .post("/users/ann/translateExchangeIds", &body)
+        .await
+        .ok(200);
+    let stable = told["value"][0]["targetId"].as_str().unwrap();
+    assert_eq!(
+        server.item_id("ann", &["INBOX"], 1, true).as_deref(),
+        Some(stable)
+    );
+    assert_eq!(
+        told["value"][1]["errorDetails"]["code"],
+        "ErrorInvalidIdMalformed"
+    );
+    let target = format!("/users/ann/messages/{}", encode(stable));
+    let guarded = client
+        .clone()
+        .with(&format!("If-Match: {}", etag.as_str().unwrap()));
+    guarded
+        .json("PATCH", &target, &json!({"isRead": true}))
+        .await
+        .ok(200);
+    let late = guarded
+        .json("PATCH", &target, &json!({"isRead": false}))
+        .await;
+    assert_eq!(late.error(), (412, "ErrorIrresolvableConflict".to_owned()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_read_as_mime_is_told_item_by_item() {
+    let server = builder().smime_fails().start().await.unwrap();
+    fill(&server, &["INBOX"], 2);
+    assert!(server.set_item_class("ann", &["INBOX"], 1, "IPM.Note.SMIME.MultipartSigned"));
+    assert!(server.poison_operation("ann", &["INBOX"], 2, "GetMime", "ErrorCorruptData"));
+    let client = client(&server);
+    let (found, _, _) = client
+        .pages("/users/ann/mailFolders/inbox/messages?$orderby=receivedDateTime")
+        .await;
+    let mut codes = Vec::new();
+    for message in &found {
+        let id = encode(message["id"].as_str().unwrap());
+        let mime = client
+            .get(&format!("/users/ann/messages/{id}/$value"))
+            .await;
+        codes.push(mime.error());
+    }
+    let code = |text: &str| (500, text.to_owned());
+    assert_eq!(
+        codes,
+        [
+            code("ErrorMimeContentConversionFailed"),
+            code("ErrorCorruptData")
+        ]
+    );
+}

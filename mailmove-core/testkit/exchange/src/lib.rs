@@ -25,6 +25,7 @@ pub mod ids;
 pub mod listen;
 pub mod mailbox;
 pub mod mime;
+pub mod mixture;
 pub mod props;
 pub mod rebuild;
 pub mod streams;

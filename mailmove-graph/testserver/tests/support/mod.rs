@@ -139,13 +139,12 @@ impl Client<'_> {
     }
 }
 
-/// A server for ann and bob, whose token is `app-token`; what tests send by hand is not gated.
+/// A server for ann and bob, whose token is `app-token`.
 pub(crate) fn builder() -> Builder {
     Server::builder(Store::new())
         .user("ann")
         .user("bob")
         .app_token("app-token")
-        .without_shape_gate()
 }
 
 pub(crate) async fn start() -> Server {

@@ -215,7 +215,8 @@ pub enum Coverage {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Change {
-    /// A message that exists.
+    /// A message that exists. In what changed since a cursor it may be a known one, as it is now: not every
+    /// server tells what is new from what changed.
     Item(Box<Listed>),
     /// A known message now has these flags.
     Flags(MessageId, Flags),

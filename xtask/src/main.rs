@@ -47,7 +47,7 @@ Development tasks of mailmove.
                                    what changed; see benches/README.md for its options
   cargo xtask growth               time, memory and state from 1,000 to 1,000,000 messages and with 1,000 folders
   cargo xtask counts               round trips, bytes, system calls and instructions of one migration
-  cargo xtask contracts DIR        hold the EWS tests' documents against Microsoft's schema, which is in DIR
+  cargo xtask contracts DIR        hold what the tests of EWS and Graph say against Microsoft's schemas, which are in DIR
   cargo xtask oracles              exchangelib, pyspnego and DavMail against the EWS test server
       fetch                        only get them
       --debian                     by Debian's pip and Java, even if the machine has its own

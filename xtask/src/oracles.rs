@@ -8,7 +8,7 @@ use std::process::Command;
 use crate::{Result, process, servers, workspace};
 
 /// exchangelib, which brings pyspnego.
-const PYTHON: [&str; 2] = ["exchangelib==5.6.0", "pyspnego==0.12.4"];
+const EWS: [&str; 2] = ["exchangelib==5.6.0", "pyspnego==0.12.4"];
 
 /// Runs `cargo xtask oracles`.
 pub(crate) fn command(args: &[&str]) -> Result<()> {
@@ -28,7 +28,7 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
         (
             "exchangelib",
             "MAILMOVE_TEST_EXCHANGELIB",
-            python(&dir, debian),
+            python(&dir, "exchangelib", &EWS, debian),
         ),
         ("davmail", "MAILMOVE_TEST_DAVMAIL", davmail(&dir, debian)),
     ] {
@@ -63,43 +63,43 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
 
 /// A Python that has the packages: in an environment of its own, or, where Python came without the
 /// means for that, by Debian's pip.
-fn python(dir: &Path, debian: bool) -> Result<PathBuf> {
+pub(crate) fn python(dir: &Path, name: &str, packages: &[&str], debian: bool) -> Result<PathBuf> {
     let base = match process::find("python3") {
         Some(found) => found,
         None => servers::program("python3", "python3")?,
     };
     let first = match debian {
         true => Err("Debian's pip is asked for".into()),
-        false => environment(dir, &base),
+        false => environment(&dir.join(format!("python-{name}")), &base, packages),
     };
+    let second = dir.join(format!("site-{name}"));
     first.or_else(|first: Box<dyn std::error::Error>| {
-        with_debian_pip(dir, &base).map_err(|second| format!("{first}\nand then: {second}").into())
+        with_debian_pip(&second, &base, packages)
+            .map_err(|second| format!("{first}\nand then: {second}").into())
     })
 }
 
-fn environment(dir: &Path, base: &Path) -> Result<PathBuf> {
-    let venv = dir.join("python");
+fn environment(venv: &Path, base: &Path, packages: &[&str]) -> Result<PathBuf> {
     let python = venv.join("bin/python");
     let done = venv.join("done");
-    if std::fs::read_to_string(&done).is_ok_and(|have| have == PYTHON.join("\n")) {
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == packages.join("\n")) {
         return Ok(python);
     }
-    println!("getting {} from PyPI", PYTHON.join(", "));
+    println!("getting {} from PyPI", packages.join(", "));
     let mut make = Command::new(base);
-    process::capture(make.args(["-m", "venv", "--clear"]).arg(&venv))?;
+    process::capture(make.args(["-m", "venv", "--clear"]).arg(venv))?;
     let mut pip = Command::new(&python);
     pip.args(["-m", "pip", "install", "--quiet"]);
-    process::capture(pip.arg("--disable-pip-version-check").args(PYTHON))?;
-    std::fs::write(done, PYTHON.join("\n"))?;
+    process::capture(pip.arg("--disable-pip-version-check").args(packages))?;
+    std::fs::write(done, packages.join("\n"))?;
     Ok(python)
 }
 
 /// The packages in a directory of their own, and a script that knows it.
-fn with_debian_pip(dir: &Path, base: &Path) -> Result<PathBuf> {
-    let packages = dir.join("site");
-    let script = dir.join("python-with-packages");
-    let done = packages.join("done");
-    if std::fs::read_to_string(&done).is_ok_and(|have| have == PYTHON.join("\n")) {
+fn with_debian_pip(site: &Path, base: &Path, packages: &[&str]) -> Result<PathBuf> {
+    let script = site.with_extension("sh");
+    let done = site.join("done");
+    if std::fs::read_to_string(&done).is_ok_and(|have| have == packages.join("\n")) {
         return Ok(script);
     }
     let unpacked = servers::unpack("pip", &["python3-pip-whl"])?;
@@ -111,20 +111,20 @@ fn with_debian_pip(dir: &Path, base: &Path) -> Result<PathBuf> {
             name.starts_with("pip-")
         })
         .ok_or("no pip in Debian's package")?;
-    println!("getting {} from PyPI, by Debian's pip", PYTHON.join(", "));
-    let _ = std::fs::remove_dir_all(&packages);
+    println!("getting {} from PyPI, by Debian's pip", packages.join(", "));
+    let _ = std::fs::remove_dir_all(site);
     // A wheel of Python alone runs as it is.
     let mut install = Command::new(base);
     install.arg(pip.join("pip")).args(["install", "--quiet"]);
     install.args(["--disable-pip-version-check", "--target"]);
-    process::capture(install.arg(&packages).args(PYTHON))?;
+    process::capture(install.arg(site).args(packages))?;
     let text = format!(
         "#!/bin/sh\nPYTHONPATH='{}' exec '{}' \"$@\"\n",
-        packages.display(),
+        site.display(),
         base.display()
     );
     servers::write_script(&script, &text)?;
-    std::fs::write(done, PYTHON.join("\n"))?;
+    std::fs::write(done, packages.join("\n"))?;
     Ok(script)
 }
 

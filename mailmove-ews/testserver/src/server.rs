@@ -5,8 +5,10 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mailmove_testkit::mailbox::Store;
+pub(crate) use mailmove_testkit_exchange::listen::Outcome;
+use mailmove_testkit_exchange::listen::{Admission, Service, listen};
 use mailmove_testkit_exchange::tls::{Tls, TlsError};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -15,14 +17,11 @@ use crate::config::{Builder, Config};
 use crate::counters::{Counters, Counting};
 use crate::faults::{Action, Faults};
 use crate::gate::Gate;
-use crate::http::{Bad, Connection, Host, Request, Response, Stream};
+use crate::http::{Host, Request, Response};
 use crate::mailbox::Mailboxes;
 use crate::mime::Mime;
 use crate::props::{Key, Known, Props, Value};
 use crate::{autodiscover, dates, soap};
-
-/// How long a connection may take to end when the server stops.
-const FAREWELL: Duration = Duration::from_millis(500);
 
 /// Why a server didn't start.
 #[derive(Debug, thiserror::Error)]
@@ -264,62 +263,6 @@ impl Drop for Server {
     }
 }
 
-async fn listen(listener: TcpListener, shared: Arc<Shared>, secure: bool) {
-    loop {
-        let accepted = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            accepted = listener.accept() => accepted,
-        };
-        // Out of file descriptors, say: the next one may do better.
-        let Ok((stream, _)) = accepted else {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-            continue;
-        };
-        let open = Open::new(&shared);
-        let shared = Arc::clone(&shared);
-        let tasks = shared.tasks.clone();
-        tasks.spawn(async move {
-            let stop = shared.stop.clone();
-            let overdue = async {
-                stop.cancelled().await;
-                tokio::time::sleep(FAREWELL).await;
-            };
-            tokio::select! {
-                () = overdue => {}
-                () = serve(stream, shared, secure, open.allowed) => {}
-            }
-            drop(open);
-        });
-    }
-}
-
-/// Counts a connection while it lives.
-struct Open {
-    shared: Arc<Shared>,
-    allowed: bool,
-}
-
-impl Open {
-    fn new(shared: &Arc<Shared>) -> Self {
-        let mut counters = shared.counting.lock();
-        counters.connections += 1;
-        counters.open += 1;
-        counters.peak = counters.peak.max(counters.open);
-        let allowed = counters.open <= shared.config.max_connections as u64;
-        drop(counters);
-        Self {
-            shared: Arc::clone(shared),
-            allowed,
-        }
-    }
-}
-
-impl Drop for Open {
-    fn drop(&mut self) {
-        self.shared.counting.lock().open -= 1;
-    }
-}
-
 /// What is known of a connection.
 #[derive(Debug, Default)]
 pub(crate) struct Session {
@@ -331,73 +274,62 @@ pub(crate) struct Session {
     pub(crate) farewell: Option<String>,
 }
 
-/// What is done about a request.
-#[derive(Debug)]
-pub(crate) enum Outcome {
-    Reply(Response),
-    /// Sent as it is, and then the connection goes on or ends.
-    Raw(Vec<u8>, bool),
-    /// Nothing is sent any more.
-    Gone,
-}
+impl Service for Shared {
+    type Session = Session;
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, secure: bool, allowed: bool) {
-    let left = match shared.faults.on_connection() {
-        Some(Action::CloseInRequest(bytes)) => Some(bytes),
-        Some(_) => return,
-        None => None,
-    };
-    let _ = stream.set_nodelay(true);
-    let stream: Box<dyn Stream> = if secure {
-        match shared.tls.acceptor.accept(stream).await {
-            Ok(stream) => Box::new(stream),
-            Err(_) => return,
-        }
-    } else {
-        Box::new(stream)
-    };
-    let mut connection = Connection::new(stream, Arc::<Shared>::clone(&shared), left);
-    let mut session = Session {
-        secure,
-        allowed,
-        login: Login::default(),
-        farewell: None,
-    };
-    loop {
-        let request = tokio::select! {
-            () = shared.stop.cancelled() => return,
-            request = connection.request() => request,
+    fn stop(&self) -> &CancellationToken {
+        &self.stop
+    }
+
+    fn tasks(&self) -> &TaskTracker {
+        &self.tasks
+    }
+
+    fn tls(&self) -> &Tls {
+        &self.tls
+    }
+
+    fn opened(&self, secure: bool) -> Option<Admission<Session>> {
+        let allowed = {
+            let mut counters = self.counting.lock();
+            counters.connections += 1;
+            counters.open += 1;
+            counters.peak = counters.peak.max(counters.open);
+            counters.open <= self.config.max_connections as u64
         };
-        let request = match request {
-            Ok(request) => request,
-            Err(Bad::Gone) => return,
-            Err(Bad::Refused(status, why)) => {
-                let mut response = Response::new(status, why);
-                response.close = true;
-                tell(&shared, status);
-                let _ = connection.send(&response.bytes()).await;
-                return connection.close().await;
-            }
+        let left = match self.faults.on_connection() {
+            Some(Action::CloseInRequest(bytes)) => Some(bytes),
+            Some(_) => return None,
+            None => None,
         };
-        shared.counting.lock().requests += 1;
-        let close = request.close;
-        match answer(&shared, &mut session, request).await {
-            Outcome::Gone => return,
-            Outcome::Raw(bytes, goes_on) => {
-                if connection.send(&bytes).await.is_err() || !goes_on {
-                    return connection.close().await;
-                }
-            }
+        let session = Session {
+            secure,
+            allowed,
+            login: Login::default(),
+            farewell: None,
+        };
+        Some(Admission { session, left })
+    }
+
+    fn closed(&self) {
+        self.counting.lock().open -= 1;
+    }
+
+    fn refused(&self, status: u16) {
+        tell(self, status);
+    }
+
+    async fn answer(self: &Arc<Self>, session: &mut Session, request: Request) -> Outcome {
+        self.counting.lock().requests += 1;
+        match answer(self, session, request).await {
             Outcome::Reply(mut response) => {
-                response.close |= close;
                 if let Some(token) = session.farewell.take() {
                     response = response.header("WWW-Authenticate", token);
                 }
-                tell(&shared, response.status);
-                if connection.send(&response.bytes()).await.is_err() || response.close {
-                    return connection.close().await;
-                }
+                tell(self, response.status);
+                Outcome::Reply(response)
             }
+            outcome => outcome,
         }
     }
 }

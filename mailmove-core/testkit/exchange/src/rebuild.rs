@@ -160,7 +160,9 @@ fn as_html(plain: &str) -> String {
     format!("<html><body>\r\n{text}</body></html>\r\n")
 }
 
-fn as_text(html: &str) -> String {
+/// The text of a page, without what is in tags.
+#[must_use]
+pub fn as_text(html: &str) -> String {
     let mut out = String::new();
     let mut inside = false;
     for c in html.chars() {
@@ -215,10 +217,15 @@ fn attached(attachment: &Attachment, date: i64, depth: usize) -> String {
 /// Base64 in lines.
 #[must_use]
 pub fn lines(bytes: &[u8]) -> String {
-    let mut out = String::new();
-    for chunk in bytes.chunks(57) {
-        out += &STANDARD.encode(chunk);
+    // At once, since the encoder is fast and this is not.
+    let text = STANDARD.encode(bytes);
+    let mut out = String::with_capacity(text.len() / 76 * 78 + 80);
+    let mut rest = text.as_str();
+    while !rest.is_empty() {
+        let (line, after) = rest.split_at_checked(76).unwrap_or((rest, ""));
+        out += line;
         out += "\r\n";
+        rest = after;
     }
     out
 }

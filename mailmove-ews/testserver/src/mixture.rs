@@ -96,7 +96,7 @@ impl Mix<Action> for Mixing {
             return None;
         }
         let scripts = self.mixture.scripts.len() as u64;
-        let drawn = self.below(17 + scripts);
+        let drawn = self.below(18 + scripts);
         let makes = matches!(
             operation,
             "CreateItem" | "UploadItems" | "MoveItem" | "CopyItem"
@@ -127,8 +127,9 @@ impl Mix<Action> for Mixing {
             14 => ("cut short", Action::Mangle(Mangle::Truncated)),
             15 => ("no XML", Action::Mangle(Mangle::NoXml)),
             16 => ("one too few", Action::Mangle(Mangle::MissingMessage)),
+            17 => ("bare fault", Action::Fault(500, String::new())),
             nth => {
-                let nth = usize::try_from(nth - 17).unwrap_or(0);
+                let nth = usize::try_from(nth - 18).unwrap_or(0);
                 let (name, script) = self.mixture.scripts.get(nth)?.clone();
                 (name, Action::Meanwhile(script))
             }

@@ -234,6 +234,12 @@ impl Server {
         &self.shared.faults
     }
 
+    /// From now on it [chokes](Builder::chokes_on) on items with this text.
+    pub fn choke_on(&self, text: Option<&str>) {
+        let chokes = self.shared.config.chokes_on.lock();
+        *chokes.unwrap_or_else(PoisonError::into_inner) = text.map(str::to_owned);
+    }
+
     /// Shapes of requests and replies that were never validated. Where there are any, dropping the
     /// server panics, unless it was built [without the gate](Builder::without_shape_gate).
     #[must_use]
@@ -489,6 +495,11 @@ impl Shared {
         let until = self.config.clock.now() + time;
         let mut have = self.back_off.lock().unwrap_or_else(PoisonError::into_inner);
         *have = (*have).max(until);
+    }
+
+    pub(crate) fn chokes_on(&self) -> Option<String> {
+        let text = self.config.chokes_on.lock();
+        text.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn in_back_off(&self) -> bool {

@@ -29,7 +29,7 @@ use read::read;
 use crate::{
     config::Access,
     error::{self, Doing},
-    folders::Opened,
+    folders::{self, Opened},
     http::{Connection, Dial, Failed, Jar, Outgoing, Received},
     login::{self, PAGE_MAX, Scheme},
     wire::{self, Element, Header, Reply, Request, SoapError, Version},
@@ -64,6 +64,8 @@ struct State {
     version: Version,
     /// What the server says that it is.
     system: Option<String>,
+    /// What the first login asked on the way.
+    first: Option<Answer<()>>,
     /// The mailbox, once it was looked at.
     opened: Option<Opened>,
     /// Folders for which SyncFolderItems isn't offered.
@@ -155,6 +157,20 @@ impl Pool {
     /// What the server says that it is, once it answered.
     pub(crate) fn system(&self) -> Option<String> {
         self.state().system.clone()
+    }
+
+    /// Connects, if nobody did yet: the [roles](folders::roles) of folders, if the login asked for them on the
+    /// way.
+    pub(crate) async fn first(&self) -> Result<Option<Answer<()>>> {
+        if self.state().known {
+            return Ok(None);
+        }
+        let _slot = self.slot().await.map_err(|failed| failed.error)?;
+        self.leave_alone().map_err(|failed| failed.error)?;
+        let session = self.session().await?;
+        let mut state = self.state();
+        state.idle.push(session);
+        Ok(state.first.take())
     }
 
     /// A request that changes nothing, and has no contents in its answer.
@@ -404,8 +420,13 @@ impl Pool {
         let third = login::ntlm(&mut session.connection, &target.path, &headers, wrap, who).await?;
         // A request that any user may make carries the last message, so that no other has to be sent
         // twice if it is refused.
-        let root = self.access.config.root();
-        let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
+        let is_first = !self.state().known;
+        let request = match is_first {
+            true => folders::roles(&self.access.config),
+            false => {
+                wire::get_folders(&[wire::FolderRef::Distinguished(self.access.config.root())])
+            }
+        };
         session.authorization = Some(third);
         let answer = self.exchange(session, &request, NoContents).await;
         session.authorization = None;
@@ -417,7 +438,10 @@ impl Pool {
             }
             Err(failed) if failed.error.code() == "ews/version" => Ok(()),
             Err(failed) => Err(failed.error),
-            Ok(_) => Ok(()),
+            Ok(answer) => {
+                self.state().first = Some(answer).filter(|_| is_first);
+                Ok(())
+            }
         }
     }
 

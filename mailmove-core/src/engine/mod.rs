@@ -41,6 +41,7 @@ mod replace;
 mod retry;
 mod settle;
 mod share;
+mod still;
 mod surplus;
 mod survey;
 mod turns;

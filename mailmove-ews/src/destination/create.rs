@@ -12,7 +12,7 @@ use mailmove_exchange::tree::{Tree, folded};
 use super::Inner;
 use crate::{
     error::{self, Doing},
-    folders,
+    folders::{self, Tokens},
     generate::Out,
     wire::{self, FolderRef},
 };
@@ -88,7 +88,7 @@ async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<Fold
     let classes = want.iter().map(|spec| (folded(&spec.path), spec.class));
     let classes: BTreeMap<FolderPath, ItemClass> = classes.collect();
     let paths: Vec<&FolderPath> = want.iter().map(|spec| &spec.path).collect();
-    let mut tree = folders::list(&inner.pool).await?;
+    let mut tree = folders::list_as(&inner.pool, Tokens::Any).await?;
     let mut refused = BTreeMap::new();
     let deepest = paths
         .iter()
@@ -131,7 +131,7 @@ async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<Fold
             }
         }
         // Whoever else makes folders meanwhile, what counts is what is there.
-        tree = folders::list(&inner.pool).await?;
+        tree = folders::list_as(&inner.pool, Tokens::Any).await?;
     }
     Ok((tree, refused))
 }

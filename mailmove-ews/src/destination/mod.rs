@@ -28,7 +28,8 @@ use mailmove_exchange::tree;
 
 use crate::{
     config::{Access, EwsConfig},
-    find, folders,
+    find,
+    folders::{self, Tokens},
     generate::generate,
     ids,
     pool::Pool,
@@ -179,7 +180,7 @@ impl Destination for EwsDestination {
     }
 
     async fn folders(&self) -> Result<Vec<Folder>> {
-        Ok(folders::list(&self.0.pool).await?.folders)
+        Ok(folders::list_as(&self.0.pool, Tokens::Any).await?.folders)
     }
 
     fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {
@@ -198,6 +199,17 @@ impl Destination for EwsDestination {
                 out.send(Err(error)).await;
             }
         })
+    }
+
+    async fn expect(&self, folder: &FolderId, mark: &Mark) {
+        // What came before it need not be walked through again.
+        if !is_other_epoch(mark, folder)
+            && self.0.state(folder).is_none()
+            && let Some(state) = &mark.token
+            && find::number(state.as_str()).is_none()
+        {
+            self.0.note_state(folder, Some(state.as_str()));
+        }
     }
 
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {

@@ -184,6 +184,19 @@ impl Server {
         })
     }
 
+    /// Sets how important an item is: `Low`, `Normal` or `High`; false if there is no such item.
+    pub fn set_item_importance(
+        &self,
+        user: &str,
+        path: &[&str],
+        uid: u32,
+        importance: &str,
+    ) -> bool {
+        self.change_item(user, path, uid, |props| {
+            props.importance = Some(importance.to_owned());
+        })
+    }
+
     /// An item's class; `None` if there is no such item.
     #[must_use]
     pub fn item_class(&self, user: &str, path: &[&str], uid: u32) -> Option<String> {
@@ -382,7 +395,10 @@ async fn serve(stream: TcpStream, shared: Arc<Shared>, secure: bool, allowed: bo
                 response.close = true;
                 tell(&shared, status);
                 let _ = connection.send(&response.bytes()).await;
-                return connection.close().await;
+                return match status {
+                    413 => connection.linger().await,
+                    _ => connection.close().await,
+                };
             }
         };
         shared.counting.lock().requests += 1;

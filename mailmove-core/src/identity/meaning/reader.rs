@@ -3,7 +3,7 @@
 use super::{
     Attachment, Meaning, What,
     decode::{Decoder, Encoding},
-    facts::{Media, facts},
+    facts::{Importance, Media, facts},
     short,
     text::{Kind, Reading, Text},
 };
@@ -275,6 +275,9 @@ impl MeaningReader {
         };
         if is_message {
             message.header = facts(header);
+            if messages == 1 {
+                message.importance = Importance::of(header);
+            }
         }
         let deep = self.levels.len() + messages >= DEEPEST;
         let plain = media.encoding == Encoding::Plain;

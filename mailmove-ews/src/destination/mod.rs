@@ -9,7 +9,10 @@ mod update;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -58,6 +61,8 @@ struct Inner {
     pool: Arc<Pool>,
     /// The newest sync state of each folder.
     states: Mutex<HashMap<FolderId, String>>,
+    /// Bytes of messages that fit into a request, as far as is known.
+    request_max: AtomicU64,
 }
 
 impl EwsDestination {
@@ -73,11 +78,21 @@ impl EwsDestination {
         Self(Arc::new(Inner {
             pool: Pool::new(access),
             states: Mutex::default(),
+            request_max: AtomicU64::new(u64::MAX),
         }))
     }
 }
 
 impl Inner {
+    fn request_max(&self) -> u64 {
+        self.request_max.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of messages were more than something on the way takes.
+    fn note_refused(&self, bytes: u64) {
+        self.request_max.fetch_min(bytes / 2, Ordering::Relaxed);
+    }
+
     fn state(&self, folder: &FolderId) -> Option<String> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(folder).cloned()

@@ -204,6 +204,9 @@ pub enum Coverage {
 pub enum Change {
     /// A message that exists.
     Item(Box<Listed>),
+    /// A known message has another content by now, under the same id: an event that was put off. Of mail
+    /// nothing changes but flags.
+    Altered(Box<Listed>),
     /// A known message now has these flags.
     Flags(MessageId, Flags),
     /// A known message is gone.

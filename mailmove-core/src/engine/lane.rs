@@ -5,7 +5,7 @@ use std::{collections::HashSet, pin::pin, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, adopt, deliver, duplicate, fold,
+    Engine, adopt, changed, deliver, duplicate, fold,
     produce::{self, Listing},
     retry::Backoff,
     share::Desk,
@@ -129,7 +129,8 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane, turn: &mut Turn) 
         if all {
             lane.row.cursor = None;
         }
-        if all || listing.rest {
+        let changed = changed::meanwhile(engine, lane, listing.changed).await?;
+        if all || listing.rest || changed {
             turn.take().await;
             survey::survey(engine, lane).await?;
             copy(engine, lane, turn).await?;

@@ -8,6 +8,7 @@
 mod adopt;
 mod ahead;
 mod annotate;
+mod changed;
 mod claims;
 mod close;
 mod compare;

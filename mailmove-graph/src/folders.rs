@@ -87,7 +87,7 @@ fn told(folder: &MailFolder, now: Option<Timestamp>) -> Option<mailmove_core::mo
         unread: i64::try_from(folder.unread_item_count?).ok()?,
         bytes: Property::find(all, property::FOLDER_SIZE).unwrap_or_default(),
     };
-    token::token(told, now)
+    token::token(told, now, token::Tokens::Settled)
 }
 
 /// One folder, by its id or a name that is the same in all languages.

@@ -34,9 +34,15 @@ pub(super) async fn streams(inner: &Inner, ids: &[MessageId]) -> Vec<(MessageId,
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(failed) => {
-            heed(inner, ids.len(), &failed.error);
-            let failed =
-                |id: &MessageId| (id.clone(), Fetched::Failed(not_exported(&failed.error)));
+            let error = inner.pool.blame(failed.error).await;
+            heed(inner, ids.len(), &error);
+            if error::is_halved(&error, ids.len()) {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                let mut out = Box::pin(streams(inner, one)).await;
+                out.extend(Box::pin(streams(inner, other)).await);
+                return out;
+            }
+            let failed = |id: &MessageId| (id.clone(), Fetched::Failed(not_exported(&error)));
             return ids.iter().map(failed).collect();
         }
     };

@@ -2,10 +2,12 @@
 
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
+    identity::HeaderDigest,
     model::{Alteration, AlterationKind, Flags, Keyword, MessageId, SystemFlag, Timestamp},
 };
 use mailmove_exchange::{
     date::parse_date,
+    identity::Identity,
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -21,17 +23,29 @@ use crate::{
 /// Members that [`Meta`] is made of.
 pub(crate) const SELECT: &str = "id,isRead,isDraft,flag,categories,receivedDateTime";
 
-/// Properties that it is made of beside.
-pub(crate) fn expand() -> String {
+/// Properties that it is made of beside; where items travel as exports also those that tell them apart.
+pub(crate) fn expand(exports: bool) -> String {
     let stamp = property::stamp();
-    property::expand(&[
+    let mut ids = vec![
         property::CLASS,
         property::SIZE,
         property::LAST_VERB,
         property::ICON,
         property::DELETED,
         &stamp,
-    ])
+    ];
+    if exports {
+        ids.extend([
+            property::MESSAGE_ID,
+            property::SUBJECT,
+            property::GLOBAL_ID,
+            property::FILE_UNDER,
+            property::SENT,
+            property::START,
+            property::END,
+        ]);
+    }
+    property::expand(&ids)
 }
 
 /// How the note at a message begins whose attachments have not all arrived.
@@ -55,6 +69,8 @@ pub(crate) struct Meta {
     pub(crate) stamp: Option<Stamp>,
     /// What it will be once all its attachments are there: an append was cut off.
     pub(crate) open: Option<Stamp>,
+    /// What tells it apart, if that was asked for.
+    pub(crate) identity: Option<HeaderDigest>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -97,6 +113,7 @@ impl Meta {
         let mut notes = Vec::new();
         Ok(Self {
             flags: flags(&message, &mut notes),
+            identity: identity(all, received),
             class: Property::find(all, property::CLASS)
                 .unwrap_or_default()
                 .to_owned(),
@@ -110,6 +127,23 @@ impl Meta {
             id: MessageId::new(&message.id),
         })
     }
+}
+
+/// A digest of properties that an export keeps. `None` where nothing tells an item apart.
+fn identity(all: &[Property], received: Option<Timestamp>) -> Option<HeaderDigest> {
+    let date = |id| Property::find(all, id).and_then(parse_date);
+    let identity = Identity {
+        message_id: Property::find(all, property::MESSAGE_ID),
+        subject: Property::find(all, property::SUBJECT),
+        global_id: Property::find(all, property::GLOBAL_ID),
+        file_under: Property::find(all, property::FILE_UNDER),
+        sent: date(property::SENT),
+        received,
+        start: date(property::START),
+        end: date(property::END),
+        class: Property::find(all, property::CLASS),
+    };
+    identity.digest()
 }
 
 fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {

@@ -5,6 +5,7 @@ pub mod base64;
 pub mod boundaries;
 pub mod date;
 pub mod header;
+pub mod identity;
 pub mod ids;
 pub mod keywords;
 pub mod marks;

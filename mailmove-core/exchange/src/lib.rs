@@ -4,6 +4,7 @@
 pub mod base64;
 pub mod boundaries;
 pub mod date;
+pub mod export;
 pub mod header;
 pub mod identity;
 pub mod ids;
@@ -11,6 +12,7 @@ pub mod keywords;
 pub mod marks;
 pub mod original;
 pub mod sink;
+pub mod sizes;
 pub mod stamp;
 pub mod token;
 pub mod tree;

@@ -88,6 +88,9 @@ pub(crate) const LAST_COMMIT: &str = "SystemTime 0x670A";
 /// `PR_DELETED_COUNT_TOTAL`: how many items ever left a folder.
 pub(crate) const DELETED_COUNT: &str = "Integer 0x670B";
 
+/// `PR_FLAG_STATUS`: flagged.
+pub(crate) const FLAG_STATUS: &str = "Integer 0x1090";
+
 /// The id of the property in which we note what a message was made from.
 pub(crate) fn stamp() -> String {
     use mailmove_exchange::stamp::{NAME, SET};

@@ -12,25 +12,27 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, Item, listed};
 use crate::create::embedded;
+use crate::identity::made;
 use crate::letter::Letter;
 use crate::odata;
 use crate::render;
 use crate::reply::{Answer, Failure, empty, respond};
 
 /// The id of the attachment with this place among those of its message.
-pub(crate) fn id(item: &Item, at: usize) -> String {
-    ids::opaque(&format!(
+pub(crate) fn id(call: &Call, item: &Item, at: usize) -> String {
+    let text = format!(
         "A\n{}\n{}\n{at}\n",
         item.mailbox.account.user(),
         item.message.email_id
-    ))
+    );
+    call.shared.identities.shown(ids::opaque(&text))
 }
 
 /// All of them as JSON.
-pub(crate) fn all(item: &Item, mime: &Mime) -> Vec<Value> {
+pub(crate) fn all(call: &Call, item: &Item, mime: &Mime) -> Vec<Value> {
     let all = mime.attachments();
     let each = all.iter().enumerate();
-    each.map(|(at, attachment)| show(item, at, attachment, false))
+    each.map(|(at, attachment)| show(call, item, at, attachment, false))
         .collect()
 }
 
@@ -38,7 +40,7 @@ fn is_item(attachment: &Attachment) -> bool {
     attachment.kind == "message/rfc822"
 }
 
-fn show(item: &Item, at: usize, attachment: &Attachment, with_item: bool) -> Value {
+fn show(call: &Call, item: &Item, at: usize, attachment: &Attachment, with_item: bool) -> Value {
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| out.insert(name.to_owned(), value);
     let kind = match is_item(attachment) {
@@ -47,7 +49,7 @@ fn show(item: &Item, at: usize, attachment: &Attachment, with_item: bool) -> Val
     };
     put("@odata.type", kind.into());
     put("@odata.mediaContentType", attachment.kind.clone().into());
-    put("id", id(item, at).into());
+    put("id", id(call, item, at).into());
     put(
         "lastModifiedDateTime",
         dates::format(item.message.date.unix, 0).into(),
@@ -135,7 +137,7 @@ pub(crate) fn list(call: &Call) -> Answer {
     }
     let each = found.iter().enumerate();
     let values = each
-        .map(|(at, a)| choose(call, show(&item, at, a, with_item)))
+        .map(|(at, a)| choose(call, show(call, &item, at, a, with_item)))
         .collect();
     let context = call.context("users('x')/messages('x')/attachments");
     listed(context, values, Vec::new())
@@ -146,8 +148,8 @@ fn target(call: &Call, item: &Item) -> Result<(usize, Attachment), Failure> {
     let want = call.route.attachment.as_deref().unwrap_or_default();
     let mime = Mime::parse(&item.message.body);
     let mut all = mime.attachments().into_iter().enumerate();
-    let found = all.find(|(at, _)| id(item, *at) == want);
-    found.ok_or_else(|| match ids::unopaque(want) {
+    let found = all.find(|(at, _)| id(call, item, *at) == want);
+    found.ok_or_else(|| match ids::unopaque(&made(want)) {
         Some(_) => Failure::missing(),
         None => Failure::malformed(),
     })
@@ -157,7 +159,7 @@ pub(crate) fn get(call: &Call) -> Answer {
     let item = call.item()?;
     let with_item = odata::expand(call.query.get("$expand"))?.item;
     let (at, attachment) = target(call, &item)?;
-    let mut shown = choose(call, show(&item, at, &attachment, with_item));
+    let mut shown = choose(call, show(call, &item, at, &attachment, with_item));
     if let Some(object) = shown.as_object_mut() {
         let context = call.context("users('x')/messages('x')/attachments/$entity");
         object.insert("@odata.context".to_owned(), context.into());
@@ -269,7 +271,7 @@ pub(crate) fn add(call: &Call) -> Answer {
     let (item, at) = append(call, &item, attachment)?;
     let all = Mime::parse(&item.message.body).attachments();
     let attachment = all.get(at).ok_or_else(Failure::missing)?;
-    let mut shown = show(&item, at, attachment, false);
+    let mut shown = show(call, &item, at, attachment, false);
     if let Some(object) = shown.as_object_mut() {
         let context = call.context("users('x')/messages('x')/attachments/$entity");
         object.insert("@odata.context".to_owned(), context.into());

@@ -272,7 +272,7 @@ pub(crate) fn folders(call: &Call) -> Answer {
         let place = ids::Place::Folder(*id);
         values.push(json!({
             "@odata.type": "#microsoft.graph.mailFolder",
-            "id": ids::folder_id(&call.mailbox.account, place),
+            "id": call.folder_id(place),
             "@removed": {"reason": "deleted"},
         }));
         told.remove(id);

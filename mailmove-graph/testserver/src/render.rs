@@ -130,7 +130,7 @@ pub(crate) fn message(call: &Call, item: &Item, chosen: &Chosen) -> Result<Value
     }
     extended(&known, &chosen.expand, &mut out)?;
     if chosen.expand.attachments {
-        let all = attachments::all(item, &mime);
+        let all = attachments::all(call, item, &mime);
         out.insert("attachments".to_owned(), all.into());
     }
     Ok(out.into())
@@ -201,7 +201,7 @@ fn field(
         .into(),
         "parentFolderId" => {
             let place = ids::Place::Folder(item.folder.id);
-            ids::folder_id(&item.mailbox.account, place).into()
+            call.folder_id(place).into()
         }
         "conversationId" => ids::opaque(&format!("C\n{}\n", topic(&letter.subject))).into(),
         "conversationIndex" => {

@@ -14,7 +14,7 @@ use mailmove_testkit_exchange::http::Request;
 
 pub(crate) use assertion::der;
 pub(crate) use device::Said;
-pub(crate) use endpoint::endpoint;
+pub(crate) use endpoint::{description, endpoint};
 
 use crate::config::Config;
 use crate::reply::Failure;

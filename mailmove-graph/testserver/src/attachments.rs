@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use mailmove_testkit::mailbox::StoreError;
 use mailmove_testkit_exchange::dates;
 use mailmove_testkit_exchange::draft::{self, Draft};
 use mailmove_testkit_exchange::http::Response;
@@ -244,8 +245,21 @@ pub(crate) fn append(
 /// Replaces what an item is made of.
 fn rewrite(call: &Call, item: &Item, letter: &Letter) -> Result<Item, Failure> {
     let account = &call.mailbox.account;
+    let body = letter.mime();
+    let limits = account.limits();
+    let more = body.len().saturating_sub(item.message.body.len()) as u64;
+    if let Some(most) = limits
+        .max_message_size
+        .filter(|most| body.len() as u64 > *most)
+    {
+        return Err(StoreError::TooBig(most).into());
+    }
+    let full = |quota| account.used_bytes() + more > quota;
+    if limits.quota_bytes.is_some_and(full) {
+        return Err(StoreError::OverQuota.into());
+    }
     let draft = Draft {
-        body: Some(letter.mime()),
+        body: Some(body),
         props: item.mailbox.extra().props(item.folder.id, &item.message),
         ..Draft::default()
     };

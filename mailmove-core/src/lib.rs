@@ -67,6 +67,7 @@ pub mod generate;
 pub mod identity;
 pub mod map;
 mod migration;
+pub mod mime;
 pub mod model;
 pub mod observe;
 pub mod options;

@@ -7,8 +7,8 @@ use mailmove_core::{
     model::{FolderId, Role, Timestamp, Token},
 };
 use mailmove_exchange::{
-    date::parse_date,
     stamp::mailbox,
+    token::{self, Told},
     tree::{self, Raw, Tree, class},
 };
 
@@ -77,29 +77,16 @@ fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
     })
 }
 
-/// What is told of the last change is older than this, or the folder has no token: the server tells
-/// it to the second, so that two changes of the same second look alike, and the clocks of its front end
-/// and of the mailbox differ a little.
-const SETTLED: i64 = 60;
-
-/// What changes with everything that happens in a folder: when something was made or changed last, how
-/// many items ever left it, and what it holds. The last two tell of what a server might not take for a
-/// change, such as that a message was read. `None` if the server does not tell all that.
+/// `None` if the server does not tell all that it takes.
 fn token(folder: &Element, now: Option<Timestamp>) -> Option<Token> {
-    let deleted = Property::DeletedCount.number(folder)?;
-    let unread = Property::Unread.number(folder)?;
-    let total: u64 = folder.text_of("TotalCount")?.parse().ok()?;
-    let bytes = Property::FolderSize.of(folder).unwrap_or_default();
-    let last = Property::LastCommit.of(folder).unwrap_or_default().trim();
-    match parse_date(last) {
-        Some(at) if now?.seconds() - at.seconds() > SETTLED => {}
-        // Nothing was ever in it.
-        None if last.is_empty() && total == 0 => {}
-        _ => return None,
-    }
-    Some(Token::new(format!(
-        "c1 {last} {deleted} {total} {unread} {bytes}"
-    )))
+    let told = Told {
+        last: Property::LastCommit.of(folder).unwrap_or_default(),
+        deleted: Property::DeletedCount.number(folder)?,
+        total: folder.text_of("TotalCount")?.parse().ok()?,
+        unread: Property::Unread.number(folder)?,
+        bytes: Property::FolderSize.of(folder).unwrap_or_default(),
+    };
+    token::token(told, now)
 }
 
 /// The first folder in a response message.

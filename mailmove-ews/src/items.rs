@@ -13,6 +13,7 @@ use mailmove_exchange::{
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
+    tree,
 };
 
 use crate::{
@@ -49,7 +50,7 @@ impl Meta {
         let flags = flags(item, &mut notes);
         Some(Self {
             id: id(item)?,
-            class: class(item.text_of("ItemClass").unwrap_or_default()),
+            class: tree::item_class(item.text_of("ItemClass").unwrap_or_default()),
             size: item.text_of("Size").and_then(|size| size.parse().ok()),
             received: item.text_of("DateTimeReceived").and_then(parse_date),
             flags,
@@ -91,24 +92,6 @@ fn identity(item: &Element) -> Option<HeaderDigest> {
         }
     }
     Some(HeaderDigest::of(header.as_bytes()))
-}
-
-/// Of what class an item is; in mail folders there may be others than mail.
-pub(crate) fn class(class: &str) -> ItemClass {
-    let is = |prefix: &str| class.to_ascii_lowercase().starts_with(prefix);
-    if is("ipm.appointment") {
-        ItemClass::Event
-    } else if is("ipm.contact") || is("ipm.distlist") {
-        ItemClass::Contact
-    } else if is("ipm.task") && !is("ipm.taskrequest") {
-        ItemClass::Task
-    } else if is("ipm.stickynote") {
-        ItemClass::Note
-    } else if is("ipm.activity") {
-        ItemClass::Journal
-    } else {
-        ItemClass::Mail
-    }
 }
 
 fn flags(item: &Element, notes: &mut Vec<Alteration>) -> Flags {

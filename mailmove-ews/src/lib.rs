@@ -24,7 +24,6 @@ mod find;
 mod folders;
 mod header;
 mod http;
-mod ids;
 mod items;
 mod login;
 #[doc(hidden)]

@@ -100,6 +100,25 @@ pub fn class(class: &str) -> Option<ItemClass> {
     }
 }
 
+/// Of what class an item is; in mail folders there may be others than mail.
+#[must_use]
+pub fn item_class(class: &str) -> ItemClass {
+    let is = |prefix: &str| class.to_ascii_lowercase().starts_with(prefix);
+    if is("ipm.appointment") {
+        ItemClass::Event
+    } else if is("ipm.contact") || is("ipm.distlist") {
+        ItemClass::Contact
+    } else if is("ipm.task") && !is("ipm.taskrequest") {
+        ItemClass::Task
+    } else if is("ipm.stickynote") {
+        ItemClass::Note
+    } else if is("ipm.activity") {
+        ItemClass::Journal
+    } else {
+        ItemClass::Mail
+    }
+}
+
 /// Puts folders together.
 #[must_use]
 pub fn tree(known: &Known, all: &[Raw]) -> Tree {

@@ -17,7 +17,7 @@ pub use budget::{Bandwidth, ConnectionBudget, ConnectionPermit, MemoryBudget, Me
 pub use clock::{Clock, SystemClock};
 pub use credential::{Credential, CredentialProvider, CredentialRequest, Secret, StaticCredential};
 pub use daily::DailyBudget;
-pub use net::{AllowAll, NetworkPolicy, connect};
+pub use net::{AllowAll, NetworkPolicy, connect, resolve};
 pub use spool::{Spool, SpoolWriter};
 
 /// The edges that adapters and engine share. Cheap to clone; give the same one to every

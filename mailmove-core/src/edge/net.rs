@@ -28,6 +28,45 @@ impl NetworkPolicy for AllowAll {
     }
 }
 
+/// Addresses of `host` (name or IP address) that the policy allows, for a client that connects by itself: to
+/// these and no others. Cancel safe.
+///
+/// # Errors
+/// [`ErrorKind::Connect`] if the name is unknown, [`ErrorKind::Denied`] if the policy allows none of its
+/// addresses.
+pub async fn resolve(edges: &Edges, host: &str, port: u16) -> Result<Vec<SocketAddr>> {
+    let mut last = None;
+    let mut allowed = Vec::new();
+    for address in look_up(host, port).await? {
+        match edges.network.judge(host, address) {
+            Ok(()) => allowed.push(address),
+            Err(error) => last = Some(error),
+        }
+    }
+    match allowed.is_empty() {
+        true => Err(last.unwrap_or_else(|| no_address(host))),
+        false => Ok(allowed),
+    }
+}
+
+async fn look_up(host: &str, port: u16) -> Result<impl Iterator<Item = SocketAddr>> {
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let addresses = tokio::net::lookup_host((bare.to_owned(), port)).await;
+    addresses.map_err(|error| {
+        Error::new(ErrorKind::Connect, "cannot find the host's address")
+            .with_code("net/unknown-host")
+            .with_context("host", host)
+            .with_remedy("Check the host name, and that this machine can resolve names.")
+            .with_source(error)
+    })
+}
+
+fn no_address(host: &str) -> Error {
+    Error::new(ErrorKind::Connect, "the host has no address")
+        .with_code("net/unknown-host")
+        .with_context("host", host)
+}
+
 /// Opens a TCP connection to `host` (name or IP address): resolves, asks the policy about each
 /// address, and connects to exactly one that it allowed. `timeout` holds for each address.
 /// Cancel safe.
@@ -36,18 +75,8 @@ impl NetworkPolicy for AllowAll {
 /// [`ErrorKind::Connect`] if the name is unknown or no address answers, [`ErrorKind::Denied`] if
 /// the policy allows none of them.
 pub async fn connect(edges: &Edges, host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
-    let bare = host.trim_start_matches('[').trim_end_matches(']');
-    let addresses = tokio::net::lookup_host((bare, port))
-        .await
-        .map_err(|error| {
-            Error::new(ErrorKind::Connect, "cannot find the host's address")
-                .with_code("net/unknown-host")
-                .with_context("host", host)
-                .with_remedy("Check the host name, and that this machine can resolve names.")
-                .with_source(error)
-        })?;
     let mut last = None;
-    for address in addresses {
+    for address in look_up(host, port).await? {
         if let Err(error) = edges.network.judge(host, address) {
             last = Some(error);
             continue;
@@ -80,9 +109,5 @@ pub async fn connect(edges: &Edges, host: &str, port: u16, timeout: Duration) ->
             }
         }
     }
-    Err(last.unwrap_or_else(|| {
-        Error::new(ErrorKind::Connect, "the host has no address")
-            .with_code("net/unknown-host")
-            .with_context("host", host)
-    }))
+    Err(last.unwrap_or_else(|| no_address(host)))
 }

@@ -162,6 +162,15 @@ impl Content {
         }
     }
 
+    /// Reads from there on.
+    #[must_use]
+    pub fn reader_from(&self, at: u64) -> ContentReader {
+        ContentReader {
+            content: self.clone(),
+            at,
+        }
+    }
+
     /// Up to `len` bytes from the start: enough for a header. Reads a file at most once.
     ///
     /// # Errors
@@ -217,7 +226,8 @@ impl ContentReader {
             return Ok(None);
         }
         let piece = match &inner.body {
-            Body::Memory(bytes) => bytes.clone(),
+            // Less than the size, which is the length of these bytes.
+            Body::Memory(bytes) => bytes.slice(usize::try_from(self.at).unwrap_or(bytes.len())..),
             Body::File(file) => {
                 let len = usize::try_from(PIECE.min(inner.size - self.at)).unwrap_or(usize::MAX);
                 read_at(file, self.at, len).await?
@@ -292,6 +302,9 @@ mod tests {
             assert!(reader.next().await.unwrap().is_none());
         }
         assert_eq!(content.prefix(2).await.unwrap(), "he");
+        let rest = content.reader_from(2).next().await.unwrap();
+        assert_eq!(rest.unwrap(), "llo");
+        assert!(content.reader_from(9).next().await.unwrap().is_none());
         assert_eq!(content.size(), 5);
         assert_eq!(content.digest(), ContentDigest::of(b"hello"));
         assert_eq!(content.as_bytes().unwrap(), "hello");

@@ -24,13 +24,12 @@ use mailmove_core::{
     },
     source::BoxStream,
 };
-use mailmove_exchange::tree;
+use mailmove_exchange::{ids, tree};
 
 use crate::{
     config::{Access, EwsConfig},
     find, folders,
     generate::generate,
-    ids,
     pool::Pool,
     source, sync,
     wire::Shape,

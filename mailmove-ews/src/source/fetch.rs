@@ -12,6 +12,7 @@ use mailmove_core::{
 use mailmove_exchange::{
     original as header,
     sink::{Contents as _, Digest, Digested, Keep, Kept},
+    tree,
 };
 
 use super::{Inner, export, original};
@@ -165,7 +166,7 @@ fn content<'a>(
     take: impl FnOnce(&Element) -> Option<Kept>,
 ) -> Result<(Content, Option<&'a str>)> {
     let item = items::this_item(GET, message, id)?;
-    let class = items::class(item.text_of("ItemClass").unwrap_or_default());
+    let class = tree::item_class(item.text_of("ItemClass").unwrap_or_default());
     if class != ItemClass::Mail || NO_MAIL.contains(&&*item.name) {
         // What Exchange makes of it would arrive as a mail with an attachment.
         return Err(Error::new(

@@ -20,13 +20,14 @@ use mailmove_core::{
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
+use mailmove_exchange::ids;
+
 pub(crate) use fetch::{broken, digested, is_gone, metas, metas_as};
 
 use crate::{
     config::{Access, EwsConfig},
     folders,
     generate::generate,
-    ids,
     pool::Pool,
     wire::Version,
 };

@@ -1,9 +1,9 @@
 //! What a header says, however it is written.
 
-use mail_parser::{Address, HeaderValue, Message, MessageParser, MimeHeaders as _};
+use mail_parser::{Address, HeaderValue, Message, MessageParser};
 
-use super::{Aspect, decode::Encoding, short_of};
-use crate::repair::fields;
+use super::{Aspect, short_of};
+use crate::{mime::Media, repair::fields};
 
 /// Fields that are compared, in the order of [`Aspect::HEADER`].
 const FIELDS: [&str; Aspect::HEADER.len()] = [
@@ -29,6 +29,8 @@ pub(super) struct Fact {
     pub(super) letters: u64,
     /// Not written as RFC 5322 wants it, or there more than once: readers differ about what it says.
     pub(super) odd: bool,
+    /// It names several people.
+    pub(super) several: bool,
 }
 
 pub(super) type Facts = [Fact; FIELDS.len()];
@@ -59,6 +61,8 @@ pub(super) fn facts(header: &[u8]) -> Facts {
             .filter(|said| !said.is_empty())
             .map(short_of);
         fact.letters = letters(said.as_deref().unwrap_or(&text));
+        let people = value.and_then(HeaderValue::as_address);
+        fact.several = people.is_some_and(|people| people.iter().count() > 1);
         fact.odd = raw.next().is_some() || !well_formed || said.is_none();
     }
     out
@@ -187,74 +191,17 @@ fn is_person(text: &str) -> bool {
     named && is_address(address)
 }
 
-/// What a part's header says of its body.
-#[derive(Debug, Default)]
-pub(super) struct Media {
-    /// `text/plain`, in lower case.
-    pub(super) kind: String,
-    pub(super) charset: Option<String>,
-    pub(super) boundary: Option<String>,
-    pub(super) encoding: Encoding,
-    pub(super) attachment: bool,
-    pub(super) name: Option<Fact>,
-    /// The header is not written so that all readers see the same in it.
-    pub(super) odd: bool,
-}
-
-impl Media {
-    /// `digest`: the parts around are messages unless they say otherwise.
-    pub(super) fn of(header: &[u8], digest: bool) -> Self {
-        let default = if digest {
-            "message/rfc822"
-        } else {
-            "text/plain"
-        };
-        let mut out = Self {
-            kind: default.to_owned(),
-            odd: is_odd(header),
-            ..Self::default()
-        };
-        let Some(message) = parse(header) else {
-            return out;
-        };
-        if let Some(found) = message.content_type() {
-            out.kind = match found.subtype() {
-                Some(subtype) => format!("{}/{subtype}", found.ctype()).to_ascii_lowercase(),
-                None => default.to_owned(),
-            };
-            out.charset = found.attribute("charset").map(str::to_owned);
-            out.boundary = found.attribute("boundary").map(str::to_owned);
-        }
-        out.encoding = message
-            .content_transfer_encoding()
-            .map(Encoding::of)
-            .unwrap_or_default();
-        let disposition = message.content_disposition();
-        out.attachment =
-            disposition.is_some_and(|found| found.ctype().eq_ignore_ascii_case("attachment"));
-        out.name = message.attachment_name().map(|name| {
-            let odd = !header.is_ascii() || name.contains("=?") || name.contains('\u{fffd}');
-            let name = line(name);
-            Fact {
-                digest: (!name.is_empty()).then(|| short_of(&name)),
-                letters: letters(&name),
-                odd,
-            }
-        });
-        out
-    }
-}
-
-/// It has lines that are no fields, says twice what the body is, or has lost a semicolon there.
-fn is_odd(header: &[u8]) -> bool {
-    let mut lines = header.split(|byte| *byte == b'\n');
-    let no_field =
-        |line: &[u8]| !line.starts_with(b" ") && !line.starts_with(b"\t") && !line.contains(&b':');
-    let types = fields(header, b"Content-Type");
-    let parameter = |value: &Vec<u8>| value.contains(&b'=') && !value.contains(&b';');
-    lines.any(|line| !line.trim_ascii().is_empty() && no_field(line))
-        || types.len() > 1
-        || types.iter().any(parameter)
+/// What an attachment's name says; `None` if it has none.
+pub(super) fn name(media: &Media) -> Option<Fact> {
+    let name = media.name.as_deref()?;
+    let odd = !media.ascii || name.contains("=?") || name.contains('\u{fffd}');
+    let name = line(name);
+    Some(Fact {
+        digest: (!name.is_empty()).then(|| short_of(&name)),
+        letters: letters(&name),
+        odd,
+        several: false,
+    })
 }
 
 #[cfg(test)]
@@ -325,8 +272,8 @@ mod tests {
             (media.kind.as_str(), media.charset.as_deref()),
             ("text/plain", Some("UTF-8"))
         );
-        assert!(media.attachment && media.encoding == Encoding::Base64);
-        assert_eq!(media.name.unwrap().digest, Some(short_of("a b.txt")));
+        assert!(media.attachment && media.encoding == crate::mime::Encoding::Base64);
+        assert_eq!(name(&media).unwrap().digest, Some(short_of("a b.txt")));
         assert_eq!(Media::of(b"\r\n", true).kind, "message/rfc822");
     }
 }

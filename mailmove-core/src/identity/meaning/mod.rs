@@ -5,7 +5,6 @@
 //! would miss, each part of it digested by itself, so that [`Meaning::deviations`] can say what differs,
 //! and whether that is a loss such a server is known for. Both are written down in `docs/fidelity.md`.
 
-mod decode;
 mod facts;
 mod reader;
 #[cfg(test)]
@@ -145,11 +144,17 @@ pub enum Loss {
     Malformed,
     /// What lies deeper than any mail program nests was not compared.
     Deep,
+    /// Of text and HTML one was kept: where messages are made of fields there is room for one.
+    SecondBody,
+    /// Of several authors the first one was kept, for the same reason.
+    Authors,
+    /// A large message within became a file, for the same reason.
+    MessageAsFile,
 }
 
 impl Loss {
     /// All of them.
-    pub const ALL: [Self; 12] = [
+    pub const ALL: [Self; 15] = [
         Self::AlternativeMade,
         Self::Characters,
         Self::CutAtNul,
@@ -162,6 +167,9 @@ impl Loss {
         Self::NoParts,
         Self::Malformed,
         Self::Deep,
+        Self::SecondBody,
+        Self::Authors,
+        Self::MessageAsFile,
     ];
 
     /// As reports name it.
@@ -180,6 +188,9 @@ impl Loss {
             Self::NoParts => "no-parts",
             Self::Malformed => "malformed",
             Self::Deep => "deep",
+            Self::SecondBody => "second-body",
+            Self::Authors => "authors",
+            Self::MessageAsFile => "message-as-file",
         }
     }
 
@@ -199,6 +210,9 @@ impl Loss {
             Self::NoParts => "a message that says it holds parts and holds none lost its text",
             Self::Malformed => "parts that are not well-formed were taken apart otherwise",
             Self::Deep => "what is nested deeper than four messages was not compared",
+            Self::SecondBody => "of text and HTML one was kept, the other one was made from it",
+            Self::Authors => "of several authors the first one was kept",
+            Self::MessageAsFile => "a large message within became a file",
         }
     }
 }
@@ -230,6 +244,8 @@ pub struct Meaning {
     malformed: bool,
     /// There is more within, which was not looked at.
     deep: bool,
+    /// It was made of fields.
+    of_fields: bool,
 }
 
 /// A part that is no text to be read.
@@ -268,6 +284,16 @@ fn short_of(text: &str) -> u64 {
 }
 
 impl Meaning {
+    /// Says that the system it is in got it as fields, with one body and one author, and not as MIME: so that what
+    /// there is no room for is told as a loss of that way.
+    #[must_use]
+    pub fn made_of_fields(mut self) -> Self {
+        self.of_fields = true;
+        let embedded = self.embedded.into_iter();
+        self.embedded = embedded.map(Self::made_of_fields).collect();
+        self
+    }
+
     /// What differs in `found`, a copy of this message, in the order of the aspects. What a copy has
     /// beside is told only where a reader would take it for the sender's: recipients, subject, text,
     /// attachments.
@@ -282,16 +308,27 @@ impl Meaning {
 
     fn compare(&self, found: &Self, out: &mut Vec<Deviation>) {
         let mut differs = |aspect, loss| out.push(Deviation { aspect, loss });
+        let of_fields = found.of_fields;
         for (aspect, (given, found)) in Aspect::HEADER
             .into_iter()
             .zip(self.header.iter().zip(&found.header))
         {
             if let Some(loss) = field(aspect, given, found) {
-                differs(aspect, loss);
+                let first = aspect == Aspect::From && of_fields && given.several;
+                differs(aspect, loss.or(first.then_some(Loss::Authors)));
             }
         }
         let of_text = text(self.text, found.text, self.html.is_some());
         let of_html = text(self.html, found.html, self.text.is_some());
+        let second = |one: Option<Option<Loss>>, other: Option<Option<Loss>>| match one {
+            Some(None)
+                if self.has_both() && of_fields && other.is_none_or(|loss| loss.is_some()) =>
+            {
+                Some(Some(Loss::SecondBody))
+            }
+            one => one,
+        };
+        let (of_text, of_html) = (second(of_text, of_html), second(of_html, of_text));
         for (aspect, loss) in [(Aspect::Text, of_text), (Aspect::Html, of_html)] {
             if let Some(loss) = loss {
                 differs(aspect, loss.or_else(|| self.excuse()));
@@ -309,6 +346,11 @@ impl Meaning {
         }
         self.attachments(found, out);
         self.embedded(found, out);
+    }
+
+    /// Text and HTML, of which fields have room for one.
+    fn has_both(&self) -> bool {
+        self.text.is_some() && self.html.is_some()
     }
 
     /// Why parts of it may be others than were seen here.
@@ -359,14 +401,40 @@ impl Meaning {
         }
         let deep = (self.deep || found.deep).then_some(Loss::Deep);
         let deep = deep.or_else(|| self.excuse());
-        left.iter().for_each(|_| differs(Aspect::Attachment, deep));
+        let mut files = self.become_files(found);
+        let mut second = usize::from(found.of_fields && self.has_both());
+        for _ in &left {
+            // What else a body, or a message, can have become.
+            let loss = match (files, second) {
+                _ if deep.is_some() => deep,
+                (1.., _) => Some(Loss::MessageAsFile),
+                (_, 1..) => Some(Loss::SecondBody),
+                _ => None,
+            };
+            match loss {
+                Some(Loss::MessageAsFile) => files -= 1,
+                Some(Loss::SecondBody) => second -= 1,
+                _ => {}
+            }
+            differs(Aspect::Attachment, loss);
+        }
+    }
+
+    /// How many messages within are none any more where there are fields.
+    fn become_files(&self, found: &Self) -> usize {
+        match found.of_fields {
+            true => self.embedded.len().saturating_sub(found.embedded.len()),
+            false => 0,
+        }
     }
 
     fn embedded(&self, found: &Self, out: &mut Vec<Deviation>) {
         let deep = (self.deep || found.deep).then_some(Loss::Deep);
         let lost = Deviation {
             aspect: Aspect::Attachment,
-            loss: deep.or_else(|| self.excuse()),
+            loss: deep
+                .or_else(|| self.excuse())
+                .or((self.become_files(found) > 0).then_some(Loss::MessageAsFile)),
         };
         let mut left: Vec<&Self> = found.embedded.iter().collect();
         for given in &self.embedded {
@@ -415,6 +483,10 @@ fn text(given: Option<Text>, found: Option<Text>, made: bool) -> Option<Option<L
         (None, Some(_)) => Some(made.then_some(Loss::AlternativeMade)),
         (Some(given), found) => {
             let same = match found {
+                // All of it is there but NUL.
+                Some(found) if given.cut && !found.cut && given.whole == found.digest => {
+                    return None;
+                }
                 Some(found) => given.digest == found.digest,
                 None => given.empty,
             };

@@ -16,8 +16,10 @@ pub(super) struct Text {
     /// Not all of its bytes are characters of the set that it names; or it names none that is known, and
     /// has bytes above 127.
     pub(super) odd: bool,
-    /// It holds NUL; what comes after is not looked at.
+    /// It holds NUL; what comes after counts for `whole` alone.
     pub(super) cut: bool,
+    /// Of all of it, as if there were no NUL.
+    pub(super) whole: u64,
     /// Its encoding is damaged: readers differ about what it says.
     pub(super) damaged: bool,
 }
@@ -49,6 +51,8 @@ pub(super) struct Reading {
     empty: bool,
     odd: bool,
     cut: bool,
+    /// From the first NUL on.
+    whole: Option<Box<blake3::Hasher>>,
 }
 
 /// Blanks that are held back; of more, that there were as many.
@@ -74,6 +78,7 @@ impl Reading {
             empty: true,
             odd: false,
             cut: false,
+            whole: None,
         }
     }
 
@@ -89,6 +94,7 @@ impl Reading {
             empty: self.empty,
             odd: self.odd,
             cut: self.cut,
+            whole: short(self.whole.as_deref().unwrap_or(&self.digest)),
             damaged: false,
         }
     }
@@ -102,20 +108,33 @@ impl Reading {
         // In one go per piece: a hasher that is fed single characters takes ten times as long.
         let (mut counted, mut letters) = (String::new(), String::new());
         for c in text.chars() {
+            if c == '\0' {
+                self.nul(&mut counted);
+                continue;
+            }
             self.character(c, &mut counted);
             if c.is_ascii_alphanumeric() && !self.cut && !self.in_tag {
                 letters.push(c);
             }
         }
-        self.digest.update(counted.as_bytes());
+        match &mut self.whole {
+            Some(whole) => drop(whole.update(counted.as_bytes())),
+            None => drop(self.digest.update(counted.as_bytes())),
+        }
         self.letters.update(letters.as_bytes());
     }
 
-    fn character(&mut self, c: char, out: &mut String) {
-        self.cut |= c == '\0';
-        if self.cut {
-            return;
+    /// What comes now counts for the whole alone.
+    fn nul(&mut self, out: &mut String) {
+        self.cut = true;
+        if self.whole.is_none() {
+            self.digest.update(out.as_bytes());
+            out.clear();
+            self.whole = Some(Box::new(self.digest.clone()));
         }
+    }
+
+    fn character(&mut self, c: char, out: &mut String) {
         if self.kind == Kind::Html {
             match c {
                 '<' => self.in_tag = true,
@@ -149,7 +168,7 @@ impl Reading {
     }
 
     fn counts(&mut self, c: char, out: &mut String) {
-        self.empty = false;
+        self.empty &= self.cut;
         out.push(c);
     }
 }
@@ -206,6 +225,7 @@ mod tests {
         }
         let cut = plain("utf-8", b"ab\0cd");
         assert!(cut.cut && cut.digest == plain("utf-8", b"ab").digest);
+        assert_eq!(cut.whole, plain("utf-8", b"abcd").digest);
     }
 
     #[test]

@@ -89,6 +89,17 @@ impl Listing {
         last.ok_or_else(|| "a listing without any page has no cursor".into())
     }
 
+    /// The same for who knows these already: not every server tells what is new from what changed.
+    pub(super) fn after(mut self, known: &[MessageId]) -> Self {
+        let all = std::mem::take(&mut self.items).into_iter();
+        let (again, new) = all.partition(|item| known.contains(&item.id));
+        self.items = new;
+        let again: Vec<Listed> = again;
+        let flags = again.into_iter().map(|item| (item.id, item.flags));
+        self.flags.extend(flags);
+        self
+    }
+
     pub(super) fn ids(&self) -> Vec<MessageId> {
         self.items.iter().map(|item| item.id.clone()).collect()
     }
@@ -376,6 +387,11 @@ pub(super) async fn existing(
     ids.dedup();
     check_eq!(ids.len(), all.len(), "each message exists once");
     Ok(all)
+}
+
+/// The digest of what a message was made from, where that is noted at it; else of what it is.
+pub(super) fn made_from(existing: &Existing) -> Option<ContentDigest> {
+    existing.given.or(existing.digest)
 }
 
 /// The whole folder by content.

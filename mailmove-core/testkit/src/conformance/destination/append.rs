@@ -10,8 +10,8 @@ use mailmove_core::{
 use super::super::{
     Stop, Taken,
     context::{
-        Check, Context, append, check, check_eq, contents, label, letter, letters, made, outgoing,
-        receipt, same_in_order, store,
+        Check, Context, append, check, check_eq, contents, label, letter, letters, made, made_from,
+        outgoing, receipt, same_in_order, store,
     },
 };
 use crate::corpus::{Corpus, CorpusMessage, Kind};
@@ -227,12 +227,13 @@ pub(super) async fn ids(context: Context) -> Check {
         let one = found.iter().find(|existing| &existing.id == id);
         let one = one.ok_or_else(|| format!("{id:?} does not exist"))?;
         check_eq!(
-            one.digest,
+            made_from(one),
             Some(digest),
             "digest of {}",
             destination.describe(id)
         );
-        if let Some(native) = context.account.native(id) {
+        let native = context.account.native(id);
+        if let Some(native) = native.filter(|_| context.keeps(message).bytes) {
             let there = dump
                 .messages(&inbox)
                 .iter()

@@ -149,7 +149,8 @@ pub(super) async fn odd_arguments(context: Context) -> Check {
         );
         let first = there.first().map(|message| message.digest);
         check!(
-            there.iter().all(|message| Some(message.digest) == first),
+            !context.keeps(&poison).bytes
+                || there.iter().all(|message| Some(message.digest) == first),
             "{path}: messages that differ"
         );
         let folder = dump.folders.get(&path).cloned().unwrap_or_default();

@@ -2,16 +2,21 @@
 
 /// How a body is encoded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Encoding {
+#[allow(clippy::exhaustive_enums, reason = "MIME has no others")]
+pub enum Encoding {
     /// Not at all, or in a way that nobody knows.
     #[default]
     Plain,
+    /// `base64`.
     Base64,
+    /// `quoted-printable`.
     QuotedPrintable,
 }
 
 impl Encoding {
-    pub(super) fn of(name: &str) -> Self {
+    /// By its name in a header.
+    #[must_use]
+    pub fn of(name: &str) -> Self {
         match name.trim().to_ascii_lowercase().as_str() {
             "base64" => Self::Base64,
             "quoted-printable" => Self::QuotedPrintable,
@@ -22,7 +27,7 @@ impl Encoding {
 
 /// Undoes an encoding. Reads leniently, as mail programs do: what does not belong is passed over or kept.
 #[derive(Debug, Default)]
-pub(super) struct Decoder {
+pub struct Decoder {
     encoding: Encoding,
     // Base64: the bits of a group that is not complete, and how many.
     bits: u32,
@@ -31,15 +36,16 @@ pub(super) struct Decoder {
     held: Vec<u8>,
     /// Base64: the padding was seen.
     padded: bool,
-    /// It holds what does not belong there: readers differ about what that means.
-    pub(super) damaged: bool,
+    damaged: bool,
 }
 
 /// Blanks that are held back: those before the end of a line are no part of it. More are passed on.
 const BLANKS: usize = 512;
 
 impl Decoder {
-    pub(super) fn new(encoding: Encoding) -> Self {
+    /// Before the first byte of a body in that encoding.
+    #[must_use]
+    pub fn new(encoding: Encoding) -> Self {
         Self {
             encoding,
             ..Self::default()
@@ -47,7 +53,7 @@ impl Decoder {
     }
 
     /// The next bytes of the body; what they mean goes to the end of `out`.
-    pub(super) fn update(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
+    pub fn update(&mut self, bytes: &[u8], out: &mut Vec<u8>) {
         match self.encoding {
             Encoding::Plain => out.extend_from_slice(bytes),
             Encoding::Base64 => bytes.iter().for_each(|byte| self.sextet(*byte, out)),
@@ -56,7 +62,7 @@ impl Decoder {
     }
 
     /// The body has ended.
-    pub(super) fn finish(&mut self, out: &mut Vec<u8>) {
+    pub fn finish(&mut self, out: &mut Vec<u8>) {
         // Bits of a group that should have been filled up.
         self.damaged |= self.count > 0;
         // Blanks at the very end are no part of the text either.
@@ -64,6 +70,12 @@ impl Decoder {
             self.damaged |= self.held.len() > 1;
             out.append(&mut self.held);
         }
+    }
+
+    /// It holds what does not belong there: readers differ about what that means. To be asked at the end.
+    #[must_use]
+    pub fn is_damaged(&self) -> bool {
+        self.damaged
     }
 
     fn sextet(&mut self, byte: u8, out: &mut Vec<u8>) {

@@ -4,7 +4,8 @@
 use mailmove_core::model::MessageId;
 
 /// For people: the end of the id, which differs where the beginning is the mailbox's.
-pub(crate) fn describe(id: &MessageId) -> String {
+#[must_use]
+pub fn describe(id: &MessageId) -> String {
     let text = id.as_str();
     let at = text.char_indices().rev().nth(15).map_or(0, |(at, _)| at);
     format!("item …{}", text.get(at..).unwrap_or(text))

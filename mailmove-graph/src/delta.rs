@@ -1,0 +1,89 @@
+//! What is in a folder, and what changed in it since.
+
+use mailmove_core::{
+    error::{ErrorKind, Result},
+    model::{FolderId, MessageId},
+};
+use serde_json::Value;
+
+use crate::{
+    error::{self, Doing},
+    items::{self, Meta},
+    pool::Pool,
+    wire::{self, Path, Request},
+};
+
+/// Messages that are asked for at once: Graph may name fewer.
+pub(crate) const PAGE: usize = 500;
+
+/// A change.
+#[derive(Clone, Debug)]
+pub(crate) enum Changed {
+    /// Made or altered: Graph does not tell which. It may be told more than once.
+    Is(Box<Meta>),
+    /// It is not in the folder any more.
+    Gone(MessageId),
+}
+
+/// A page of changes.
+#[derive(Clone, Debug)]
+pub(crate) struct Changes {
+    pub(crate) changes: Vec<Changed>,
+    /// Where to go on: with the next page, or, after the last one, with what changes later.
+    pub(crate) state: String,
+    pub(crate) is_last: bool,
+}
+
+/// The next page after `state`, which is a link of the server's; from the beginning without.
+///
+/// # Errors
+/// [`Stale`](ErrorKind::Stale) if the server does not know the state any more.
+pub(crate) async fn page(
+    pool: &Pool,
+    folder: &FolderId,
+    state: Option<&str>,
+    most: usize,
+) -> Result<Changes> {
+    let doing = Doing::folder("messagesDelta");
+    let request = match state {
+        Some(link) => Request::follow(link, doing),
+        None => {
+            let path = Path::new()
+                .at("mailFolders")
+                .id(folder.as_str())
+                .at("messages/delta")
+                .query("$select", items::SELECT)
+                .query("$expand", &items::expand());
+            Request::get(path, doing)
+        }
+    };
+    let request = request.prefer(format!("odata.maxpagesize={most}"));
+    let answer = pool.call(&request).await;
+    let answer = answer.map_err(|error| error.with_context("folder", folder.as_str()))?;
+    let page: wire::Page<Value> = wire::read(answer.json)?;
+    let (state, is_last) = match (page.next, page.delta) {
+        (Some(next), _) => (next, false),
+        (None, Some(delta)) => (delta, true),
+        (None, None) => {
+            return Err(error::unexpected("a listing without a link to go on from"));
+        }
+    };
+    let changes: Result<Vec<Changed>> = page.value.into_iter().map(changed).collect();
+    Ok(Changes {
+        changes: changes?,
+        state,
+        is_last,
+    })
+}
+
+fn changed(message: Value) -> Result<Changed> {
+    match (message.get("@removed"), items::id(&message)) {
+        (Some(_), Some(id)) => Ok(Changed::Gone(id)),
+        _ => Ok(Changed::Is(Box::new(Meta::of(message)?))),
+    }
+}
+
+/// The server forgot the state: all is to be listed anew.
+pub(crate) fn is_forgotten(error: &mailmove_core::Error) -> bool {
+    error.kind() == ErrorKind::Stale
+}

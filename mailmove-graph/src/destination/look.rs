@@ -1,0 +1,275 @@
+//! Looking at what is there.
+
+use std::{
+    collections::{HashMap, HashSet},
+    hash::{BuildHasher as _, RandomState},
+    sync::Arc,
+};
+
+use futures_util::{StreamExt as _, future::BoxFuture, stream};
+use mailmove_core::{
+    destination::{Depth, Existing, Probe},
+    error::{ErrorKind, Result, Scope},
+    identity::HeaderDigest,
+    model::{Form, MessageId},
+};
+use mailmove_exchange::sink::{Contents as _, Digest, Digested};
+use serde_json::Value;
+
+use super::{Inner, is_other_epoch, stale, update};
+use crate::{
+    delta::{self, Changed},
+    error::Doing,
+    folders,
+    generate::Out,
+    items::{self, Meta},
+    wire::{self, Path, Property, Request, property},
+};
+
+type Pages = Out<Result<Vec<Existing>>>;
+
+/// Messages whose headers are asked for at once.
+const READ_AT_ONCE: usize = 20;
+/// Messages whose flags are asked for at once.
+const META_AT_ONCE: usize = 100;
+
+pub(super) async fn run(inner: &Inner, probe: Probe, out: &Pages) -> Result<()> {
+    match &probe.ids {
+        Some(ids) => by_ids(inner, ids, &probe, out).await,
+        None => enumerate(inner, &probe, out).await,
+    }
+}
+
+async fn by_ids(inner: &Inner, ids: &[MessageId], probe: &Probe, out: &Pages) -> Result<()> {
+    for ids in ids.chunks(META_AT_ONCE) {
+        let mut found = update::metas(inner, ids).await?;
+        let metas = ids.iter().filter_map(|id| found.remove(id)).collect();
+        let page = deepen(inner, metas, probe).await?;
+        out.send(Ok(page)).await;
+    }
+    Ok(())
+}
+
+async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
+    let folder = &probe.folder;
+    let mut state = None;
+    if let Some(mark) = &probe.since {
+        if is_other_epoch(mark, folder) {
+            return Err(stale());
+        }
+        // A mark without a state would be one of no time at all.
+        state = Some(mark.token.as_ref().ok_or_else(stale)?.as_str().to_owned());
+    }
+    // An empty answer is no proof that the folder is there.
+    folders::count(&inner.pool, folder).await?;
+    // What was told is told again on later pages: each message counts once, by a few bytes of its id.
+    let (hasher, mut told) = (RandomState::new(), HashSet::new());
+    loop {
+        let page = delta::page(&inner.pool, folder, state.as_deref(), delta::PAGE).await?;
+        inner.note_open(folder, &page.changes);
+        let mut metas = latest(page.changes);
+        metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
+        let found = deepen(inner, metas, probe).await?;
+        if page.is_last {
+            inner.note_state(folder, &page.state);
+        }
+        if !found.is_empty() {
+            out.send(Ok(found)).await;
+        }
+        if page.is_last {
+            return Ok(());
+        }
+        state = Some(page.state);
+    }
+}
+
+/// What is there after these changes, each once: changes are told again.
+fn latest(changes: Vec<Changed>) -> Vec<Meta> {
+    let mut places: HashMap<MessageId, usize> = HashMap::new();
+    let mut out: Vec<Option<Meta>> = Vec::new();
+    for change in changes {
+        match change {
+            Changed::Is(meta) => match places.get(&meta.id).copied() {
+                Some(at) => {
+                    if let Some(place) = out.get_mut(at) {
+                        *place = Some(*meta);
+                    }
+                }
+                None => {
+                    places.insert(meta.id.clone(), out.len());
+                    out.push(Some(*meta));
+                }
+            },
+            Changed::Gone(id) => {
+                let place = places.get(&id).and_then(|at| out.get_mut(*at));
+                if let Some(place) = place {
+                    *place = None;
+                }
+            }
+        }
+    }
+    // What is not complete is no message: see `open`.
+    let whole = |meta: &Meta| meta.open.is_none();
+    out.into_iter().flatten().filter(whole).collect()
+}
+
+fn existing(meta: &Meta, depth: Depth) -> Existing {
+    let mut out = Existing::new(meta.id.clone());
+    if depth >= Depth::Meta {
+        out.size = meta.size;
+        out.flags = meta.flags.clone();
+        out.received = meta.received;
+        out.given = meta.stamp.map(|stamp| stamp.content);
+    }
+    if depth >= Depth::Header {
+        out.header = meta.stamp.map(|stamp| stamp.header);
+    }
+    out
+}
+
+/// Looks as closely as is asked. What vanished meanwhile is left out.
+async fn deepen(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Result<Vec<Existing>> {
+    let depth = probe.depth;
+    // A note that came along with an export is about another mailbox.
+    let mailbox = folders::open(&inner.pool).await?.mailbox;
+    for meta in &mut metas {
+        meta.stamp = meta.stamp.filter(|stamp| stamp.mailbox == mailbox);
+    }
+    // What we stored says itself what it was.
+    let wants_header =
+        |meta: &&Meta| depth >= Depth::Header && probe.form == Form::Mime && meta.stamp.is_none();
+    let ids: Vec<MessageId> = metas
+        .iter()
+        .filter(wants_header)
+        .map(|meta| meta.id.clone())
+        .collect();
+    let headers = headers(inner, &ids).await?;
+    // Where nobody kept the header, the one that is made now has to do.
+    let wants_body = |meta: &&Meta| {
+        depth >= Depth::Content
+            || wants_header(meta) && headers.get(&meta.id).is_none_or(Option::is_none)
+    };
+    let ids: Vec<MessageId> = metas
+        .iter()
+        .filter(wants_body)
+        .map(|meta| meta.id.clone())
+        .collect();
+    let mut read = contents(inner, ids, depth).await?;
+    let mut out = Vec::with_capacity(metas.len());
+    for meta in metas {
+        let mut found = existing(&meta, depth);
+        if let Some(Some(header)) = headers.get(&meta.id) {
+            found.header = Some(*header);
+        }
+        match read.remove(&meta.id) {
+            Some(Read::Gone) => continue,
+            Some(Read::Digested(digested)) => {
+                if depth >= Depth::Header && found.header.is_none() {
+                    found.header = Some(digested.header);
+                }
+                if depth >= Depth::Content {
+                    found.size = Some(digested.size);
+                    found.digest = Some(digested.content);
+                    found.body = digested.body;
+                    let meaning = digested
+                        .meaning
+                        .map(|meaning| (*meaning).clone().made_of_fields());
+                    found.meaning = meaning.map(Arc::new);
+                }
+            }
+            // It is there, though nobody can read it.
+            Some(Read::Unreadable) | None => {}
+        }
+        out.push(found);
+    }
+    Ok(out)
+}
+
+/// Digests of headers as they came, where the server keeps them.
+async fn headers(
+    inner: &Inner,
+    ids: &[MessageId],
+) -> Result<HashMap<MessageId, Option<HeaderDigest>>> {
+    let mut out = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(READ_AT_ONCE) {
+        let requests: Vec<Request> = ids
+            .iter()
+            .map(|id| {
+                let path = Path::new()
+                    .at("messages")
+                    .id(id.as_str())
+                    .query("$select", "id");
+                let path = path.query("$expand", &property::expand(&[property::HEADER]));
+                Request::get(path, Doing::message("getHeader"))
+            })
+            .collect();
+        let answers = inner.pool.batch(&requests, None).await;
+        for (id, answer) in ids.iter().zip(answers) {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(failed) if items::is_gone(&failed.error) => continue,
+                Err(failed) => return Err(failed.error),
+            };
+            if items::id(&answer.json).is_none_or(|found| found != *id) {
+                return Err(items::other_item());
+            }
+            let all = answer.json.get("singleValueExtendedProperties");
+            let all: Vec<Property> = match all {
+                Some(all @ Value::Array(_)) => wire::read(all.clone())?,
+                _ => Vec::new(),
+            };
+            let header = Property::find(&all, property::HEADER).filter(|text| text.contains(':'));
+            let digest = header.map(|text| HeaderDigest::of(text.as_bytes()));
+            out.insert(id.clone(), digest);
+        }
+    }
+    Ok(out)
+}
+
+enum Read {
+    Digested(Digested),
+    Unreadable,
+    Gone,
+}
+
+async fn contents(
+    inner: &Inner,
+    ids: Vec<MessageId>,
+    depth: Depth,
+) -> Result<HashMap<MessageId, Read>> {
+    let reads: Vec<BoxFuture<'_, Result<(MessageId, Read)>>> = ids
+        .into_iter()
+        .map(|id| -> BoxFuture<'_, Result<(MessageId, Read)>> {
+            Box::pin(async move {
+                let read = content(inner, &id, depth).await?;
+                Ok((id, read))
+            })
+        })
+        .collect();
+    let mut reads = stream::iter(reads).buffer_unordered(inner.pool.concurrency().max(1));
+    let mut out = HashMap::new();
+    while let Some(read) = reads.next().await {
+        let (id, read) = read?;
+        out.insert(id, read);
+    }
+    Ok(out)
+}
+
+async fn content(inner: &Inner, id: &MessageId, depth: Depth) -> Result<Read> {
+    let path = Path::new().at("messages").id(id.as_str()).at("$value");
+    let request = Request::get(path, Doing::message("getMime"));
+    let mut open = match inner.pool.open(&request).await {
+        Ok(open) => open,
+        Err(error) if items::is_gone(&error) => return Ok(Read::Gone),
+        Err(error) if error.scope() == Scope::Message && error.kind() == ErrorKind::Refused => {
+            return Ok(Read::Unreadable);
+        }
+        Err(error) => return Err(error),
+    };
+    let renames = inner.pool.access().config.renames();
+    let mut digest = Digest::new(renames, depth >= Depth::Content);
+    while let Some(piece) = open.piece().await? {
+        digest.write(&piece);
+    }
+    Ok(Read::Digested(digest.end(true)))
+}

@@ -1,0 +1,285 @@
+//! A mailbox of Microsoft 365, to be filled.
+
+mod append;
+mod attach;
+mod create;
+mod look;
+mod open;
+mod prepare;
+mod update;
+
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use mailmove_core::{
+    destination::{Batch, Destination, Existing, FlagChange, Outcome, Probe, Updater},
+    edge::{CredentialProvider, Edges},
+    error::{Error, ErrorKind, Result},
+    model::{
+        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Slot,
+    },
+    source::BoxStream,
+};
+use mailmove_exchange::tree;
+
+use self::open::Incomplete;
+use crate::{
+    config::{Access, GraphConfig},
+    delta, folders,
+    generate::generate,
+    pool::Pool,
+};
+
+/// How long a request that was sent may take to show what it did.
+const SETTLE: Duration = Duration::from_secs(120);
+/// How long at worst.
+const LATE: Duration = Duration::from_secs(300);
+/// Messages that are appended together: those of one `$batch`.
+const BATCH_MESSAGES: usize = 20;
+/// Bytes of them: what a lost connection leaves in doubt.
+const BATCH_BYTES: u64 = 4 << 20;
+/// Largest message that Exchange Online can be made to take.
+const MESSAGE_MAX: u64 = 150 << 20;
+
+/// What becomes of mail that is signed or encrypted. Graph takes messages by their fields, so that a signature proves
+/// nothing any more, and what is encrypted is an attachment.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Protected {
+    /// It is refused, as `graph/signed` or `graph/encrypted`: trials count it, and runs keep it among the dead letters.
+    #[default]
+    Refuse,
+    /// It is stored all the same, with the loss noted at it.
+    Store,
+}
+
+/// How messages are written.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Writing {
+    /// What becomes of mail that is signed or encrypted.
+    pub protected: Protected,
+}
+
+impl Writing {
+    /// As it is unless told otherwise.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Sets what becomes of mail that is signed or encrypted.
+    #[must_use]
+    pub fn with_protected(mut self, protected: Protected) -> Self {
+        self.protected = protected;
+        self
+    }
+}
+
+/// A mailbox of Microsoft 365 that is filled. Cheap to clone; clones share their connections.
+///
+/// Graph makes a draft for ever of a message that it gets as MIME, received now. So a message is made of its
+/// [fields](crate::draft), with properties beside them, and its attachments follow. Each message is marked, in a
+/// property of our own, with the digests of what it was made from, and whether it is complete.
+#[derive(Clone, Debug)]
+pub struct GraphDestination(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    pool: Arc<Pool>,
+    writing: Writing,
+    /// The newest state of each folder.
+    states: Mutex<HashMap<FolderId, String>>,
+    /// Messages whose attachments did not all arrive.
+    incomplete: Incomplete,
+}
+
+impl GraphDestination {
+    /// The mailbox that `config` describes; nothing is sent before it is used. `credentials` are asked for
+    /// each token.
+    #[must_use]
+    pub fn new(
+        config: GraphConfig,
+        credentials: Arc<dyn CredentialProvider>,
+        edges: Edges,
+    ) -> Self {
+        Self::with(config, Writing::new(), credentials, edges)
+    }
+
+    /// The same, with a say in how messages are written.
+    #[must_use]
+    pub fn with(
+        config: GraphConfig,
+        writing: Writing,
+        credentials: Arc<dyn CredentialProvider>,
+        edges: Edges,
+    ) -> Self {
+        let access = Access {
+            config: Arc::new(config),
+            credentials,
+            edges,
+        };
+        Self(Arc::new(Inner {
+            pool: Pool::new(access),
+            writing,
+            states: Mutex::default(),
+            incomplete: Incomplete::default(),
+        }))
+    }
+}
+
+impl Inner {
+    fn state(&self, folder: &FolderId) -> Option<String> {
+        let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.get(folder).cloned()
+    }
+
+    fn note_state(&self, folder: &FolderId, state: &str) {
+        let mut states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
+        states.insert(folder.clone(), state.to_owned());
+    }
+
+    /// The state of a folder now. It is reached by walking through all changes since the last one that is
+    /// known, for there is no other way.
+    async fn mark(&self, folder: &FolderId) -> Result<Mark> {
+        let mut state = self.state(folder);
+        loop {
+            let page = delta::page(&self.pool, folder, state.as_deref(), delta::PAGE).await;
+            let page = match page {
+                Err(error) if delta::is_forgotten(&error) && state.is_some() => {
+                    state = None;
+                    continue;
+                }
+                page => page?,
+            };
+            self.note_open(folder, &page.changes);
+            if page.is_last {
+                self.note_state(folder, &page.state);
+                return Ok(Mark::opaque(folder.as_str(), page.state));
+            }
+            state = Some(page.state);
+        }
+    }
+
+    /// Remembers what an append left behind without all its attachments.
+    fn note_open(&self, folder: &FolderId, changes: &[delta::Changed]) {
+        for change in changes {
+            if let delta::Changed::Is(meta) = change
+                && let Some(stamp) = meta.open
+            {
+                self.incomplete.found(folder, stamp.content, &meta.id);
+            }
+        }
+    }
+}
+
+/// Whether a mark was taken of another folder.
+fn is_other_epoch(mark: &Mark, folder: &FolderId) -> bool {
+    let epoch = mark.epoch.as_str();
+    !epoch.is_empty() && epoch != folder.as_str()
+}
+
+fn stale() -> Error {
+    Error::new(ErrorKind::Stale, "it is another folder by now").with_code("graph/other-folder")
+}
+
+#[async_trait]
+impl Destination for GraphDestination {
+    fn endpoint(&self) -> Endpoint {
+        self.0.pool.access().config.endpoint()
+    }
+
+    async fn capabilities(&self) -> Result<Capabilities> {
+        folders::open(&self.0.pool).await?;
+        let mut out = Capabilities::new("Microsoft Graph");
+        out.concurrency = self.0.pool.concurrency();
+        out.keeps_received = true;
+        out.keeps_keywords = true;
+        out.returns_ids = true;
+        out.sets_flags = true;
+        out.moves = true;
+        out.removes = true;
+        out.copies = true;
+        out.batching = Batching::new(BATCH_MESSAGES, BATCH_BYTES, false);
+        out.max_message = Some(MESSAGE_MAX);
+        out.naming = tree::naming();
+        out.settle = SETTLE;
+        out.late = LATE;
+        Ok(out)
+    }
+
+    async fn folders(&self) -> Result<Vec<Folder>> {
+        Ok(folders::list(&self.0.pool).await?.folders)
+    }
+
+    fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {
+        let inner = Arc::clone(&self.0);
+        generate(|out| async move { create::run(&inner, want, &out).await })
+    }
+
+    async fn mark(&self, folder: &FolderId) -> Result<Mark> {
+        self.0.mark(folder).await
+    }
+
+    fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {
+        let inner = Arc::clone(&self.0);
+        generate(|out| async move {
+            if let Err(error) = look::run(&inner, probe, &out).await {
+                out.send(Err(error)).await;
+            }
+        })
+    }
+
+    fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
+        let inner = Arc::clone(&self.0);
+        generate(|out| async move { append::run(&inner, batch, &out).await })
+    }
+
+    fn updater(&self) -> Option<&dyn Updater> {
+        Some(self)
+    }
+
+    fn describe(&self, id: &MessageId) -> String {
+        format!("message {id}")
+    }
+}
+
+impl Updater for GraphDestination {
+    fn set_flags(
+        &self,
+        _folder: &FolderId,
+        changes: Vec<FlagChange>,
+    ) -> BoxStream<(MessageId, Outcome)> {
+        let inner = Arc::clone(&self.0);
+        generate(|out| async move { update::set_flags(&inner, changes, &out).await })
+    }
+
+    fn relocate(
+        &self,
+        _from: &FolderId,
+        ids: Vec<MessageId>,
+        to: &FolderId,
+    ) -> BoxStream<(MessageId, Outcome)> {
+        let (inner, to) = (Arc::clone(&self.0), to.clone());
+        generate(|out| async move { update::transfer(&inner, ids, "move", &to, &out).await })
+    }
+
+    fn remove(&self, _folder: &FolderId, ids: Vec<MessageId>) -> BoxStream<(MessageId, Outcome)> {
+        let inner = Arc::clone(&self.0);
+        generate(|out| async move { update::remove(&inner, ids, &out).await })
+    }
+
+    fn duplicate(
+        &self,
+        _from: &FolderId,
+        ids: Vec<MessageId>,
+        to: &FolderId,
+    ) -> BoxStream<(MessageId, Outcome)> {
+        let (inner, to) = (Arc::clone(&self.0), to.clone());
+        generate(|out| async move { update::transfer(&inner, ids, "copy", &to, &out).await })
+    }
+}

@@ -1,0 +1,209 @@
+//! Changing what is there.
+
+use std::collections::HashMap;
+
+use mailmove_core::{
+    destination::{FlagChange, Outcome, Receipt},
+    error::{Error, ErrorKind, Result, Scope},
+    model::{FolderId, MessageId},
+};
+use serde_json::json;
+
+use super::{Inner, append::Metas};
+use crate::{
+    draft,
+    error::{self, Doing},
+    generate::Out,
+    http::Failed,
+    items::{self, Meta},
+    pool::Answer,
+    wire::{Path, Request},
+};
+
+type Changes = Out<(MessageId, Outcome)>;
+
+/// Messages in one request.
+const AT_ONCE: usize = 20;
+
+fn message(id: &MessageId) -> Path {
+    Path::new().at("messages").id(id.as_str())
+}
+
+fn gone() -> Outcome {
+    let error = Error::new(ErrorKind::NotFound, "the message does not exist");
+    Outcome::NotStored(error.with_code("graph/no-item").with_scope(Scope::Message))
+}
+
+/// What a refusal of one change proves.
+fn refused(failed: &Failed) -> Outcome {
+    match items::is_gone(&failed.error) {
+        true => gone(),
+        false => error::outcome(&failed.error, failed.perhaps_executed),
+    }
+}
+
+async fn send(inner: &Inner, requests: &[Request]) -> Vec<Result<Answer, Failed>> {
+    match requests {
+        [one] => vec![inner.pool.send(one, None).await],
+        all => inner.pool.batch(all, None).await,
+    }
+}
+
+/// What is known of these messages; those that are gone are left out.
+///
+/// # Errors
+/// If that could not be asked.
+pub(super) async fn metas(inner: &Inner, ids: &[MessageId]) -> Result<Metas> {
+    const GET: Doing = Doing::message("getMessage");
+    let mut out = HashMap::with_capacity(ids.len());
+    for ids in ids.chunks(AT_ONCE) {
+        let requests: Vec<Request> = ids
+            .iter()
+            .map(|id| {
+                let path = message(id).query("$select", items::SELECT);
+                Request::get(path.query("$expand", &items::expand()), GET)
+            })
+            .collect();
+        for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
+            match answer {
+                Ok(answer) => {
+                    let meta = Meta::of(answer.json)?;
+                    if meta.id != *id {
+                        return Err(items::other_item());
+                    }
+                    out.insert(id.clone(), meta);
+                }
+                Err(failed) if items::is_gone(&failed.error) => {}
+                Err(failed) => return Err(failed.error),
+            }
+        }
+    }
+    Ok(out)
+}
+
+/// Sets and clears flags: looks, changes what differs, and looks again.
+pub(super) async fn set_flags(inner: &Inner, changes: Vec<FlagChange>, out: &Changes) {
+    for changes in changes.chunks(AT_ONCE) {
+        out.send_all(set_some(inner, changes).await).await;
+    }
+}
+
+async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outcome)> {
+    const PATCH: Doing = Doing::message("updateMessage");
+    let ids: Vec<MessageId> = changes.iter().map(|change| change.id.clone()).collect();
+    let before = match metas(inner, &ids).await {
+        Ok(before) => before,
+        Err(error) => {
+            let failed = ids.into_iter();
+            return failed
+                .map(|id| (id, error::outcome(&error, false)))
+                .collect();
+        }
+    };
+    let mut sent = Vec::new();
+    let mut requests = Vec::new();
+    for change in changes {
+        let Some(meta) = before.get(&change.id) else {
+            continue;
+        };
+        let wanted = meta.flags.difference(&change.remove).union(&change.add);
+        let members = draft::flags(&meta.flags, &wanted);
+        if !members.is_empty() {
+            requests.push(Request::patch(message(&change.id), PATCH).json(&members));
+            sent.push(change.id.clone());
+        }
+    }
+    let mut failed: HashMap<MessageId, Outcome> = HashMap::new();
+    if !requests.is_empty() {
+        for (id, answer) in sent.iter().zip(send(inner, &requests).await) {
+            if let Err(why) = answer {
+                failed.insert(id.clone(), refused(&why));
+            }
+        }
+    }
+    let changed: Vec<MessageId> = sent
+        .into_iter()
+        .filter(|id| !failed.contains_key(id))
+        .collect();
+    let after = match changed.is_empty() {
+        true => Ok(HashMap::new()),
+        false => metas(inner, &changed).await,
+    };
+    let stored = |id: &MessageId, meta: &Meta| {
+        Outcome::Stored(Receipt::new(Some(id.clone())).with_flags(meta.flags.clone()))
+    };
+    let outcome = |id: &MessageId| match (before.get(id), &after) {
+        (None, _) => gone(),
+        (Some(meta), _) if !changed.contains(id) => stored(id, meta),
+        (_, Err(error)) => error::outcome(error, true),
+        (_, Ok(after)) => after.get(id).map_or_else(gone, |meta| stored(id, meta)),
+    };
+    ids.into_iter()
+        .map(|id| {
+            let outcome = failed.remove(&id).unwrap_or_else(|| outcome(&id));
+            (id, outcome)
+        })
+        .collect()
+}
+
+/// Moves or copies messages; the server has to name the id in the new place.
+pub(super) async fn transfer(
+    inner: &Inner,
+    ids: Vec<MessageId>,
+    how: &'static str,
+    to: &FolderId,
+    out: &Changes,
+) {
+    let doing = Doing::message(how);
+    for ids in ids.chunks(AT_ONCE) {
+        let body = json!({ "destinationId": to.as_str() });
+        let requests: Vec<Request> = ids
+            .iter()
+            .map(|id| Request::post(message(id).at(how), doing).json(&body))
+            .collect();
+        for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
+            let outcome = match answer {
+                Ok(answer) => match items::id(&answer.json) {
+                    Some(new) => Outcome::Stored(Receipt::new(Some(new))),
+                    None => Outcome::Unknown(error::unexpected("the server named no new id")),
+                },
+                Err(failed) => refused(&failed),
+            };
+            out.send((id.clone(), outcome)).await;
+        }
+    }
+}
+
+fn removal(id: &MessageId) -> Request {
+    // Not DELETE, which puts it into the folder for deleted items.
+    Request::post(
+        message(id).at("permanentDelete"),
+        Doing::message("permanentDelete"),
+    )
+}
+
+/// Removes messages for good.
+pub(super) async fn remove(inner: &Inner, ids: Vec<MessageId>, out: &Changes) {
+    for ids in ids.chunks(AT_ONCE) {
+        let requests: Vec<Request> = ids.iter().map(removal).collect();
+        for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
+            let outcome = match answer {
+                Ok(_) => Outcome::Stored(Receipt::new(Some(id.clone()))),
+                Err(failed) => refused(&failed),
+            };
+            out.send((id.clone(), outcome)).await;
+        }
+    }
+}
+
+/// Removes one that was made by us and is not complete, or not what it should be.
+///
+/// # Errors
+/// If it may still be there.
+pub(super) async fn remove_one(inner: &Inner, id: &MessageId) -> Result<()> {
+    match inner.pool.send(&removal(id), None).await {
+        Ok(_) => Ok(()),
+        Err(failed) if items::is_gone(&failed.error) => Ok(()),
+        Err(failed) => Err(failed.error),
+    }
+}

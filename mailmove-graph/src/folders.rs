@@ -1,0 +1,254 @@
+//! The tree of mail folders.
+
+use std::{collections::HashSet, time::Duration};
+
+use mailmove_core::{
+    error::{Error, ErrorKind, Result},
+    model::{FolderId, Role, Timestamp},
+};
+use mailmove_exchange::{
+    stamp::mailbox,
+    token::{self, Told},
+    tree::{self, Raw, Tree, class},
+};
+
+use crate::{
+    error::{self, Doing},
+    pool::Pool,
+    wire::{self, MailFolder, Page, Path, Property, Request, property},
+};
+
+/// Folders that are asked for at once.
+const PAGE: usize = 200;
+/// Most folders of a mailbox: what claims more is not one.
+const FOLDERS_MAX: usize = 200_000;
+/// A look at the roles serves a listing that follows within that time.
+const FRESH: Duration = Duration::from_secs(60);
+/// The folder that all others are in.
+pub(crate) const ROOT: &str = "msgfolderroot";
+/// Folders with a role, by the names that are the same in all languages.
+const ROLES: [(&str, Role); 6] = [
+    ("inbox", Role::Inbox),
+    ("drafts", Role::Drafts),
+    ("sentitems", Role::Sent),
+    ("deleteditems", Role::Trash),
+    ("junkemail", Role::Junk),
+    ("archive", Role::Archive),
+];
+/// Folders of the system's own: what is in them is not the user's mail.
+const SYSTEM: [&str; 5] = [
+    "syncissues",
+    "conflicts",
+    "localfailures",
+    "serverfailures",
+    "searchfolders",
+];
+const SELECT: &str =
+    "id,displayName,parentFolderId,childFolderCount,totalItemCount,unreadItemCount,isHidden";
+const LIST: Doing = Doing::account("listFolders");
+
+fn properties() -> String {
+    property::expand(&[
+        property::CONTAINER_CLASS,
+        property::LAST_COMMIT,
+        property::DELETED_COUNT,
+        property::FOLDER_SIZE,
+    ])
+}
+
+fn raw(folder: MailFolder, now: Option<Timestamp>) -> Raw {
+    let all = &folder.single_value_extended_properties;
+    let said = Property::find(all, property::CONTAINER_CLASS);
+    let is_search = folder.is_search();
+    let size = Property::number(all, property::FOLDER_SIZE);
+    let bytes = size
+        .and_then(|size| u64::try_from(size).ok())
+        .or(folder.size_in_bytes);
+    Raw {
+        token: told(&folder, now),
+        // Search folders have no messages of their own, and show those of others.
+        class: class(said.unwrap_or_default()).filter(|_| !is_search),
+        hidden: folder.is_hidden == Some(true) || is_search,
+        bytes: bytes.filter(|_| !is_search),
+        count: folder.total_item_count,
+        parent: folder.parent_folder_id,
+        name: folder.display_name.unwrap_or_default(),
+        id: folder.id,
+    }
+}
+
+/// `None` if the server does not tell all that it takes.
+fn told(folder: &MailFolder, now: Option<Timestamp>) -> Option<mailmove_core::model::Token> {
+    let all = &folder.single_value_extended_properties;
+    let told = Told {
+        last: Property::find(all, property::LAST_COMMIT).unwrap_or_default(),
+        deleted: Property::number(all, property::DELETED_COUNT)?,
+        total: folder.total_item_count?,
+        unread: i64::try_from(folder.unread_item_count?).ok()?,
+        bytes: Property::find(all, property::FOLDER_SIZE).unwrap_or_default(),
+    };
+    token::token(told, now)
+}
+
+/// One folder, by its id or a name that is the same in all languages.
+pub(crate) async fn get(pool: &Pool, folder: &str) -> Result<MailFolder> {
+    let path = Path::new().at("mailFolders").id(folder);
+    let request = Request::get(path.query("$select", SELECT), Doing::folder("getFolder"));
+    let answer = pool.call(&request).await;
+    let answer = answer.map_err(|error| error.with_context("folder", folder))?;
+    wire::read(answer.json)
+}
+
+/// How many items are in a folder, which must be there.
+pub(crate) async fn count(pool: &Pool, folder: &FolderId) -> Result<u64> {
+    let found = get(pool, folder.as_str()).await?;
+    let count = found.total_item_count;
+    count.ok_or_else(|| error::unexpected("the server does not count a folder's items"))
+}
+
+pub(crate) fn no_folder() -> Error {
+    Error::new(ErrorKind::NotFound, "the folder does not exist").with_code("graph/no-folder")
+}
+
+/// What a mailbox is, as the first look at it tells.
+#[derive(Clone, Debug)]
+pub(crate) struct Opened {
+    /// Its folders have tokens.
+    pub(crate) tokens: bool,
+    /// Which mailbox it is.
+    pub(crate) mailbox: u64,
+    /// What was seen on the way, and when: for the first listing of folders, if that follows at once.
+    known: Option<(Duration, Known)>,
+}
+
+/// Looks at the mailbox, if nobody did yet.
+///
+/// # Errors
+/// If there is none, or it may not be opened.
+pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
+    if let Some(opened) = pool.opened(|opened| opened.clone()) {
+        return Ok(opened);
+    }
+    let known = known(pool).await?;
+    let opened = Opened {
+        tokens: known.tokens,
+        mailbox: mailbox(&known.known.root),
+        known: Some((pool.access().edges.clock.now(), known)),
+    };
+    pool.opened(|place| *place = Some(opened.clone()));
+    Ok(opened)
+}
+
+/// Which folders are which, and whether they have tokens.
+#[derive(Clone, Debug, Default)]
+struct Known {
+    known: tree::Known,
+    tokens: bool,
+}
+
+async fn known(pool: &Pool) -> Result<Known> {
+    let names = [ROOT].into_iter();
+    let names = names.chain(ROLES.iter().map(|(name, _)| *name));
+    let names: Vec<&str> = names.chain(SYSTEM).collect();
+    let expand = property::expand(&[property::LAST_COMMIT, property::DELETED_COUNT]);
+    let requests: Vec<Request> = names
+        .iter()
+        .map(|name| {
+            let path = Path::new()
+                .at("mailFolders")
+                .at(name)
+                .query("$select", "id");
+            Request::get(path.query("$expand", &expand), Doing::account("getFolder"))
+        })
+        .collect();
+    let answers = pool.batch(&requests, None).await;
+    let mut out = Known::default();
+    for (at, (name, answer)) in names.iter().zip(answers).enumerate() {
+        let folder: MailFolder = match answer {
+            Ok(answer) => wire::read(answer.json)?,
+            // A role that this mailbox has no folder for.
+            Err(failed) if at > 0 && is_absent(&failed.error) => continue,
+            Err(failed) => return Err(failed.error),
+        };
+        if folder.id.is_empty() {
+            return Err(error::unexpected("a folder without id"));
+        }
+        if at == 0 {
+            let all = &folder.single_value_extended_properties;
+            // Where nothing was ever stored the time is not told.
+            out.tokens = Property::find(all, property::DELETED_COUNT).is_some();
+            out.known.root = folder.id;
+        } else if let Some((_, role)) = ROLES.iter().find(|(known, _)| known == name) {
+            out.known.roles.insert(folder.id, *role);
+        } else {
+            out.known.system.insert(folder.id);
+        }
+    }
+    Ok(out)
+}
+
+fn is_absent(error: &Error) -> bool {
+    matches!(error.code(), "graph/not-found" | "graph/refused")
+}
+
+/// All folders of the mailbox.
+pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
+    // Roles come and go: each listing has its own look at them.
+    let seen = pool.opened(|opened| opened.as_mut().and_then(|opened| opened.known.take()));
+    let now = pool.access().edges.clock.now();
+    let known = match seen {
+        Some((at, known)) if now.saturating_sub(at) < FRESH => known,
+        _ => known(pool).await?,
+    };
+    let top = Path::new().at("mailFolders");
+    let mut asked = vec![page_of(top)];
+    let mut all: Vec<Raw> = Vec::new();
+    let mut seen = HashSet::new();
+    // A level of the tree at a time: all its folders are asked for their children at once.
+    while !asked.is_empty() {
+        let mut next = Vec::new();
+        for answer in pool.batch(&asked, None).await {
+            let answer = match answer {
+                Ok(answer) => answer,
+                // It was removed meanwhile.
+                Err(failed) if failed.error.code() == "graph/not-found" && !all.is_empty() => {
+                    continue;
+                }
+                Err(failed) => return Err(failed.error),
+            };
+            let now = answer.date;
+            let page: Page<MailFolder> = wire::read(answer.json)?;
+            if let Some(link) = &page.next {
+                next.push(Request::follow(link, LIST));
+            }
+            for folder in page.value {
+                if folder.id.is_empty() || !seen.insert(folder.id.clone()) {
+                    continue;
+                }
+                let has_children = folder.child_folder_count != Some(0);
+                let raw = raw(folder, now);
+                if has_children && !raw.hidden && !known.known.system.contains(&raw.id) {
+                    let path = Path::new().at("mailFolders").id(&raw.id);
+                    next.push(page_of(path.at("childFolders")));
+                }
+                all.push(raw);
+            }
+        }
+        if all.len() > FOLDERS_MAX {
+            return Err(error::unexpected(
+                "the server names more folders than a mailbox can have",
+            ));
+        }
+        asked = next;
+    }
+    Ok(tree::tree(&known.known, &all))
+}
+
+fn page_of(path: Path) -> Request {
+    let path = path
+        .query("includeHiddenFolders", "true")
+        .query("$top", &PAGE.to_string())
+        .query("$select", SELECT)
+        .query("$expand", &properties());
+    Request::get(path, LIST)
+}

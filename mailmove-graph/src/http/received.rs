@@ -1,0 +1,115 @@
+//! Answers.
+
+use std::{fmt, sync::Arc};
+
+use bytes::Bytes;
+use mailmove_core::error::Result;
+use reqwest::{StatusCode, header::HeaderMap};
+
+use super::{
+    Client,
+    body::Progress,
+    client::{Seat, patiently},
+};
+use crate::error;
+
+/// An answer; its body is still to be read. Dropped before its end, it closes the connection.
+pub(crate) struct Received {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    response: reqwest::Response,
+    client: Arc<Client>,
+    seat: Option<Seat>,
+    progress: Progress,
+}
+
+impl fmt::Debug for Received {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Received({})", self.status)
+    }
+}
+
+impl Received {
+    pub(super) fn new(
+        mut response: reqwest::Response,
+        client: Arc<Client>,
+        seat: Seat,
+        progress: Progress,
+    ) -> Self {
+        Self {
+            status: response.status(),
+            headers: std::mem::take(response.headers_mut()),
+            response,
+            client,
+            seat: Some(seat),
+            progress,
+        }
+    }
+
+    /// A field's value, if it is text.
+    pub(crate) fn field(&self, name: &str) -> Option<&str> {
+        self.headers.get(name)?.to_str().ok()
+    }
+
+    /// The next piece of the body; `None` at its end.
+    ///
+    /// # Errors
+    /// If the connection was lost before it.
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
+        self.progress.note();
+        let patience = self.client.patience();
+        let chunk = patiently(&self.progress, patience, self.response.chunk()).await;
+        match chunk {
+            None => {
+                self.seat = None;
+                Err(error::silent())
+            }
+            Some(Err(cause)) => {
+                self.seat = None;
+                Err(error::lost(cause.without_url()))
+            }
+            Some(Ok(None)) => {
+                if let Some(seat) = self.seat.take() {
+                    self.client.put_back(seat);
+                }
+                Ok(None)
+            }
+            Some(Ok(Some(bytes))) => {
+                self.client.edges().bandwidth.pass(bytes.len()).await;
+                Ok(Some(bytes))
+            }
+        }
+    }
+
+    /// The whole body, which must not be longer than `most`.
+    ///
+    /// # Errors
+    /// If it is, or the connection was lost.
+    pub(crate) async fn bytes(&mut self, most: usize) -> Result<Vec<u8>> {
+        let mut out = Vec::new();
+        while let Some(bytes) = self.piece().await? {
+            if out.len() + bytes.len() > most {
+                self.seat = None;
+                return Err(error::too_long());
+            }
+            out.extend_from_slice(&bytes);
+        }
+        Ok(out)
+    }
+
+    /// The beginning of the body. One that is longer than a page of an error may be ends the connection.
+    pub(crate) async fn beginning(&mut self, most: usize) -> Vec<u8> {
+        let mut out: Vec<u8> = Vec::new();
+        let mut read = 0;
+        while let Ok(Some(bytes)) = self.piece().await {
+            let room = most.saturating_sub(out.len()).min(bytes.len());
+            out.extend_from_slice(bytes.get(..room).unwrap_or_default());
+            read += bytes.len();
+            if read > 1 << 20 {
+                self.seat = None;
+                break;
+            }
+        }
+        out
+    }
+}

@@ -1,0 +1,225 @@
+//! Messages of the server as what the engine knows: flags, dates, sizes.
+
+use mailmove_core::{
+    error::{Error, ErrorKind, Result, Scope},
+    model::{Alteration, AlterationKind, Flags, Keyword, MessageId, SystemFlag, Timestamp},
+};
+use mailmove_exchange::{
+    date::parse_date,
+    keywords::{self, FORWARDED},
+    marks,
+    stamp::Stamp,
+};
+use serde::Deserialize;
+use serde_json::Value;
+
+use crate::{
+    error,
+    wire::{Property, property},
+};
+
+/// Members that [`Meta`] is made of.
+pub(crate) const SELECT: &str = "id,isRead,isDraft,flag,categories,receivedDateTime";
+
+/// Properties that it is made of beside.
+pub(crate) fn expand() -> String {
+    let stamp = property::stamp();
+    property::expand(&[
+        property::CLASS,
+        property::SIZE,
+        property::LAST_VERB,
+        property::ICON,
+        property::DELETED,
+        &stamp,
+    ])
+}
+
+/// How the note at a message begins whose attachments have not all arrived.
+const OPEN: &str = "open ";
+
+/// What is noted at a message that is not complete: what it will be.
+pub(crate) fn open_mark(stamp: &Stamp) -> String {
+    format!("{OPEN}{}", stamp.write())
+}
+
+/// What is known of a message.
+#[derive(Clone, Debug)]
+pub(crate) struct Meta {
+    pub(crate) id: MessageId,
+    /// `PR_MESSAGE_CLASS`; empty if it was not told.
+    pub(crate) class: String,
+    pub(crate) size: Option<u64>,
+    pub(crate) received: Option<Timestamp>,
+    pub(crate) flags: Flags,
+    pub(crate) notes: Vec<Alteration>,
+    pub(crate) stamp: Option<Stamp>,
+    /// What it will be once all its attachments are there: an append was cut off.
+    pub(crate) open: Option<Stamp>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Message {
+    id: String,
+    is_read: Option<bool>,
+    is_draft: Option<bool>,
+    flag: Option<FollowUp>,
+    categories: Option<Vec<String>>,
+    received_date_time: Option<String>,
+    single_value_extended_properties: Vec<Property>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct FollowUp {
+    flag_status: Option<String>,
+}
+
+/// The id of a message.
+pub(crate) fn id(message: &Value) -> Option<MessageId> {
+    let id = message.get("id").and_then(Value::as_str)?;
+    (!id.is_empty()).then(|| MessageId::new(id))
+}
+
+impl Meta {
+    /// Reads a message.
+    ///
+    /// # Errors
+    /// If it is none.
+    pub(crate) fn of(message: Value) -> Result<Self> {
+        let message: Message = crate::wire::read(message)?;
+        if message.id.is_empty() {
+            return Err(error::unexpected("a message without id"));
+        }
+        let all = &message.single_value_extended_properties;
+        let mark = Property::find(all, &property::stamp());
+        let received = message.received_date_time.as_deref().and_then(parse_date);
+        let mut notes = Vec::new();
+        Ok(Self {
+            flags: flags(&message, &mut notes),
+            class: Property::find(all, property::CLASS)
+                .unwrap_or_default()
+                .to_owned(),
+            size: Property::number(all, property::SIZE).and_then(|size| size.try_into().ok()),
+            received,
+            notes,
+            stamp: mark.and_then(Stamp::read),
+            open: mark
+                .and_then(|mark| mark.strip_prefix(OPEN))
+                .and_then(Stamp::read),
+            id: MessageId::new(&message.id),
+        })
+    }
+}
+
+fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {
+    let all = &message.single_value_extended_properties;
+    let (verb, icon) = (
+        Property::number(all, property::LAST_VERB),
+        Property::number(all, property::ICON),
+    );
+    let (answered, forwarded) = marks::read(verb, icon);
+    let status = message.flag.as_ref();
+    let status = status.and_then(|flag| flag.flag_status.as_deref());
+    let mut flags = Flags::new();
+    for (flag, on) in [
+        (SystemFlag::Seen, message.is_read == Some(true)),
+        (SystemFlag::Draft, message.is_draft == Some(true)),
+        (SystemFlag::Flagged, status == Some("flagged")),
+        (SystemFlag::Answered, answered),
+        (
+            SystemFlag::Deleted,
+            Property::number(all, property::DELETED).is_some_and(|value| value != 0),
+        ),
+    ] {
+        if on {
+            flags.insert(flag);
+        }
+    }
+    if forwarded && let Ok(keyword) = Keyword::new(FORWARDED) {
+        flags.insert_keyword(keyword);
+    }
+    for category in message.categories.iter().flatten() {
+        match keywords::keyword(category) {
+            Some(keyword) => flags.insert_keyword(keyword),
+            None => {
+                let detail = error::printable(category);
+                notes.push(Alteration::new(AlterationKind::FlagDropped, detail));
+            }
+        }
+    }
+    flags
+}
+
+/// The message is not there any more.
+pub(crate) fn is_gone(error: &Error) -> bool {
+    error.code() == "graph/no-item"
+}
+
+/// An answer that is about another item than was asked for.
+pub(crate) fn other_item() -> Error {
+    Error::new(
+        ErrorKind::Interrupted,
+        "the server answered for another item",
+    )
+    .with_code("graph/other-item")
+    .with_scope(Scope::Message)
+}
+
+#[cfg(test)]
+mod tests {
+    use mailmove_core::{identity::HeaderDigest, model::ContentDigest};
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn flags_are_read_from_what_graph_has_for_them() {
+        for (members, flags) in [
+            (json!({"isRead": true, "isDraft": false}), "\\Seen"),
+            (json!({"isDraft": true}), "\\Draft"),
+            (json!({"flag": {"flagStatus": "flagged"}}), "\\Flagged"),
+            (json!({"flag": {"flagStatus": "complete"}}), ""),
+            (
+                json!({"categories": ["Red Category", "Work"]}),
+                "Red&ACA-Category Work",
+            ),
+            (
+                json!({"singleValueExtendedProperties": [
+                    {"id": "Integer 0x1081", "value": "102"}, {"id": "Integer 0x1080", "value": "262"}
+                ]}),
+                "\\Answered $Forwarded",
+            ),
+            (
+                json!({"singleValueExtendedProperties": [
+                    {"id": "Integer {00062008-0000-0000-c000-000000000046} Id 0x8570", "value": "1"}
+                ]}),
+                "\\Deleted",
+            ),
+        ] {
+            let mut message = members.clone();
+            message["id"] = json!("A/b=");
+            let meta = Meta::of(message).unwrap();
+            assert_eq!(meta.flags, Flags::parse(flags), "{members}");
+            assert_eq!(meta.id.as_str(), "A/b=");
+        }
+        assert!(Meta::of(json!({"isRead": true})).is_err());
+        assert!(Meta::of(json!([1])).is_err());
+    }
+
+    #[test]
+    fn a_mark_says_whether_a_message_is_complete() {
+        let stamp = Stamp {
+            content: ContentDigest::of(b"x"),
+            header: HeaderDigest::of(b"Subject: x\r\n"),
+            mailbox: 7,
+        };
+        let meta = |mark: String| {
+            let property = json!([{"id": property::stamp(), "value": mark}]);
+            Meta::of(json!({"id": "1", "singleValueExtendedProperties": property})).unwrap()
+        };
+        let (whole, open) = (meta(stamp.write()), meta(open_mark(&stamp)));
+        assert_eq!((whole.stamp, whole.open), (Some(stamp), None));
+        assert_eq!((open.stamp, open.open), (None, Some(stamp)));
+    }
+}

@@ -1,0 +1,241 @@
+//! Several requests in one: they share a round trip, and each has an answer of its own.
+
+use mailmove_core::{destination::Fence, model::Timestamp};
+use reqwest::Method;
+use serde::Deserialize;
+use serde_json::{Map, Value, json};
+
+use super::{Answer, Pool, Weight};
+use crate::{
+    error::{self, Doing, Said},
+    http::{Failed, Origin, retry_after},
+    wire::{self, Body, Path, Request, To},
+};
+
+/// Most requests in one.
+pub(crate) const ITEMS: usize = 20;
+/// Most bytes of their bodies: 4 MB are allowed for all of it.
+pub(crate) const BYTES: u64 = 3_500_000;
+/// What a request has beside its body.
+const FRAME: u64 = 2_000;
+
+#[derive(Deserialize)]
+struct Responses {
+    responses: Vec<Response>,
+}
+
+#[derive(Deserialize)]
+struct Response {
+    id: String,
+    status: u16,
+    #[serde(default)]
+    headers: Map<String, Value>,
+    #[serde(default)]
+    body: Value,
+}
+
+impl Response {
+    fn field(&self, name: &str) -> Option<&str> {
+        let all = self.headers.iter();
+        let found = all.filter(|(key, _)| key.eq_ignore_ascii_case(name));
+        found.filter_map(|(_, value)| value.as_str()).next()
+    }
+}
+
+impl Pool {
+    /// Sends requests, as many at once as may be. Each has one answer, in their order; what failed as a
+    /// whole failed for each. Bodies are JSON, and no larger than a batch.
+    pub(crate) async fn batch(
+        &self,
+        requests: &[Request],
+        fence: Option<&dyn Fence>,
+    ) -> Vec<Result<Answer, Failed>> {
+        self.batches(requests, false, fence).await
+    }
+
+    /// The same, one after the other: each is run when the one before it went well, and else none of those that
+    /// follow.
+    pub(crate) async fn in_order(
+        &self,
+        requests: &[Request],
+        fence: Option<&dyn Fence>,
+    ) -> Vec<Result<Answer, Failed>> {
+        self.batches(requests, true, fence).await
+    }
+
+    async fn batches(
+        &self,
+        requests: &[Request],
+        ordered: bool,
+        fence: Option<&dyn Fence>,
+    ) -> Vec<Result<Answer, Failed>> {
+        let mut out = Vec::with_capacity(requests.len());
+        for some in parts(requests) {
+            match self.batch_of(some, ordered, fence).await {
+                Ok(answers) => out.extend(answers),
+                Err(failed) => out.extend(some.iter().map(|_| Err(again(&failed)))),
+            }
+        }
+        out
+    }
+
+    async fn batch_of(
+        &self,
+        some: &[Request],
+        ordered: bool,
+        fence: Option<&dyn Fence>,
+    ) -> Result<Vec<Result<Answer, Failed>>, Failed> {
+        let mut written = Vec::with_capacity(some.len());
+        for (at, request) in some.iter().enumerate() {
+            let mut item = self.item(at, request)?;
+            if let Some(before) = at.checked_sub(1).filter(|_| ordered) {
+                insert(&mut item, "dependsOn", json!([before.to_string()]));
+            }
+            written.push(item);
+        }
+        let weight = Weight {
+            lanes: if ordered { 1 } else { some.len() },
+            requests: some.len(),
+        };
+        let all = Request::post(Path::new().at("$batch"), Doing::account("$batch"));
+        let all = all.of_service().json(&json!({ "requests": written }));
+        let answer = self.send_weighing(&all, weight, fence).await?;
+        let read: Responses = wire::read(answer.json).map_err(Failed::after)?;
+        let mut answers: Vec<_> = some.iter().map(|_| None).collect();
+        for response in read.responses {
+            let at = response.id.parse::<usize>().ok();
+            let place = at.and_then(|at| Some((answers.get_mut(at)?, some.get(at)?)));
+            if let Some((place, request)) = place {
+                *place = Some(self.judged(request, response, answer.date));
+            }
+        }
+        let missing = || Err(Failed::after(error::missing()));
+        Ok(answers
+            .into_iter()
+            .map(|answer| answer.unwrap_or_else(missing))
+            .collect())
+    }
+
+    fn judged(
+        &self,
+        request: &Request,
+        response: Response,
+        date: Option<Timestamp>,
+    ) -> Result<Answer, Failed> {
+        if (200..=299).contains(&response.status) {
+            let location = response.field("location").map(str::to_owned);
+            return Ok(Answer {
+                status: response.status,
+                json: response.body,
+                location,
+                date,
+            });
+        }
+        let body = response.body.to_string();
+        let mut said = Said::new(response.status, body.as_bytes());
+        said.retry_after = retry_after(response.field("retry-after"));
+        if said.is_throttling() {
+            said.retry_after = Some(self.heed(said.retry_after));
+        }
+        Err(error::refused(request.doing, &said))
+    }
+
+    fn item(&self, at: usize, request: &Request) -> Result<Value, Failed> {
+        let mut headers = Map::new();
+        headers.insert("Prefer".to_owned(), Value::from(super::prefer(request)));
+        let mut out = json!({
+            "id": at.to_string(),
+            "method": request.method.as_str(),
+            "url": self.relative(&request.to)?,
+        });
+        let body = match &request.body {
+            Body::None if request.method == Method::POST => Some(json!({})),
+            Body::None => None,
+            Body::Json(bytes) => {
+                let read = serde_json::from_slice(bytes);
+                Some(read.map_err(|cause| Failed::before(error::malformed(cause)))?)
+            }
+            Body::Raw(..) | Body::Pieces(..) => {
+                return Err(Failed::before(error::unexpected("no JSON in a batch")));
+            }
+        };
+        if let Some(body) = body {
+            headers.insert("Content-Type".to_owned(), Value::from("application/json"));
+            insert(&mut out, "body", body);
+        }
+        insert(&mut out, "headers", Value::Object(headers));
+        Ok(out)
+    }
+
+    /// The address of a request within a batch.
+    fn relative(&self, to: &To) -> Result<String, Failed> {
+        let config = &self.access().config;
+        Ok(match to {
+            To::Mailbox(path) => format!("{}{}", config.mailbox(), path.as_str()),
+            To::Service(path) => path.as_str().to_owned(),
+            To::Link(_) => {
+                let (url, base) = (self.url(to)?, self.base()?);
+                let same = Origin::of(&url) == Origin::of(&base);
+                let path = url.path().strip_prefix(base.path().trim_end_matches('/'));
+                let path = path.filter(|_| same);
+                let path = path.ok_or_else(|| Failed::before(error::foreign_link()))?;
+                let query = url
+                    .query()
+                    .map_or(String::new(), |query| format!("?{query}"));
+                format!("{path}{query}")
+            }
+        })
+    }
+}
+
+fn insert(object: &mut Value, name: &str, value: Value) {
+    if let Value::Object(members) = object {
+        members.insert(name.to_owned(), value);
+    }
+}
+
+/// Cuts requests into batches.
+fn parts(requests: &[Request]) -> impl Iterator<Item = &[Request]> {
+    let mut rest = requests;
+    std::iter::from_fn(move || {
+        let mut bytes = 0;
+        let fits = rest.iter().take(ITEMS).take_while(|request| {
+            bytes += request.size() + FRAME;
+            bytes <= BYTES
+        });
+        let len = fits.count().max(1).min(rest.len());
+        let (now, later) = rest.split_at_checked(len)?;
+        rest = later;
+        (!now.is_empty()).then_some(now)
+    })
+}
+
+fn again(failed: &Failed) -> Failed {
+    Failed {
+        error: error::again(&failed.error),
+        perhaps_executed: failed.perhaps_executed,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bytes::Bytes;
+
+    use super::*;
+
+    #[test]
+    fn batches_have_twenty_requests_or_four_megabytes() {
+        let request = |bytes: usize| {
+            let mut request = Request::post(Path::new(), Doing::message("x"));
+            request.body = Body::Json(Bytes::from(vec![b' '; bytes]));
+            request
+        };
+        let small: Vec<_> = (0..45).map(|_| request(10)).collect();
+        let lens: Vec<_> = parts(&small).map(<[_]>::len).collect();
+        assert_eq!(lens, [20, 20, 5]);
+        let large: Vec<_> = [1_000_000, 3_000_000, 4_000_000, 10].map(request).into();
+        let lens: Vec<_> = parts(&large).map(<[_]>::len).collect();
+        assert_eq!(lens, [1, 1, 1, 1]);
+        assert_eq!(parts(&[]).count(), 0);
+    }
+}

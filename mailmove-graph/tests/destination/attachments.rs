@@ -1,0 +1,157 @@
+//! A message is stored when all of its attachments are.
+
+use std::time::Duration;
+
+use mailmove_core::{
+    Destination as _, Edges,
+    destination::{Depth, Outcome},
+    model::ContentDigest,
+};
+use mailmove_graph::Writing;
+use mailmove_graph_testserver::{Action, Server};
+
+use crate::support::{
+    USER, append, destination, existing, made, of, parcel, start, stored, with, words,
+};
+
+const MARK: &str = "String {6f1d7a52-3c0e-4b6b-9d5a-8e0c2f4b7a91} Name mailmove";
+
+/// Names of the attachments of the only message.
+fn attached(server: &Server) -> Vec<String> {
+    let all = stored(server);
+    assert_eq!(all.len(), 1);
+    let text = String::from_utf8_lossy(&all[0].body).into_owned();
+    let mut names: Vec<String> = (0..9)
+        .map(|at| format!("f{at}.bin"))
+        .filter(|name| text.contains(name.as_str()))
+        .collect();
+    names.sort();
+    names
+}
+
+#[tokio::test]
+async fn small_ones_go_in_one_request_and_large_ones_in_parts_without_a_token() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let message = parcel(&[100, 5 << 20, 200_000]);
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    assert_eq!(attached(&server), ["f0.bin", "f1.bin", "f2.bin"]);
+    let counters = server.counters();
+    assert_eq!(counters.operation("AddAttachment"), 2);
+    assert_eq!(counters.operation("CreateUploadSession"), 1);
+    assert_eq!(counters.operation("UploadRange"), 2);
+    assert_eq!(counters.leaked_tokens, 0);
+    let found = existing(&destination, &folder, Depth::Meta).await;
+    assert_eq!(found[0].given, Some(ContentDigest::of(message.as_bytes())));
+    // As large as they were.
+    let body = &stored(&server)[0].body;
+    assert!(body.len() > 5 << 20);
+}
+
+#[tokio::test]
+async fn what_lacks_an_attachment_is_no_message_and_is_made_anew() {
+    for (operation, nth, action) in [
+        ("AddAttachment", 2, Action::CloseUnanswered),
+        ("AddAttachment", 2, Action::Close),
+        ("AddAttachment", 1, Action::StatusAfter(504)),
+        ("CreateUploadSession", 1, Action::CloseUnanswered),
+        ("UploadRange", 2, Action::CloseUnanswered),
+        ("UploadRange", 1, Action::Close),
+    ] {
+        let server = start(|builder| builder.attachment_limit(3 << 20)).await;
+        let message = parcel(&[100, 200, 5 << 20]);
+        // The same process, and one that begins anew.
+        for again in [false, true] {
+            let first = destination(&server);
+            let folder = made(&first).await;
+            server.faults().arm(operation, nth, action.clone());
+            // What would remove it at once is cut off, too.
+            server.faults().arm("PurgeMessage", 1, Action::Close);
+            let outcomes = append(&first, &folder, of(&message)).await;
+            assert!(
+                words(&outcomes)[0].starts_with("not stored"),
+                "{outcomes:?}"
+            );
+            server.faults().clear();
+            let second = match again {
+                true => destination(&server),
+                false => first.clone(),
+            };
+            assert!(existing(&second, &folder, Depth::Content).await.is_empty());
+            let outcomes = append(&second, &folder, of(&message)).await;
+            assert_eq!(words(&outcomes), ["stored"], "{operation} {action:?}");
+            assert_eq!(attached(&server), ["f0.bin", "f1.bin", "f2.bin"]);
+            let Outcome::Stored(receipt) = &outcomes[0] else {
+                continue;
+            };
+            let found = existing(&second, &folder, Depth::Ids).await;
+            assert_eq!(found.len(), 1);
+            assert_eq!(Some(&found[0].id), receipt.id.as_ref());
+            let ids = vec![found[0].id.clone()];
+            let removed = second.updater().unwrap().remove(&folder.id, ids);
+            let _: Vec<_> = futures_util::StreamExt::collect(removed).await;
+        }
+    }
+}
+
+#[tokio::test]
+async fn who_is_asked_to_slow_down_goes_on_where_it_was() {
+    let clock = mailmove_testkit::clock::TestClock::new(Duration::from_secs(1_700_000_000));
+    let server = start(|builder| builder.clock(std::sync::Arc::new(clock.clone()))).await;
+    let edges = Edges::new().with_clock(std::sync::Arc::new(clock.clone()));
+    let destination = with(&server, Writing::new(), edges);
+    let folder = made(&destination).await;
+    let message = parcel(&[100, 200, 300]);
+    let wait = Duration::from_secs(5);
+    server
+        .faults()
+        .arm("AddAttachment", 2, Action::Throttle(Some(wait)));
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["not stored: graph/throttled"]);
+    clock.advance(wait);
+    let mark = server.item_property(USER, &["INBOX"], 1, MARK).unwrap();
+    assert!(mark.starts_with("open 2 "), "{mark}");
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    let counters = server.counters();
+    assert_eq!(counters.operation("CreateMessage"), 1);
+    assert_eq!(counters.operation("AddAttachment"), 4);
+    assert_eq!(counters.during_backoff, 0);
+    assert_eq!(attached(&server), ["f0.bin", "f1.bin", "f2.bin"]);
+    let mark = server.item_property(USER, &["INBOX"], 1, MARK).unwrap();
+    assert!(mark.starts_with("2 "), "{mark}");
+}
+
+#[tokio::test]
+async fn a_message_whose_completion_is_in_doubt_is_unknown_and_its_mark_tells() {
+    for (action, landed) in [(Action::CloseUnanswered, 1), (Action::Close, 0)] {
+        let server = start(|builder| builder).await;
+        let destination = destination(&server);
+        let folder = made(&destination).await;
+        let message = parcel(&[100]);
+        server.faults().arm("UpdateMessage", 1, action.clone());
+        let outcomes = append(&destination, &folder, of(&message)).await;
+        assert!(words(&outcomes)[0].starts_with("unknown"), "{outcomes:?}");
+        let found = existing(&destination, &folder, Depth::Meta).await;
+        assert_eq!(found.len(), landed, "{action:?}");
+        if landed == 0 {
+            let outcomes = append(&destination, &folder, of(&message)).await;
+            assert_eq!(words(&outcomes), ["stored"]);
+        }
+        assert_eq!(attached(&server), ["f0.bin"]);
+    }
+}
+
+#[tokio::test]
+async fn a_refused_attachment_costs_its_message_and_nothing_is_left() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let refusal = Action::Error(400, "ErrorAttachmentSizeLimitExceeded".to_owned());
+    server.faults().arm("AddAttachment", 1, refusal);
+    let outcomes = append(&destination, &folder, of(&parcel(&[100]))).await;
+    assert_eq!(words(&outcomes), ["not stored: graph/too-large"]);
+    assert!(stored(&server).is_empty());
+}

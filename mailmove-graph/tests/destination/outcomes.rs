@@ -1,0 +1,205 @@
+//! What is stored, what is not, and what nobody knows.
+
+use futures_util::StreamExt as _;
+use mailmove_core::{
+    Destination as _, Edges, ErrorKind, Scope,
+    destination::{Depth, Outcome, Outgoing},
+    model::{Content, ContentDigest, Flags, FolderPath, FolderSpec, Timestamp},
+};
+use mailmove_graph::{Protected, Writing};
+use mailmove_graph_testserver::{Action, Builder, Mangle};
+
+use crate::support::{
+    USER, append, destination, existing, letter, letters, made, of, start, stored, with, words,
+};
+
+#[tokio::test]
+async fn a_message_arrives_with_flags_dates_and_header_and_is_no_draft() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let received = Timestamp::new(1_057_049_557, 0);
+    let flags = Flags::parse("\\Seen \\Flagged \\Answered $Forwarded Work");
+    let message = "Received: from x\r\nDate: Tue, 1 Jul 2003 08:00:00 +0000\r\nMessage-ID: <1@example.com>\r\n\
+        From: Ann <a@example.com>\r\nReply-To: nobody at all\r\nTo: b@example.com\r\nSubject: =?utf-8?q?gr=C3=BC?=\r\n\
+        In-Reply-To: <0@example.com>\r\nReferences: <8@example.com> <0@example.com>\r\n\r\nText\r\n";
+    let outgoing = Outgoing::new(Content::from_bytes(message))
+        .with_flags(flags.clone())
+        .with_received(Some(received));
+    let outcomes = append(&destination, &folder, vec![outgoing]).await;
+    let [Outcome::Stored(receipt)] = outcomes.as_slice() else {
+        panic!("{outcomes:?}");
+    };
+    assert_eq!(receipt.flags, Some(flags.clone()));
+    let altered: Vec<&str> = receipt
+        .altered
+        .iter()
+        .map(|one| one.detail.as_str())
+        .collect();
+    let told = "odd-address: people without a valid address are in the original header alone";
+    assert_eq!(altered, [told]);
+    let found = existing(&destination, &folder, Depth::Meta).await;
+    assert_eq!(found[0].flags, flags);
+    assert_eq!(found[0].received.unwrap().seconds(), received.seconds());
+    assert_eq!(found[0].given, Some(ContentDigest::of(message.as_bytes())));
+    let property = |id| server.item_property(USER, &["INBOX"], 1, id).unwrap();
+    assert!(property("String 0x007D").starts_with("Received: from x\r\n"));
+    assert_eq!(property("String 0x1039"), "<8@example.com> <0@example.com>");
+    assert_eq!(property("SystemTime 0x0039"), "2003-07-01T08:00:00Z");
+    assert_eq!(server.counters().operation("CreateMessage"), 1);
+}
+
+#[tokio::test]
+async fn twenty_messages_take_two_round_trips() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let before = server.counters().requests;
+    let outcomes = append(&destination, &folder, letters(20)).await;
+    assert_eq!(words(&outcomes), ["stored"; 20]);
+    // All are made in one, and read back in another.
+    assert_eq!(server.counters().requests - before, 2);
+    let found = existing(&destination, &folder, Depth::Header).await;
+    assert_eq!(found.len(), 20);
+    assert_eq!(server.counters().operation("GetMime"), 0);
+}
+
+#[tokio::test]
+async fn an_answer_that_is_lost_leaves_it_open_and_the_mark_tells() {
+    for (action, landed) in [
+        (Action::CloseUnanswered, 1),
+        (Action::StatusAfter(504), 1),
+        (Action::CloseInReply(60), 1),
+        (Action::Mangle(Mangle::Truncated), 1),
+        (Action::Mangle(Mangle::NoId), 1),
+        (Action::Close, 0),
+        // What was never made, and answered well.
+        (Action::Nothing, 0),
+    ] {
+        let server = start(Builder::rebuilds_mime).await;
+        let destination = destination(&server);
+        let folder = made(&destination).await;
+        server.faults().arm("CreateMessage", 1, action.clone());
+        let outcomes = append(&destination, &folder, letters(1)).await;
+        let word = words(&outcomes).pop().unwrap();
+        assert!(word.starts_with("unknown"), "{action:?}: {word}");
+        let found = existing(&destination, &folder, Depth::Content).await;
+        assert_eq!(found.len(), landed, "{action:?}");
+        for found in found {
+            let given = ContentDigest::of(letter(0).as_bytes());
+            assert_eq!(found.given, Some(given));
+            assert_ne!(found.digest, Some(given), "the server makes other bytes");
+        }
+        assert_eq!(server.counters().operation("CreateMessage"), 1);
+    }
+}
+
+#[tokio::test]
+async fn each_message_of_a_batch_has_its_own_outcome() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    for (code, word) in [
+        ("ErrorInvalidRecipients", "not stored: graph/corrupt"),
+        ("ErrorMessageSizeExceeded", "not stored: graph/too-large"),
+    ] {
+        let before = stored(&server).len();
+        server
+            .faults()
+            .arm("Batch", 1, Action::ErrorAt(1, code.to_owned()));
+        let outcomes = append(&destination, &folder, letters(3)).await;
+        assert_eq!(words(&outcomes), ["stored", word, "stored"]);
+        assert_eq!(stored(&server).len() - before, 2);
+    }
+    // 429 within 200 is about all of them: those behind are not even tried.
+    server.reset_counters();
+    let busy = Action::ErrorAt(1, "TooManyRequests".to_owned());
+    server.faults().arm("Batch", 1, busy);
+    let outcomes = append(&destination, &folder, letters(3)).await;
+    let throttled = "not stored: graph/throttled";
+    assert_eq!(words(&outcomes), ["stored", throttled, throttled]);
+    assert_eq!(server.counters().operation("CreateMessage"), 1);
+}
+
+#[tokio::test]
+async fn what_would_stay_a_draft_stops_all_and_nothing_is_left() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    server
+        .faults()
+        .arm_every("CreateMessage", 1, Action::StaysDraft);
+    let outcomes = append(&destination, &folder, letters(1)).await;
+    assert_eq!(words(&outcomes), ["not stored: graph/made-a-draft"]);
+    assert!(matches!(&outcomes[0], Outcome::NotStored(error) if error.scope() == Scope::Account));
+    assert!(stored(&server).is_empty());
+    // A draft is one.
+    let draft = letters(1)
+        .pop()
+        .unwrap()
+        .with_flags(Flags::parse("\\Draft"));
+    assert_eq!(
+        words(&append(&destination, &folder, vec![draft]).await),
+        ["stored"]
+    );
+}
+
+#[tokio::test]
+async fn signed_and_encrypted_mail_has_a_rule() {
+    let server = start(|builder| builder).await;
+    let signed = "From: a@example.com\r\nContent-Type: multipart/signed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n--b\r\n\
+        Content-Type: application/pgp-signature\r\n\r\nsignature\r\n--b--\r\n";
+    let encrypted = "From: a@example.com\r\nContent-Type: application/pkcs7-mime; name=smime.p7m\r\n\
+        Content-Transfer-Encoding: base64\r\n\r\nAAAA\r\n";
+    let careful = destination(&server);
+    let folder = made(&careful).await;
+    for (message, code) in [(signed, "graph/signed"), (encrypted, "graph/encrypted")] {
+        let outcomes = append(&careful, &folder, of(message)).await;
+        assert_eq!(words(&outcomes), [format!("not stored: {code}")]);
+        assert!(matches!(&outcomes[0], Outcome::NotStored(error)
+            if error.kind() == ErrorKind::Refused && error.remedy().is_some()));
+    }
+    assert!(stored(&server).is_empty());
+    let writing = Writing::new().with_protected(Protected::Store);
+    let lenient = with(&server, writing, Edges::new());
+    for (message, loss) in [(signed, "signature"), (encrypted, "encryption")] {
+        let outcomes = append(&lenient, &folder, of(message)).await;
+        let [Outcome::Stored(receipt)] = outcomes.as_slice() else {
+            panic!("{outcomes:?}");
+        };
+        assert!(
+            receipt
+                .altered
+                .iter()
+                .any(|one| one.detail.starts_with(loss))
+        );
+    }
+    assert_eq!(stored(&server).len(), 2);
+}
+
+#[tokio::test]
+async fn a_folder_whose_answer_was_lost_is_found_and_no_second_one_made() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let spec = || vec![FolderSpec::new(FolderPath::new(["Projects", "A/b"]))];
+    server
+        .faults()
+        .arm("CreateFolder", 1, Action::CloseUnanswered);
+    let first: Vec<_> = destination.ensure_folders(spec()).collect().await;
+    assert!(first[0].1.is_err());
+    // It was made meanwhile; and somebody else makes it where we would.
+    server
+        .faults()
+        .arm("CreateFolder", 2, Action::StatusAfter(409));
+    let again: Vec<_> = destination.ensure_folders(spec()).collect().await;
+    let folder = again.into_iter().next().unwrap().1.unwrap();
+    assert_eq!(folder.path.names(), ["Projects", "A/b"]);
+    let folders = destination.folders().await.unwrap();
+    assert_eq!(
+        folders
+            .iter()
+            .filter(|folder| folder.path.names()[0] == "Projects")
+            .count(),
+        2
+    );
+}

@@ -27,7 +27,7 @@ use mailmove_core::{
     },
     source::BoxStream,
 };
-use mailmove_exchange::{ids, token::Tokens, tree};
+use mailmove_exchange::{export, ids, token::Tokens, tree};
 
 use crate::{
     config::{Access, EwsConfig},
@@ -185,7 +185,7 @@ impl Destination for EwsDestination {
         out.naming = tree::naming();
         if source::exports(&self.0.pool) {
             out.forms.push(Form::ExchangeStream);
-            out.classes = source::CLASSES.to_vec();
+            out.classes = export::CLASSES.to_vec();
         }
         out.settle = SETTLE;
         out.late = LATE;

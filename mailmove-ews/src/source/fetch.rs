@@ -15,7 +15,7 @@ use mailmove_exchange::{
     tree,
 };
 
-use super::{Inner, export, original};
+use super::{Inner, exports, original};
 use crate::{
     error::{self, Doing},
     generate::Out,
@@ -61,22 +61,7 @@ pub(super) async fn run(inner: &Inner, request: FetchRequest, out: &Out<(Message
 /// Cuts a request by number and bytes.
 pub(super) fn batches(inner: &Inner, ids: Vec<MessageId>) -> Vec<Vec<MessageId>> {
     let most = inner.batch.load(Ordering::Relaxed).max(1);
-    let mut out: Vec<Vec<MessageId>> = Vec::new();
-    let mut bytes = 0;
-    for id in ids {
-        let size = inner.sizes.of(&id);
-        match out.last_mut() {
-            Some(batch) if batch.len() < most && bytes + size <= BATCH_BYTES => {
-                bytes += size;
-                batch.push(id);
-            }
-            _ => {
-                bytes = size;
-                out.push(vec![id]);
-            }
-        }
-    }
-    out
+    inner.sizes.batches(ids, most, BATCH_BYTES)
 }
 
 pub(super) fn texts(ids: &[MessageId]) -> Vec<&str> {
@@ -87,7 +72,7 @@ const GET: Doing = Doing::message("GetItem");
 
 async fn owned(inner: &Inner, ids: Vec<MessageId>, form: Form) -> Vec<(MessageId, Fetched)> {
     match form {
-        Form::ExchangeStream => export::streams(inner, &ids).await,
+        Form::ExchangeStream => exports::streams(inner, &ids).await,
         _ => contents(inner, &ids).await,
     }
 }

@@ -1,4 +1,6 @@
-//! The only file that knows the adapters: from options to their two halves.
+//! The only place that knows the adapters: from options to their two halves.
+
+mod graph;
 
 use std::{fs, path::Path, sync::Arc};
 
@@ -11,25 +13,32 @@ use mailmove_core::{
     model::Endpoint,
 };
 use mailmove_ews::{Auth, EwsConfig, EwsDestination, EwsSource};
+use mailmove_graph::{GraphConfig, GraphDestination, GraphSource};
 use mailmove_imap::{ActAs, ImapConfig, ImapDestination, ImapSource, Security};
 
 use crate::{
     oauth::TokenCommand,
     secrets::Side,
-    url::{Ews, EwsLogin, MailboxUrl, Protection, Style},
+    url::{Ews, EwsLogin, GraphLogin, GraphRoute, MailboxUrl, Protection, Style, System},
 };
 
 /// What a mailbox is opened with.
 #[derive(Clone, Debug)]
 pub(crate) enum Key {
+    /// A password; for an application in Microsoft 365 its secret, or its certificate and key.
     Password(Secret),
     Token(Arc<TokenCommand>),
+    /// A user will be asked.
+    User,
+    /// Nobody will log in.
+    Nobody,
 }
 
 /// A mailbox, and all that is needed to log in.
 #[derive(Clone, Debug)]
 pub(crate) struct Mailbox {
     pub(crate) url: MailboxUrl,
+    tls: TlsSettings,
     config: Config,
 }
 
@@ -37,15 +46,29 @@ pub(crate) struct Mailbox {
 enum Config {
     Imap(Box<ImapConfig>),
     Ews(Box<EwsConfig>),
+    Graph(Box<GraphConfig>),
 }
 
 impl Mailbox {
-    pub(crate) fn new(url: MailboxUrl, tls: TlsSettings, connections: Option<u8>) -> Result<Self> {
-        let config = match &url.ews {
-            None => Config::Imap(Box::new(imap(&url, tls, connections))),
-            Some(of) => Config::Ews(Box::new(ews(&url, of, tls, connections)?)),
+    pub(crate) fn new(
+        url: MailboxUrl,
+        settings: TlsSettings,
+        connections: Option<u8>,
+    ) -> Result<Self> {
+        let tls = settings.clone();
+        let config = match &url.system {
+            System::Imap(style) => Config::Imap(Box::new(imap(&url, *style, tls, connections))),
+            System::Ews(of) => Config::Ews(Box::new(ews(&url, of, tls, connections)?)),
+            System::Graph(of) => match of.route {
+                GraphRoute::Imap => Config::Imap(Box::new(graph::imap(&url, tls, connections))),
+                _ => Config::Graph(Box::new(graph::config(&url, of, tls, connections)?)),
+            },
         };
-        Ok(Self { url, config })
+        Ok(Self {
+            url,
+            tls: settings,
+            config,
+        })
     }
 
     /// Compresses its connections where the server offers it.
@@ -61,6 +84,7 @@ impl Mailbox {
         match &self.config {
             Config::Imap(config) => config.endpoint(),
             Config::Ews(config) => config.endpoint(),
+            Config::Graph(config) => config.endpoint(),
         }
     }
 
@@ -69,41 +93,90 @@ impl Mailbox {
         self.url.authorize_as.as_ref().unwrap_or(&self.url.user)
     }
 
-    pub(crate) fn source(&self, key: Key, edges: &Edges) -> Arc<dyn Source> {
-        let (credentials, edges) = (self.credentials(key), edges.clone());
-        match &self.config {
+    pub(crate) fn source(&self, key: Key, edges: &Edges) -> Result<Arc<dyn Source>> {
+        let (credentials, edges) = (self.credentials(key, edges)?, edges.clone());
+        Ok(match &self.config {
             Config::Imap(config) => {
                 Arc::new(ImapSource::new((**config).clone(), credentials, edges))
             }
             Config::Ews(config) => Arc::new(EwsSource::new((**config).clone(), credentials, edges)),
-        }
+            Config::Graph(config) => {
+                Arc::new(GraphSource::new((**config).clone(), credentials, edges))
+            }
+        })
     }
 
-    pub(crate) fn destination(&self, key: Key, edges: &Edges) -> Arc<dyn Destination> {
-        let (credentials, edges) = (self.credentials(key), edges.clone());
-        match &self.config {
+    pub(crate) fn destination(&self, key: Key, edges: &Edges) -> Result<Arc<dyn Destination>> {
+        let (credentials, edges) = (self.credentials(key, edges)?, edges.clone());
+        Ok(match &self.config {
             Config::Imap(config) => {
                 Arc::new(ImapDestination::new((**config).clone(), credentials, edges))
             }
             Config::Ews(config) => {
                 Arc::new(EwsDestination::new((**config).clone(), credentials, edges))
             }
-        }
+            Config::Graph(config) => {
+                let writing = graph::writing(&self.url);
+                Arc::new(GraphDestination::with(
+                    (**config).clone(),
+                    writing,
+                    credentials,
+                    edges,
+                ))
+            }
+        })
     }
 
-    fn credentials(&self, key: Key) -> Arc<dyn CredentialProvider> {
-        match key {
-            Key::Password(password) => Arc::new(StaticCredential::new(Credential::Password {
+    fn credentials(&self, key: Key, edges: &Edges) -> Result<Arc<dyn CredentialProvider>> {
+        let password = |password| {
+            StaticCredential::new(Credential::Password {
                 user: self.url.user.clone(),
                 password,
                 authorize_as: self.url.authorize_as.clone(),
-            })),
-            Key::Token(command) => command,
+            })
+        };
+        Ok(match (key, &self.url.system) {
+            (Key::Token(command), _) => command,
+            (Key::Nobody, _) => Arc::new(password(Secret::new(String::new()))),
+            (Key::Password(secret), System::Graph(of)) => {
+                graph::login(of, Some(secret), &self.tls, edges)?
+            }
+            (Key::User, System::Graph(of)) => graph::login(of, None, &self.tls, edges)?,
+            (Key::Password(secret), _) => Arc::new(password(secret)),
+            (Key::User, _) => {
+                return Err(
+                    Error::new(ErrorKind::Config, "this mailbox needs a password")
+                        .with_code("config/password"),
+                );
+            }
+        })
+    }
+
+    /// What has to be known to log in.
+    pub(crate) fn needs(&self) -> Needs {
+        match &self.url.system {
+            System::Graph(of) => match of.login {
+                GraphLogin::Secret => Needs::Line,
+                GraphLogin::Certificate => Needs::Text,
+                GraphLogin::Device => Needs::Nothing,
+            },
+            System::Imap(_) | System::Ews(_) => Needs::Line,
         }
     }
 }
 
-fn imap(url: &MailboxUrl, tls: TlsSettings, connections: Option<u8>) -> ImapConfig {
+/// What has to be known to log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// A password.
+    Line,
+    /// Several lines.
+    Text,
+    /// The user will say.
+    Nothing,
+}
+
+fn imap(url: &MailboxUrl, style: Style, tls: TlsSettings, connections: Option<u8>) -> ImapConfig {
     let security = match url.protection {
         Protection::Tls => Security::Tls,
         Protection::StartTls => Security::StartTls,
@@ -114,7 +187,7 @@ fn imap(url: &MailboxUrl, tls: TlsSettings, connections: Option<u8>) -> ImapConf
         .with_port(url.port)
         .with_security(security)
         .with_tls(tls)
-        .with_act_as(match url.style {
+        .with_act_as(match style {
             Style::Master(sign) => ActAs::Master(sign),
             Style::Exchange => ActAs::Exchange,
             Style::ProxyAuth => ActAs::ProxyAuth,

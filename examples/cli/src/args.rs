@@ -167,10 +167,10 @@ pub(crate) struct JobArgs {
     /// Mailbox to copy to
     #[arg(long, value_name = "URL", help_heading = "Mailboxes")]
     pub(crate) to: String,
-    /// File whose first line is the source's password
+    /// File whose first line is the source's password; or certificate and key of an application in Microsoft 365
     #[arg(long, value_name = "FILE", help_heading = "Mailboxes")]
     pub(crate) from_password_file: Option<PathBuf>,
-    /// File whose first line is the destination's password
+    /// The same for the destination
     #[arg(long, value_name = "FILE", help_heading = "Mailboxes")]
     pub(crate) to_password_file: Option<PathBuf>,
     /// Command that prints an OAuth access token for the source
@@ -309,6 +309,8 @@ pub(crate) enum Protocol {
     Imap,
     /// Exchange
     Ews,
+    /// Microsoft 365
+    Graph,
 }
 
 #[derive(Debug, Args)]
@@ -316,16 +318,16 @@ pub(crate) struct DemoArgs {
     /// The server that mail comes from
     #[arg(
         long,
-        value_name = "imap|ews",
+        value_name = "imap|ews|graph",
         value_enum,
         default_value = "imap",
         hide_possible_values = true
     )]
     pub(crate) from: Protocol,
-    /// The server that it goes to: Exchange makes each message anew, and what that loses is told by name
+    /// The server that it goes to: Exchange and Microsoft 365 make each message anew, and what that loses is told by name
     #[arg(
         long,
-        value_name = "imap|ews",
+        value_name = "imap|ews|graph",
         value_enum,
         default_value = "imap",
         hide_possible_values = true

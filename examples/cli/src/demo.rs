@@ -71,6 +71,27 @@ struct Scene {
     protocols: (Protocol, Protocol),
 }
 
+/// Both servers, for people.
+fn servers((from, to): (Protocol, Protocol)) -> String {
+    let name = |protocol| match protocol {
+        Protocol::Imap => "IMAP server",
+        Protocol::Ews => "Exchange (EWS) server",
+        Protocol::Graph => "Microsoft 365 (Graph) server",
+    };
+    if from == to {
+        return format!("Two {}s", name(from));
+    }
+    let article = |protocol| match protocol {
+        Protocol::Imap | Protocol::Ews => "an",
+        Protocol::Graph => "a",
+    };
+    let first = match from {
+        Protocol::Graph => "A",
+        Protocol::Imap | Protocol::Ews => "An",
+    };
+    format!("{first} {} and {} {}", name(from), article(to), name(to))
+}
+
 impl Scene {
     async fn set(args: &DemoArgs) -> Result<Self, Failure> {
         let directory = directory()?;
@@ -83,8 +104,8 @@ impl Scene {
         let edges = edges(&directory, None);
         let password = || Key::Password(Secret::new(PASSWORD));
         let migration = Migration::builder(
-            source.mailbox.source(password(), &edges),
-            destination.mailbox.destination(password(), &edges),
+            source.mailbox.source(password(), &edges)?,
+            destination.mailbox.destination(password(), &edges)?,
         )
         .store(store.clone())
         .observer(progress.clone())
@@ -110,12 +131,7 @@ impl Scene {
         let bytes = fill(&self.source.account, messages).await?;
         self.tell(&format!(
             "{} run on this machine, with TLS. The source holds {} ({}).\n",
-            match self.protocols {
-                (Protocol::Imap, Protocol::Imap) => "Two IMAP servers",
-                (Protocol::Imap, Protocol::Ews) => "An IMAP server and an Exchange (EWS) server",
-                (Protocol::Ews, Protocol::Imap) => "An Exchange (EWS) server and an IMAP server",
-                (Protocol::Ews, Protocol::Ews) => "Two Exchange (EWS) servers",
-            },
+            servers(self.protocols),
             count(u64::from(args.messages), "message"),
             output::bytes(bytes)
         ));
@@ -133,11 +149,14 @@ impl Scene {
         self.progress.finish();
         let verified = verified?;
         show_verification(&verified, self.json, EXAMPLES);
-        if self.protocols == (Protocol::Ews, Protocol::Ews) && verified.losses.is_empty() {
+        if self.protocols.0 != Protocol::Imap
+            && self.protocols.1 != Protocol::Imap
+            && verified.losses.is_empty()
+        {
             self.tell(NOTHING_MORE);
         }
 
-        // The servers themselves are asked, past IMAP and EWS: the migration does not vouch for itself.
+        // The servers themselves are asked, past their protocols: the migration does not vouch for itself.
         let lines = self.differences(&second);
         self.conclude(&second, &lines);
         let good = lines.is_empty() && verified.is_clean() && second.total().is_closed();

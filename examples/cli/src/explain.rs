@@ -5,7 +5,7 @@ use std::{fmt::Write as _, fs, path::Path};
 use mailmove_core::{
     Error, ErrorKind, Migration, Result,
     checkpoint::ItemState,
-    edge::{Secret, tls::TlsSettings},
+    edge::tls::TlsSettings,
     identity::HeaderDigest,
     model::{ContentDigest, FolderPath},
     report::Explanation,
@@ -35,14 +35,16 @@ pub(crate) async fn explain(args: &ExplainArgs) -> Result<Exit, Failure> {
     let state = state_directory(&args.output, &from, &to)?;
     let edges = edges(&state, None);
     // Nobody logs in: only names are made of what the ledger holds.
-    let key = || Key::Password(Secret::new(String::new()));
     let store = SqliteStore::new(&state);
     let letters = dead_letters(&state, &edges);
-    let migration = Migration::builder(from.source(key(), &edges), to.destination(key(), &edges))
-        .store(store.clone())
-        .dead_letters(letters)
-        .edges(edges)
-        .build()?;
+    let migration = Migration::builder(
+        from.source(Key::Nobody, &edges)?,
+        to.destination(Key::Nobody, &edges)?,
+    )
+    .store(store.clone())
+    .dead_letters(letters)
+    .edges(edges)
+    .build()?;
     let file = store.file(&migration.job());
     if !file.exists() {
         return Err(nothing_known(&file).into());

@@ -17,7 +17,7 @@ use mailmove_core::{
 };
 
 use crate::{
-    adapter::{Key, Mailbox, tls_settings},
+    adapter::{Key, Mailbox, Needs, tls_settings},
     args::{JobArgs, OutputArgs, SelectArgs, Switch},
     failure::Failure,
     interrupt,
@@ -82,8 +82,8 @@ impl Job {
         interrupt::watch(stop.clone(), progress.clone(), INTERRUPTED);
         let edges = edges(&state, args.bandwidth);
         let store = SqliteStore::new(&state);
-        let source = from.source(from_key, &edges);
-        let destination = to.destination(to_key, &edges);
+        let source = from.source(from_key, &edges)?;
+        let destination = to.destination(to_key, &edges)?;
         let migration = Migration::builder(Arc::clone(&source), Arc::clone(&destination))
             .store(store.clone())
             .dead_letters(dead_letters(&state, &edges))
@@ -200,9 +200,11 @@ fn key(
     };
     Ok(match command {
         Some(command) => Key::Token(Arc::new(command)),
+        None if mailbox.needs() == Needs::Nothing => Key::User,
         None => {
             let wallet = Wallet::of_process();
-            Key::Password(wallet.password(side, &mailbox.url.user, file.as_deref())?)
+            let whole = mailbox.needs() == Needs::Text;
+            Key::Password(wallet.password(side, &mailbox.url.user, file.as_deref(), whole)?)
         }
     })
 }

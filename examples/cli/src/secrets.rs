@@ -69,10 +69,16 @@ impl Wallet<'static> {
 }
 
 impl Wallet<'_> {
-    /// The password of `user`.
-    pub(crate) fn password(&self, side: Side, user: &str, file: Option<&Path>) -> Result<Secret> {
+    /// The password of `user`. `whole`: all of the file counts, not its first line alone.
+    pub(crate) fn password(
+        &self,
+        side: Side,
+        user: &str,
+        file: Option<&Path>,
+        whole: bool,
+    ) -> Result<Secret> {
         let (secret, origin) = if let Some(path) = file {
-            (read_file(side, path)?, "the password file")
+            (read_file(side, path, whole)?, "the password file")
         } else if let Some(value) = (self.variable)(side.variable()) {
             let text = value
                 .into_string()
@@ -109,8 +115,8 @@ fn problem(side: Side, message: &'static str) -> Error {
         ))
 }
 
-/// The first line of a file.
-fn read_file(side: Side, path: &Path) -> Result<Secret> {
+/// The first line of a file, or all of it.
+fn read_file(side: Side, path: &Path, whole: bool) -> Result<Secret> {
     let failed = |error: io::Error| {
         problem(side, "cannot read the password file")
             .with_context("file", path.display().to_string())
@@ -120,9 +126,11 @@ fn read_file(side: Side, path: &Path) -> Result<Secret> {
     warn_if_shared(path, &file);
     let mut line = zeroize::Zeroizing::new(String::new());
     // Bounded: a wrong file may be large, and /dev/zero has no end.
-    BufReader::new(file.take(64 << 10))
-        .read_line(&mut line)
-        .map_err(failed)?;
+    let mut file = BufReader::new(file.take(64 << 10));
+    match whole {
+        true => file.read_to_string(&mut line).map_err(failed)?,
+        false => file.read_line(&mut line).map_err(failed)?,
+    };
     Ok(Secret::new(line.trim_end_matches(['\r', '\n'])))
 }
 
@@ -163,11 +171,19 @@ mod tests {
         let set = |name: &str| (name == "MAILMOVE_TO_PASSWORD").then(|| "from variable".into());
         let prompt = |_: &str| Some(Ok("from prompt".to_owned()));
         let all = wallet(&set, &prompt);
-        let get = |side, file| all.password(side, "ann", file).unwrap().expose().to_owned();
+        let get = |side, file| {
+            all.password(side, "ann", file, false)
+                .unwrap()
+                .expose()
+                .to_owned()
+        };
         // A blank at the end may belong to the password; the line's end does not.
         assert_eq!(get(Side::Destination, Some(file.path())), "from file ");
         assert_eq!(get(Side::Destination, None), "from variable");
         assert_eq!(get(Side::Source, None), "from prompt");
+        // A certificate and its key have many lines.
+        let whole = all.password(Side::Source, "ann", Some(file.path()), true);
+        assert_eq!(whole.unwrap().expose(), "from file \r\nsecond line");
     }
 
     #[test]
@@ -175,14 +191,17 @@ mod tests {
         let nothing = |_: &str| None;
         let nobody = |_: &str| None;
         let none = wallet(&nothing, &nobody);
-        let error = none.password(Side::Source, "ann", None).unwrap_err();
+        let error = none.password(Side::Source, "ann", None, false).unwrap_err();
         assert_eq!(error.code(), "config/password");
         assert!(error.remedy().unwrap().contains("MAILMOVE_FROM_PASSWORD"));
         let missing = Path::new("no such file");
-        assert!(none.password(Side::Source, "ann", Some(missing)).is_err());
+        assert!(
+            none.password(Side::Source, "ann", Some(missing), false)
+                .is_err()
+        );
         let empty = tempfile::NamedTempFile::new().unwrap();
         assert!(
-            none.password(Side::Source, "ann", Some(empty.path()))
+            none.password(Side::Source, "ann", Some(empty.path()), false)
                 .is_err()
         );
     }

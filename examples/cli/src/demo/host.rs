@@ -4,6 +4,7 @@ use std::{fmt::Display, path::Path, path::PathBuf};
 
 use mailmove_core::{Error, ErrorKind, edge::tls::TlsSettings};
 use mailmove_ews_testserver as ews;
+use mailmove_graph_testserver as graph;
 use mailmove_imap_testserver as imap;
 use mailmove_testkit::mailbox::{Account, Store};
 
@@ -11,8 +12,11 @@ use super::{PASSWORD, USER};
 use crate::{
     adapter::Mailbox,
     args::Protocol,
-    url::{Ews, EwsLogin, MailboxUrl, Protection, Style},
+    url::{Ews, EwsLogin, Graph, MailboxUrl, Protection, Style, System},
 };
+
+/// The application that Microsoft 365 knows.
+const APPLICATION: &str = "0000-demo";
 
 /// One of the two servers.
 pub(super) struct Host {
@@ -26,6 +30,7 @@ pub(super) struct Host {
 enum Server {
     Imap(imap::Server),
     Ews(ews::Server),
+    Graph(graph::Server),
 }
 
 fn not_started(error: impl std::error::Error + Send + Sync + 'static) -> Error {
@@ -34,34 +39,51 @@ fn not_started(error: impl std::error::Error + Send + Sync + 'static) -> Error {
 
 impl Server {
     async fn start(protocol: Protocol, is_source: bool, store: Store) -> Result<Self, Error> {
-        if protocol == Protocol::Imap {
-            let builder = imap::Server::builder(store).user(USER, PASSWORD);
-            return builder.start().await.map(Self::Imap).map_err(not_started);
+        match protocol {
+            Protocol::Imap => {
+                let builder = imap::Server::builder(store).user(USER, PASSWORD);
+                builder.start().await.map(Self::Imap).map_err(not_started)
+            }
+            Protocol::Ews => {
+                // As Exchange is found on premises: NTLM alone, and each message made anew whenever it is read.
+                let builder = ews::Server::builder(store)
+                    .user(USER, PASSWORD)
+                    .schemes(&[ews::Scheme::Ntlm])
+                    .rebuilds_mime()
+                    .without_shape_gate();
+                // The generated mailbox brings its folders along.
+                let builder = match is_source {
+                    true => builder.without_default_folders(),
+                    false => builder,
+                };
+                builder.start().await.map(Self::Ews).map_err(not_started)
+            }
+            Protocol::Graph => {
+                let builder = graph::Server::builder(store)
+                    .user(USER)
+                    .client(APPLICATION, PASSWORD)
+                    .rebuilds_mime()
+                    .without_shape_gate();
+                let builder = match is_source {
+                    true => builder.without_default_folders(),
+                    false => builder,
+                };
+                builder.start().await.map(Self::Graph).map_err(not_started)
+            }
         }
-        // As Exchange is found on premises: NTLM alone, and each message made anew whenever it is read.
-        let builder = ews::Server::builder(store)
-            .user(USER, PASSWORD)
-            .schemes(&[ews::Scheme::Ntlm])
-            .rebuilds_mime()
-            .without_shape_gate();
-        // The generated mailbox brings its folders along.
-        let builder = match is_source {
-            true => builder.without_default_folders(),
-            false => builder,
-        };
-        builder.start().await.map(Self::Ews).map_err(not_started)
     }
 
     fn ca_pem(&self) -> &str {
         match self {
             Self::Imap(server) => server.ca_pem(),
             Self::Ews(server) => server.ca_pem(),
+            Self::Graph(server) => server.ca_pem(),
         }
     }
 
     fn url(&self) -> MailboxUrl {
-        let (port, ews) = match self {
-            Self::Imap(server) => (server.tls_address().port(), None),
+        let (port, system) = match self {
+            Self::Imap(server) => (server.tls_address().port(), System::Imap(Style::default())),
             Self::Ews(server) => {
                 let ews = Ews {
                     path: "owa".to_owned(),
@@ -69,7 +91,18 @@ impl Server {
                     login: EwsLogin::Offered,
                     archive: false,
                 };
-                (server.tls_address().port(), Some(ews))
+                (server.tls_address().port(), System::Ews(ews))
+            }
+            Self::Graph(server) => {
+                let port = server.tls_address().port();
+                let graph = Graph {
+                    tenant: server.tenant().to_owned(),
+                    client: Some(APPLICATION.to_owned()),
+                    at: Some(("127.0.0.1".to_owned(), port)),
+                    unsigned: true,
+                    ..Graph::default()
+                };
+                (port, System::Graph(graph))
             }
         };
         MailboxUrl {
@@ -78,8 +111,7 @@ impl Server {
             host: "127.0.0.1".to_owned(),
             port,
             authorize_as: None,
-            style: Style::default(),
-            ews,
+            system,
         }
     }
 
@@ -90,6 +122,10 @@ impl Server {
                 format!("STARTTLS on port {}", server.plain_address().port())
             }
             Self::Ews(server) => server.tls_url(),
+            Self::Graph(server) => format!(
+                "with ?at=127.0.0.1:{}&client={APPLICATION}&signed=as-plain",
+                server.tls_address().port()
+            ),
         }
     }
 }

@@ -19,7 +19,7 @@ use crate::{
     error::{self, Doing},
     items::Meta,
     pool::Pool,
-    wire::{self, Element, Property, SoapError},
+    wire::{self, Element, Property, Shape, SoapError},
 };
 
 /// Items that are asked for at once: Exchange gives 1,000 at most.
@@ -71,11 +71,12 @@ impl Walk {
         pool: &Pool,
         folder: &FolderId,
         most: usize,
+        shape: Shape,
     ) -> Result<Page> {
         let overlap = usize::from(self.last.is_some());
         let offset = self.seen.len() - overlap.min(self.seen.len());
-        let request =
-            wire::find_items(folder.as_str(), offset, most.clamp(1, PAGE) + overlap, true);
+        let most = most.clamp(1, PAGE) + overlap;
+        let request = wire::find_items(folder.as_str(), offset, most, true, shape);
         let (items, is_last, total) = ask(pool, folder, &request).await?;
         let mut items = items.into_iter();
         if self.last.is_some() && items.next().map(|(meta, _)| meta.id) != self.last {
@@ -133,7 +134,7 @@ fn numbered(item: &Element) -> Option<Numbered> {
 /// The number of the item that came last, as a mark: what comes in later has a higher one. Where items
 /// have none, the mark is that of an empty folder: all that is there counts as new.
 pub(crate) async fn mark(pool: &Pool, folder: &FolderId) -> Result<Mark> {
-    let request = wire::find_items(folder.as_str(), 0, 1, false);
+    let request = wire::find_items(folder.as_str(), 0, 1, false, Shape::Meta);
     let (items, ..) = ask(pool, folder, &request).await?;
     let number = items.first().and_then(|(_, number)| *number).unwrap_or(0);
     Ok(Mark::opaque(folder.as_str(), format!("{NUMBER}{number}")))

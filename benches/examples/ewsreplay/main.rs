@@ -6,6 +6,7 @@
     reason = "a measuring tool talks to the person who started it"
 )]
 
+mod other;
 mod record;
 mod replay;
 
@@ -34,7 +35,8 @@ Migrates from memory into the embedded EWS server, by turns with a replay of the
       --bytes N                of each message [20480]
       --folders N              [8]
       --connections N          [4]
-      --rounds N               [9]";
+      --rounds N               [9]
+      --exchangelib PYTHON     the same upload by exchangelib, too; `cargo xtask oracles fetch` names such a Python";
 
 const USER: &str = "ann";
 const PASSWORD: &str = "secret";
@@ -64,6 +66,7 @@ struct Options {
     folders: usize,
     connections: usize,
     rounds: usize,
+    exchangelib: Option<String>,
 }
 
 impl Options {
@@ -74,11 +77,16 @@ impl Options {
             folders: 8,
             connections: 4,
             rounds: 9,
+            exchangelib: None,
         };
         for pair in arguments.chunks(2) {
             let [name, value] = pair else {
                 return Err(format!("{pair:?} is no option with its value").into());
             };
+            if *name == "--exchangelib" {
+                options.exchangelib = Some((*value).to_owned());
+                continue;
+            }
             let number: usize = value.parse()?;
             match *name {
                 "--messages" => options.messages = number,
@@ -103,7 +111,9 @@ struct Bench<'a> {
 impl Bench<'_> {
     /// A fresh one, with the folders, so that they have the same ids each time.
     fn server(&self) -> Result<Server> {
+        // What others say was never validated.
         let builder = Server::builder(Store::new()).user(USER, PASSWORD);
+        let builder = builder.without_shape_gate();
         let server = self.servers.block_on(builder.start())?;
         let account = server.store().account(USER).ok_or("no destination")?;
         for folder in 0..self.options.folders {
@@ -150,12 +160,19 @@ fn name(folder: usize) -> String {
 fn measure(options: &Options) -> Result<()> {
     let source = Store::new();
     let account = source.add_account("from");
+    let other = options.exchangelib.as_deref().map(other::Other::new);
+    let other = other.transpose()?;
     for folder in 0..options.folders {
         let made = account.create(&[name(folder)]);
         let id = made.map_err(|error| error.to_string())?;
         let numbers = (folder..options.messages).step_by(options.folders);
         // What does not end its last line is read back: servers are known to change that.
         let whole = |n| [&*message(n, options.bytes.saturating_sub(2)), b"\r\n"].concat();
+        if let Some(other) = &other {
+            for number in numbers.clone() {
+                other.add(&name(folder), number, &whole(number))?;
+            }
+        }
         let mail = numbers.map(|n| NewMessage::new(whole(n)).with_flags(["\\Seen"]));
         account
             .append(id, mail.collect())
@@ -183,6 +200,7 @@ fn measure(options: &Options) -> Result<()> {
     // Once without looking at the clock: the first run of each warms up what there is.
     replay::run(&recorded, bench.server()?.plain_address())?;
     let (mut ratios, mut times) = (Vec::new(), [Vec::new(), Vec::new()]);
+    let mut others = Vec::new();
     for round in 0..options.rounds {
         let mut pair = [0.0, 0.0];
         for turn in 0..2 {
@@ -206,7 +224,21 @@ fn measure(options: &Options) -> Result<()> {
         for (all, seconds) in times.iter_mut().zip(pair) {
             all.push(seconds);
         }
-        println!("migration {migration:.3} s, replay {raw:.3} s");
+        print!("migration {migration:.3} s, replay {raw:.3} s");
+        if let Some(other) = &other {
+            let server = bench.server()?;
+            let seconds = other.run(&server.url(), USER, PASSWORD)?;
+            let counters = server.counters();
+            if counters.created != options.messages as u64 {
+                return Err(format!("exchangelib made {} messages", counters.created).into());
+            }
+            others.push(seconds);
+            print!(
+                ", exchangelib {seconds:.3} s in {} requests",
+                counters.requests
+            );
+        }
+        println!();
     }
     let [migrations, raws] = times;
     println!(
@@ -215,5 +247,8 @@ fn measure(options: &Options) -> Result<()> {
         median(raws),
         median(ratios)
     );
+    if !others.is_empty() {
+        println!("median of exchangelib: {:.3} s", median(others));
+    }
     Ok(())
 }

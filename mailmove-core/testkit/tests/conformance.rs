@@ -2,8 +2,11 @@
 
 use std::sync::Arc;
 
-use mailmove_core::model::Batching;
-use mailmove_testkit::conformance::{self, Harness, MemoryHarness, Wrapped};
+use mailmove_core::model::{Batching, Capabilities};
+use mailmove_testkit::{
+    conformance::{self, Harness, MemoryHarness, Wrapped},
+    memory::MemoryMailbox,
+};
 
 fn main() {
     let memory: Arc<dyn Harness> = Arc::new(MemoryHarness::new("memory"));
@@ -34,10 +37,17 @@ fn main() {
                 can.max_message = Some(60 << 20);
             })
     });
+    let streams = MemoryHarness::new("memory-streams").with(MemoryMailbox::with_streams);
+    let one_by_one = MemoryHarness::new("memory-streams-singly").with(|mailbox| {
+        let single = |can: &mut Capabilities| can.batching = Batching::new(4, 1 << 16, false);
+        mailbox.with_streams().configure(single)
+    });
     conformance::main([
         Arc::clone(&memory),
         Arc::new(plain),
         Arc::new(picky),
+        Arc::new(streams),
+        Arc::new(one_by_one),
         Arc::new(Wrapped::arc(Arc::clone(&memory))),
         Arc::new(Wrapped::boxed(memory)),
     ]);

@@ -101,7 +101,7 @@ async fn walk(inner: &Inner, probe: &Probe, after: Option<i64>, out: &Pages) -> 
     let mut walk = Walk::default();
     loop {
         let page = walk
-            .next(&inner.pool, &probe.folder, sync::PAGE_MAX)
+            .next(&inner.pool, &probe.folder, sync::PAGE_MAX, shape(probe))
             .await?;
         // What has no number may have come at any time.
         let came = |number: Option<i64>| number.is_none() || number > after;

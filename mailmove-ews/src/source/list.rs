@@ -80,7 +80,9 @@ async fn whole(mut listing: Listing<'_>, out: &Out<Result<Page>>) -> Result<()> 
     let mut walk = Walk::default();
     loop {
         let (pool, folder) = (&listing.inner.pool, &listing.request.folder);
-        let page = walk.next(pool, folder, listing.most()).await?;
+        let page = walk
+            .next(pool, folder, listing.most(), listing.shape())
+            .await?;
         // As a sync has them: the newest first.
         let metas = page.items.into_iter().rev();
         let created = metas.map(|(meta, _)| Changed::Created(Box::new(meta)));
@@ -125,13 +127,17 @@ impl<'a> Listing<'a> {
         }
     }
 
+    fn shape(&self) -> Shape {
+        match self.request.form {
+            Form::Mime => Shape::Meta,
+            _ => Shape::Identity,
+        }
+    }
+
     async fn next(&mut self) -> Result<sync::Page> {
         let most = self.most();
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
-        let shape = match self.request.form {
-            Form::Mime => Shape::Meta,
-            _ => Shape::Identity,
-        };
+        let shape = self.shape();
         let page = sync::page(pool, folder, self.state.as_deref(), most, shape).await;
         match page {
             // The server forgot where we were: everything is listed again.

@@ -287,10 +287,16 @@ pub fn sync_items(folder: &str, state: Option<&str>, most: usize, shape: Shape) 
     })
 }
 
-/// What is in a folder with what [`Shape::Meta`] has, in the order in which it came or the other way
+/// What is in a folder with what [`Shape::Meta`] has, and [`Shape::Identity`] if that is asked for, in the order in which it came or the other way
 /// round, from `offset` on, at most `most`.
 #[must_use]
-pub fn find_items(folder: &str, offset: usize, most: usize, ascending: bool) -> Request {
+pub fn find_items(
+    folder: &str,
+    offset: usize,
+    most: usize,
+    ascending: bool,
+    shape: Shape,
+) -> Request {
     Request::new("FindItem", |out| {
         out.raw("<m:FindItem Traversal=\"Shallow\"><m:ItemShape>");
         out.leaf("t:BaseShape", "IdOnly");
@@ -300,6 +306,9 @@ pub fn find_items(folder: &str, offset: usize, most: usize, ascending: bool) -> 
         }
         for property in META_PROPERTIES {
             property.write(out);
+        }
+        if shape == Shape::Identity {
+            IDENTITY_PROPERTIES.iter().for_each(|one| one.write(out));
         }
         Property::ArticleNumber.write(out);
         out.raw("</t:AdditionalProperties></m:ItemShape>");

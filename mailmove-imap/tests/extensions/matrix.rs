@@ -189,7 +189,7 @@ fn path(capability: Capability) -> (&'static str, &'static str) {
         ),
         Capability::StatusSize => (
             "bytes of each folder for plan and progress",
-            "progress counts messages",
+            "progress counts messages, and plans list folders for what is too large",
         ),
         Capability::SpecialUse => ("which folder is Sent, Trash, …", "names in many languages"),
         Capability::CreateSpecialUse => ("new folders get their special use", "CREATE alone"),

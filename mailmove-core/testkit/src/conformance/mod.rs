@@ -34,11 +34,15 @@ mod door;
 mod harness;
 mod memory;
 mod source;
+mod streams;
 
 use std::{future::Future, pin::Pin, sync::Arc, time::Duration};
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
-use mailmove_core::{Edges, model::Capabilities};
+use mailmove_core::{
+    Edges,
+    model::{Capabilities, Form},
+};
 use tokio::runtime::Runtime;
 
 use context::{Check, Context, Stop};
@@ -129,6 +133,9 @@ enum Need {
     Moves,
     Copies,
     Removes,
+    /// Contents in a form of the server's own.
+    SourceStreams,
+    DestinationStreams,
     /// A largest message that a test can exceed.
     SmallLimit,
     /// A largest batch that a test can exceed.
@@ -141,6 +148,7 @@ impl Need {
         let source = |ok: fn(&Capabilities) -> bool| facts.source.as_ref().is_some_and(ok);
         let destination =
             |ok: fn(&Capabilities) -> bool| facts.destination.as_ref().is_some_and(ok);
+        let streams = |can: &Capabilities| can.forms.contains(&Form::ExchangeStream);
         let (met, reason) = match self {
             Self::Source => (source(|_| true), "needs a source"),
             Self::Destination => (destination(|_| true), "needs a destination"),
@@ -155,6 +163,8 @@ impl Need {
             Self::Moves => (destination(|can| can.moves), "needs moves"),
             Self::Copies => (destination(|can| can.copies), "needs copies"),
             Self::Removes => (destination(|can| can.removes), "needs removes"),
+            Self::SourceStreams => (source(streams), "needs a source of exports"),
+            Self::DestinationStreams => (destination(streams), "needs a destination of exports"),
             Self::SmallLimit => (
                 destination(|can| can.max_message.is_some_and(|most| most <= 64 << 20)),
                 "needs max_message of 64 MiB or less",
@@ -243,7 +253,8 @@ pub async fn check(harness: Arc<dyn Harness>, name: &str) -> Verdict {
 }
 
 fn all() -> impl Iterator<Item = &'static Case> {
-    source::CASES.iter().chain(destination::cases())
+    let plain = source::CASES.iter().chain(destination::cases());
+    plain.chain(streams::CASES)
 }
 
 async fn run(case: &'static Case, harness: Arc<dyn Harness>, facts: Facts) -> Verdict {

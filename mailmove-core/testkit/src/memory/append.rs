@@ -5,7 +5,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 use futures_util::stream;
 use mailmove_core::{
-    Error, ErrorKind, Result,
+    Error, ErrorKind, Result, Scope,
     destination::{Batch, Outcome, Outgoing, Receipt},
     model::{Alteration, AlterationKind, Content, Flags, Form, ItemClass, Slot},
     source::BoxStream,
@@ -16,7 +16,7 @@ use super::{
     fault::{AppendFault, Landing},
     ids::{Id, epoch},
     source::refused,
-    stale,
+    stale, streams,
 };
 use crate::mailbox::{FolderInfo, InternalDate, NewMessage};
 
@@ -100,8 +100,18 @@ impl Appending {
         };
         let mut prepared = Vec::with_capacity(count);
         for slot in self.slots.iter().take(count) {
-            if let Some(item) = self.batch.items.get(slot.index()) {
-                prepared.push(prepare(&mailbox, item).await?);
+            let Some(item) = self.batch.items.get(slot.index()) else {
+                continue;
+            };
+            match prepare(&mailbox, item).await {
+                Ok(one) => prepared.push(one),
+                // It costs the request that it is in.
+                Err(error) if error.scope() == Scope::Message => {
+                    let slots: Vec<Slot> = self.slots.drain(..count).collect();
+                    self.answer(&slots, || Outcome::NotStored(damaged()));
+                    return Ok(());
+                }
+                Err(error) => return Err(error),
             }
         }
         self.batch.fence.check()?;
@@ -120,7 +130,7 @@ impl Appending {
             format!("a batch of {bytes} bytes")
         } else if items
             .iter()
-            .any(|i| i.form != Form::Mime || i.class != ItemClass::Mail)
+            .any(|i| !can.forms.contains(&i.form) || i.class != ItemClass::Mail)
         {
             "a batch with a class or form that was not offered".to_owned()
         } else {
@@ -274,6 +284,11 @@ impl Appending {
     }
 }
 
+fn damaged() -> Error {
+    let error = Error::new(ErrorKind::Refused, "the stream is not whole");
+    error.with_code("memory/stream").with_scope(Scope::Message)
+}
+
 fn lost(when: &'static str) -> Error {
     Error::new(ErrorKind::Interrupted, "the connection was lost")
         .with_code("memory/fault")
@@ -283,6 +298,14 @@ fn lost(when: &'static str) -> Error {
 /// Reads the content, and leaves out what the server does not keep.
 async fn prepare(mailbox: &MemoryMailbox, item: &Outgoing) -> Result<Prepared> {
     let body = read(&item.content).await?;
+    if item.form != Form::Mime {
+        // All of the message is in it.
+        return Ok(Prepared {
+            message: streams::decode(&body).ok_or_else(damaged)?,
+            kept: item.flags.clone(),
+            altered: Vec::new(),
+        });
+    }
     let (mut kept, lost) = mailbox.kept().split(&item.flags);
     let names = lost.to_string();
     let mut altered: Vec<Alteration> = names

@@ -229,10 +229,8 @@ impl Listing {
             item.content_id = Some(ContentId::format(format_args!("m:{}", message.email_id)));
         }
         (item.flags, item.notes) = flags_of(message);
-        item.header = self
-            .request
-            .headers
-            .then(|| HeaderDigest::of(&message.body));
+        let told = self.request.headers || self.request.form != Form::Mime;
+        item.header = told.then(|| HeaderDigest::of(&message.body));
         let wanted = self.request.inline == Some(Form::Mime);
         if wanted && mailbox.options.inline.is_some_and(|most| size <= most) {
             item.content = Some(mailbox.content(&message.body)?);

@@ -28,6 +28,7 @@ mod ids;
 mod list;
 mod source;
 mod state;
+mod streams;
 #[cfg(test)]
 mod tests;
 mod update;
@@ -40,7 +41,7 @@ use std::{
 
 use mailmove_core::{
     Destination, Edges, Error, ErrorKind, Result, Source,
-    model::{Batching, Capabilities, Content, Endpoint, FolderId, KeptFlags, MessageId},
+    model::{Batching, Capabilities, Content, Endpoint, FolderId, Form, KeptFlags, MessageId},
 };
 
 use crate::mailbox::{Account, FolderInfo, Keywords};
@@ -144,6 +145,12 @@ impl MemoryMailbox {
     pub fn with_opaque_marks(mut self) -> Self {
         Arc::make_mut(&mut self.options).counted = false;
         self
+    }
+
+    /// Hands on messages in a form of its own, too.
+    #[must_use]
+    pub fn with_streams(self) -> Self {
+        self.configure(|can| can.forms.push(Form::ExchangeStream))
     }
 
     /// Folds identical messages of a folder into one, as Gmail does:

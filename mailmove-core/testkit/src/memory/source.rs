@@ -13,8 +13,8 @@ use mailmove_core::{
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page},
 };
 
-use super::{MemoryMailbox, failed, ids, list, state::FetchFault};
-use crate::mailbox::{FolderInfo, Message};
+use super::{MemoryMailbox, failed, ids, list, state::FetchFault, streams};
+use crate::mailbox::FolderInfo;
 
 #[async_trait]
 impl Source for MemoryMailbox {
@@ -138,7 +138,7 @@ impl Fetching {
         if request.ids.len() > MOST_IDS {
             return Err(mailbox.violation("a fetch names more than a few thousand messages"));
         }
-        if request.form != Form::Mime {
+        if !mailbox.can().forms.contains(&request.form) {
             return Err(mailbox.violation("a fetch asks for a form that was not offered"));
         }
         mailbox.resolve_as(&request.folder, &request.identity)
@@ -208,10 +208,16 @@ impl Fetching {
         let found = account.fetch(folder.id, &[uid]).unwrap_or_default();
         match found.first() {
             None => Fetched::Vanished,
-            Some(Message { body, .. }) => match self.mailbox.content(body) {
-                Ok(content) => Fetched::Content(content),
-                Err(error) => Fetched::Failed(error),
-            },
+            Some(message) => {
+                let content = match self.request.form {
+                    Form::Mime => self.mailbox.content(&message.body),
+                    form => {
+                        let content = self.mailbox.content(&streams::encode(message));
+                        content.map(|content| content.with_form(form))
+                    }
+                };
+                content.map_or_else(Fetched::Failed, Fetched::Content)
+            }
         }
     }
 }

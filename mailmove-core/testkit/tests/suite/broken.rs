@@ -9,8 +9,8 @@ use mailmove_core::{
     destination::{Batch, Existing, FlagChange, NoFence, Outcome, Probe, Receipt, Updater},
     identity::HeaderDigest,
     model::{
-        Capabilities, Content, Endpoint, Flags, Folder, FolderId, FolderPath, FolderSpec, Mark,
-        MessageId, Slot, Token,
+        Capabilities, Content, Endpoint, Flags, Folder, FolderId, FolderPath, FolderSpec, Form,
+        Mark, MessageId, Slot, Token,
     },
     source::{BoxStream, Change, Coverage, FetchRequest, Fetched, ListRequest, Page},
 };
@@ -62,6 +62,8 @@ pub(crate) enum Sin {
     ClaimsUpdates,
     MovesWithoutId,
     ReplacesFlags,
+    IgnoresForm,
+    TellsNothing,
 }
 
 /// Gives out accounts whose adapter sins.
@@ -78,6 +80,7 @@ impl Harness for BrokenHarness {
         // Single appends, so that a request can fail and the next one not.
         let mailbox = MemoryMailbox::new(Store::new().add_account("ann"))
             .with_page(250)
+            .with_streams()
             .configure(|can| {
                 can.max_message = Some(1 << 20);
                 can.batching = mailmove_core::model::Batching::new(8, 1 << 20, false);
@@ -213,6 +216,7 @@ impl Broken {
         for change in &mut page.changes {
             let Change::Item(item) = change else { continue };
             match self.sin {
+                Sin::TellsNothing => item.header = None,
                 Sin::ListsNoFlags => item.flags = Flags::new(),
                 Sin::OtherInline => {
                     item.content = item.content.is_some().then(|| Content::from_bytes("other"));
@@ -266,8 +270,10 @@ impl Source for Broken {
     }
 
     fn fetch(&self, mut request: FetchRequest) -> BoxStream<(MessageId, Fetched)> {
-        if self.sin == Sin::IgnoresIdentity {
-            request.identity = self.identity(&request.folder);
+        match self.sin {
+            Sin::IgnoresIdentity => request.identity = self.identity(&request.folder),
+            Sin::IgnoresForm => request.form = Form::Mime,
+            _ => {}
         }
         let sin = self.sin;
         let answers = self.source().fetch(request).enumerate();

@@ -71,6 +71,15 @@ const NOTICED: &[(Sin, &str)] = &[
     (Sin::ClaimsUpdates, "destination::move_of_missing"),
     (Sin::MovesWithoutId, "destination::move_names_new_ids"),
     (Sin::ReplacesFlags, "destination::update_flags"),
+    (Sin::TellsNothing, "source::stream_listing"),
+    (Sin::IgnoresForm, "source::stream_fetch"),
+    (Sin::NeverVanishes, "source::stream_fetch"),
+    (Sin::IgnoresForm, "destination::stream_arrives"),
+    (
+        Sin::DigestsWholeMessage,
+        "destination::stream_is_told_apart",
+    ),
+    (Sin::ClaimsStored, "destination::stream_damaged_costs_one"),
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

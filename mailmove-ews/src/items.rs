@@ -10,7 +10,7 @@ use mailmove_core::{
 
 use mailmove_exchange::{
     date::parse_date,
-    identity::{self, Facts},
+    identity::Identity,
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -62,19 +62,21 @@ impl Meta {
     }
 }
 
-/// What tells it apart, of properties that an export keeps.
+/// A digest of properties that an export keeps. `None` where nothing tells an item apart.
 fn identity(item: &Element) -> Option<HeaderDigest> {
-    identity::digest(Facts {
+    let date = |property: Property| property.of(item).and_then(parse_date);
+    let identity = Identity {
         message_id: Property::MessageId.of(item),
         subject: Property::Subject.of(item),
         global_id: Property::GlobalId.of(item),
         file_under: Property::FileUnder.of(item),
-        sent: Property::Sent.of(item),
-        received: item.text_of("DateTimeReceived"),
-        start: Property::Start.of(item),
-        end: Property::End.of(item),
+        sent: date(Property::Sent),
+        received: item.text_of("DateTimeReceived").and_then(parse_date),
+        start: date(Property::Start),
+        end: date(Property::End),
         class: item.text_of("ItemClass"),
-    })
+    };
+    identity.digest()
 }
 
 fn flags(item: &Element, notes: &mut Vec<Alteration>) -> Flags {

@@ -7,7 +7,7 @@ use mailmove_core::{
 };
 use mailmove_exchange::{
     date::parse_date,
-    identity::{self, Facts},
+    identity::Identity,
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -23,17 +23,29 @@ use crate::{
 /// Members that [`Meta`] is made of.
 pub(crate) const SELECT: &str = "id,isRead,isDraft,flag,categories,receivedDateTime";
 
-/// Properties that it is made of beside.
-pub(crate) fn expand() -> String {
+/// Properties that it is made of beside; where items travel as exports also those that tell them apart.
+pub(crate) fn expand(exports: bool) -> String {
     let stamp = property::stamp();
-    property::expand(&[
+    let mut ids = vec![
         property::CLASS,
         property::SIZE,
         property::LAST_VERB,
         property::ICON,
         property::DELETED,
         &stamp,
-    ])
+    ];
+    if exports {
+        ids.extend([
+            property::MESSAGE_ID,
+            property::SUBJECT,
+            property::GLOBAL_ID,
+            property::FILE_UNDER,
+            property::SENT,
+            property::START,
+            property::END,
+        ]);
+    }
+    property::expand(&ids)
 }
 
 /// Members of an item of any class, as the interface for exports shows it.
@@ -82,7 +94,7 @@ pub(crate) struct Meta {
     pub(crate) stamp: Option<Stamp>,
     /// What it will be once all its attachments are there: an append was cut off.
     pub(crate) open: Option<Stamp>,
-    /// What tells it apart as an export, if that was asked for.
+    /// What tells it apart, if that was asked for.
     pub(crate) identity: Option<HeaderDigest>,
 }
 
@@ -127,18 +139,17 @@ impl Meta {
         let mark = Property::find(all, &property::stamp());
         let received = message.received_date_time.as_deref();
         let received = received.or(Property::find(all, property::DELIVERED));
+        let received = received.and_then(parse_date);
+        let class = Property::find(all, property::CLASS).or(message.class.as_deref());
         let mut notes = Vec::new();
         Ok(Self {
             flags: flags(&message, &mut notes),
-            identity: identity(&message, received),
-            class: Property::find(all, property::CLASS)
-                .or(message.class.as_deref())
-                .unwrap_or_default()
-                .to_owned(),
+            identity: identity(all, class, received),
+            class: class.unwrap_or_default().to_owned(),
             size: Property::number(all, property::SIZE)
                 .and_then(|size| size.try_into().ok())
                 .or(message.size),
-            received: received.and_then(parse_date),
+            received,
             notes,
             stamp: mark.and_then(Stamp::read),
             open: mark
@@ -149,22 +160,25 @@ impl Meta {
     }
 }
 
-/// What tells it apart, of properties that an export keeps; only where these were asked for.
-fn identity(message: &Message, received: Option<&str>) -> Option<HeaderDigest> {
-    let class = message.class.as_deref()?;
-    let all = &message.single_value_extended_properties;
-    let found = |id| Property::find(all, id);
-    identity::digest(Facts {
-        message_id: found(property::MESSAGE_ID),
-        subject: found(property::SUBJECT),
-        global_id: found(property::GLOBAL_ID),
-        file_under: found(property::FILE_UNDER),
-        sent: found(property::SENT),
+/// A digest of properties that an export keeps. `None` where nothing tells an item apart.
+fn identity(
+    all: &[Property],
+    class: Option<&str>,
+    received: Option<Timestamp>,
+) -> Option<HeaderDigest> {
+    let date = |id| Property::find(all, id).and_then(parse_date);
+    let identity = Identity {
+        message_id: Property::find(all, property::MESSAGE_ID),
+        subject: Property::find(all, property::SUBJECT),
+        global_id: Property::find(all, property::GLOBAL_ID),
+        file_under: Property::find(all, property::FILE_UNDER),
+        sent: date(property::SENT),
         received,
-        start: found(property::START),
-        end: found(property::END),
-        class: Some(class),
-    })
+        start: date(property::START),
+        end: date(property::END),
+        class,
+    };
+    identity.digest()
 }
 
 fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {

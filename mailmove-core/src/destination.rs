@@ -73,6 +73,13 @@ pub trait Destination: Debug + Send + Sync + 'static {
         let _ = (folder, mark);
     }
 
+    /// So many folders are about to be filled at once: connections, for instance, may be opened by then.
+    /// A hint; what fails shows when it is needed. Unless an adapter says otherwise nothing is done. Cancel
+    /// safe.
+    async fn warm_up(&self, folders: usize) {
+        let _ = folders;
+    }
+
     /// Messages that exist, told as deep as the probe asks, in pages. An enumeration: never a
     /// search, since searches lag behind. Ends after the first error.
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>>;
@@ -469,6 +476,9 @@ macro_rules! forward_destination {
             }
             async fn expect(&self, folder: &FolderId, mark: &Mark) {
                 (**self).expect(folder, mark).await;
+            }
+            async fn warm_up(&self, folders: usize) {
+                (**self).warm_up(folders).await;
             }
             fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {
                 (**self).existing(probe)

@@ -9,7 +9,7 @@ use crate::{
     error::{Error, Result},
     model::{
         Annotations, Capabilities, Content, Cursor, Endpoint, Flags, Folder, FolderId, Form,
-        Listed, MessageId, Rights,
+        Listed, Mark, MessageId, Rights,
     },
 };
 
@@ -49,6 +49,12 @@ pub trait Source: Debug + Send + Sync + 'static {
     /// # Errors
     /// If the list cannot be had; what is odd about a single folder is left unknown instead.
     async fn folders(&self) -> Result<Vec<Folder>>;
+
+    /// So many folders are about to be read at once; see
+    /// [`Destination::warm_up`](crate::destination::Destination::warm_up). Cancel safe.
+    async fn warm_up(&self, folders: usize) {
+        let _ = folders;
+    }
 
     /// Lists a folder, or what changed in it since a cursor.
     ///
@@ -105,6 +111,11 @@ pub struct ListRequest {
     /// In which form contents are going to be fetched: header digests are made of what that form keeps on
     /// both sides.
     pub form: Form,
+    /// The folder's mark as last seen. With it a source may ask for messages before it knows how the folder
+    /// is now, and must find out then.
+    pub mark: Option<Mark>,
+    /// How many messages the folder had when it was last seen.
+    pub messages: Option<u64>,
 }
 
 impl ListRequest {
@@ -118,6 +129,8 @@ impl ListRequest {
             headers: false,
             inline: None,
             form: Form::Mime,
+            mark: folder.mark.clone(),
+            messages: folder.messages,
         }
     }
 
@@ -270,6 +283,9 @@ macro_rules! forward_source {
             }
             async fn folders(&self) -> Result<Vec<Folder>> {
                 (**self).folders().await
+            }
+            async fn warm_up(&self, folders: usize) {
+                (**self).warm_up(folders).await;
             }
             fn list(&self, request: ListRequest) -> BoxStream<Result<Page>> {
                 (**self).list(request)

@@ -132,6 +132,28 @@ impl Pool {
         }
     }
 
+    /// Opens connections until there are so many, idle or in use, as far as places are free. Those that
+    /// fail are opened again when they are needed. Cancel safe.
+    pub(crate) async fn open_ahead(&self, many: usize) {
+        let open = self.state().open;
+        let missing = many.min(self.connections()).saturating_sub(open);
+        let host = self.access.config.host();
+        let free = |_| {
+            let slot = Arc::clone(&self.slots).try_acquire_owned().ok()?;
+            Some((slot, self.access.edges.connections.try_acquire(host)?))
+        };
+        let opening = (0..missing).map_while(free);
+        let opening = opening.map(|(slot, permit)| async move {
+            // One that is refused is refused again to whoever needs it, and that one draws the conclusion.
+            if let Ok(Some(session)) = self.open(permit).await {
+                self.state().idle.push(session);
+                self.released.notify_one();
+            }
+            drop(slot);
+        });
+        futures_util::future::join_all(opening).await;
+    }
+
     /// Takes one of the places away that the server is known not to have.
     fn is_excess(&self) -> bool {
         let mut state = self.state();

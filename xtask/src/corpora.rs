@@ -102,7 +102,7 @@ fn download(to: &Path) -> Result<()> {
 }
 
 /// The machine's npm, or Debian's, unpacked like the servers.
-fn npm() -> Result<PathBuf> {
+pub(crate) fn npm() -> Result<PathBuf> {
     match process::find("npm") {
         Some(npm) => Ok(npm),
         None => servers::npm(),

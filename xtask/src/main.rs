@@ -48,7 +48,7 @@ Development tasks of mailmove.
   cargo xtask growth               time, memory and state from 1,000 to 1,000,000 messages and with 1,000 folders
   cargo xtask counts               round trips, bytes, system calls and instructions of one migration
   cargo xtask contracts DIR        hold what the tests of EWS and Graph say against Microsoft's schemas, which are in DIR
-  cargo xtask oracles              exchangelib, pyspnego and DavMail against the EWS test server
+  cargo xtask oracles              clients that others wrote, against the test servers of EWS and Graph
       fetch                        only get them
       --debian                     by Debian's pip and Java, even if the machine has its own
       --only NAME                  tests whose name holds this

@@ -1,14 +1,17 @@
-//! Clients of EWS that others wrote, against the test server.
+//! Clients of EWS and of Graph that others wrote, against the test servers.
 //!
-//! Nothing is installed: what comes from PyPI and from Debian stays below `target/oracles`.
+//! Nothing is installed: what comes from PyPI, npm, crates.io and Debian stays below `target/oracles`.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::{Result, process, servers, workspace};
+use crate::{Result, corpora, process, servers, workspace};
 
 /// exchangelib, which brings pyspnego.
 const EWS: [&str; 2] = ["exchangelib==5.6.0", "pyspnego==0.12.4"];
+
+/// Microsoft's and another client of Graph. The first brings msal, and half a gigabyte.
+const GRAPH: [&str; 2] = ["msgraph-sdk==1.65.0", "O365==2.1.10"];
 
 /// Runs `cargo xtask oracles`.
 pub(crate) fn command(args: &[&str]) -> Result<()> {
@@ -31,6 +34,13 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
             python(&dir, "exchangelib", &EWS, debian),
         ),
         ("davmail", "MAILMOVE_TEST_DAVMAIL", davmail(&dir, debian)),
+        (
+            "msgraph",
+            "MAILMOVE_TEST_MSGRAPH",
+            python(&dir, "graph", &GRAPH, debian),
+        ),
+        ("graph-js", "MAILMOVE_TEST_GRAPH_JS", javascript(&dir)),
+        ("io-msgraph", "MAILMOVE_TEST_IO_MSGRAPH", io_msgraph(&dir)),
     ] {
         match found {
             Ok(program) => environment.push((variable, program)),
@@ -47,17 +57,27 @@ pub(crate) fn command(args: &[&str]) -> Result<()> {
         return Ok(());
     }
     let mut command = process::cargo();
-    command.args(["test", "--locked", "-p", "mailmove-ews-testserver"]);
-    if workspace::root()?.join("mailmove-ews/Cargo.toml").exists() {
-        command.args(["-p", "mailmove-ews"]);
+    command.args(["test", "--locked", "--no-fail-fast"]);
+    for name in ["ews/testserver", "ews", "graph/testserver", "graph"] {
+        let directory = format!("mailmove-{name}");
+        if workspace::root()?
+            .join(&directory)
+            .join("Cargo.toml")
+            .exists()
+        {
+            command.args(["-p", &directory.replace('/', "-")]);
+        }
     }
     command.args(["--tests", "--"]);
     command.args([only.unwrap_or("oracle"), "--nocapture"]);
     command.envs(environment);
-    command.env("MAILMOVE_REQUIRE", "exchangelib,davmail");
+    command.env(
+        "MAILMOVE_REQUIRE",
+        "exchangelib,davmail,msgraph,graph-js,io-msgraph",
+    );
     match command.status()?.success() {
         true => Ok(()),
-        false => Err("they do not get on with the server; see above".into()),
+        false => Err("they do not get on with the servers; see above".into()),
     }
 }
 
@@ -126,6 +146,41 @@ fn with_debian_pip(site: &Path, base: &Path, packages: &[&str]) -> Result<PathBu
     servers::write_script(&script, &text)?;
     std::fs::write(done, packages.join("\n"))?;
     Ok(script)
+}
+
+/// A directory with Microsoft's client for JavaScript, as the lock beside the test says.
+fn javascript(dir: &Path) -> Result<PathBuf> {
+    let npm = corpora::npm()?;
+    if process::find("node").is_none() {
+        return Err("there is no node in the path".into());
+    }
+    let place = dir.join("javascript");
+    std::fs::create_dir_all(&place)?;
+    let lock = workspace::root()?.join("mailmove-graph/testserver/tests/javascript");
+    for file in ["package.json", "package-lock.json"] {
+        std::fs::copy(lock.join(file), place.join(file))?;
+    }
+    let mut install = Command::new(npm);
+    install.args([
+        "ci",
+        "--silent",
+        "--no-audit",
+        "--no-fund",
+        "--ignore-scripts",
+    ]);
+    process::capture(install.current_dir(&place))?;
+    Ok(place)
+}
+
+/// A program made of io-msgraph, which keeps its own lock file.
+fn io_msgraph(dir: &Path) -> Result<PathBuf> {
+    let manifest = workspace::root()?.join("mailmove-graph/testserver/oracle/Cargo.toml");
+    let target = dir.join("io-msgraph");
+    let mut build = process::cargo();
+    build.args(["build", "--quiet", "--locked", "--manifest-path"]);
+    build.arg(manifest).env("CARGO_TARGET_DIR", &target);
+    process::capture(&mut build)?;
+    Ok(target.join("debug/mailmove-graph-oracle"))
 }
 
 /// A script that runs DavMail with the properties that it is given.

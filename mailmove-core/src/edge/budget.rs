@@ -181,18 +181,30 @@ impl ConnectionBudget {
 
     /// Waits for leave to open one connection to `host`. Cancel safe.
     pub async fn acquire(&self, host: &str) -> ConnectionPermit {
-        let of_host = {
-            let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
-            let new = || Arc::new(Semaphore::new(self.0.per_host));
-            Arc::clone(hosts.entry(host.to_ascii_lowercase()).or_insert_with(new))
-        };
         // The host's turn first: who waits for one host must not keep others from theirs.
-        let host = of_host.acquire_owned().await.ok();
+        let host = self.of_host(host).acquire_owned().await.ok();
         let all = Arc::clone(&self.0.all).acquire_owned().await.ok();
         ConnectionPermit {
             _host: host,
             _all: all,
         }
+    }
+
+    /// Leave to open one connection to `host`, if there is one that nobody waits for.
+    #[must_use]
+    pub fn try_acquire(&self, host: &str) -> Option<ConnectionPermit> {
+        let host = self.of_host(host).try_acquire_owned().ok()?;
+        let all = Arc::clone(&self.0.all).try_acquire_owned().ok()?;
+        Some(ConnectionPermit {
+            _host: Some(host),
+            _all: Some(all),
+        })
+    }
+
+    fn of_host(&self, host: &str) -> Arc<Semaphore> {
+        let mut hosts = self.0.hosts.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(Semaphore::new(self.0.per_host));
+        Arc::clone(hosts.entry(host.to_ascii_lowercase()).or_insert_with(new))
     }
 }
 
@@ -248,6 +260,8 @@ mod tests {
         });
         let _other = budget.acquire("b.example").await;
         assert!(!second.is_finished());
+        assert!(budget.try_acquire("a.example").is_none());
+        assert!(budget.try_acquire("c.example").is_some());
         drop(first);
         second.await.unwrap();
     }

@@ -57,6 +57,7 @@ use std::{
 };
 
 use futures_util::StreamExt as _;
+use tokio::task::JoinSet;
 
 use crate::{
     checkpoint::{FolderNo, ItemRow, Ledger, Record, Scan, Stored},
@@ -113,6 +114,8 @@ pub(crate) struct Engine {
     /// One message at a time: repairs need memory.
     repairing: tokio::sync::Mutex<()>,
     notes: Mutex<Notes>,
+    /// What the sides do ahead.
+    ahead: Mutex<JoinSet<()>>,
 }
 
 /// What a pass is about.
@@ -246,7 +249,33 @@ impl Engine {
                 keeps_bytes,
                 ..Notes::default()
             }),
+            ahead: Mutex::default(),
         })
+    }
+
+    /// Folders that are worked on at once.
+    fn folders_at_once(&self) -> usize {
+        let hosts = [
+            self.source.endpoint().host,
+            self.destination.endpoint().host,
+        ];
+        let [from, to] = &hosts;
+        let most = self.options.concurrency.unwrap_or(usize::MAX);
+        most.min(self.from.concurrency)
+            .min(self.to.concurrency)
+            .min(self.edges.connections.folders_at_once(from, to))
+            .max(1)
+    }
+
+    /// Both sides may get ready for this many folders. That holds nothing of the engine, and ends with it.
+    fn warm_up(&self, folders: usize) {
+        let (source, destination) = (Arc::clone(&self.source), Arc::clone(&self.destination));
+        let both = async move {
+            let sides = (source.warm_up(folders), destination.warm_up(folders));
+            futures_util::future::join(sides.0, sides.1).await;
+        };
+        let mut ahead = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        ahead.spawn(both);
     }
 
     fn notes(&self) -> MutexGuard<'_, Notes> {

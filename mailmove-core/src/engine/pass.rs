@@ -333,16 +333,7 @@ async fn each(
             .sum::<u64>()
     };
     groups.sort_by_key(|group| std::cmp::Reverse(size(group)));
-    let most = engine.options.concurrency.unwrap_or(usize::MAX);
-    let most = most
-        .min(engine.from.concurrency)
-        .min(engine.to.concurrency)
-        .min(engine.edges.connections.folders_at_once(
-            &engine.source.endpoint().host,
-            &engine.destination.endpoint().host,
-        ))
-        .max(1);
-    let turns = Turns::new(most);
+    let turns = Turns::new(engine.folders_at_once());
     let mut tasks = JoinSet::new();
     for group in groups {
         let (engine, turns) = (Arc::clone(engine), turns.clone());

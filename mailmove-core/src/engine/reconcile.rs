@@ -8,9 +8,10 @@ use super::{Engine, lane::Lane, pass, retry::Backoff};
 use crate::{
     checkpoint::{FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
-    map::{Earlier, FolderMap, MapEntry, Verdict},
+    map::{Earlier, FolderMap, MapEntry, Verdict, plain},
     model::{Folder, FolderId, FolderPath, FolderSpec, ItemClass, Naming},
     observe::Direction,
+    options::Order,
     report::{FolderReport, Problem},
 };
 
@@ -127,6 +128,7 @@ async fn lanes(
     destination: Vec<Folder>,
     mut targets: Vec<TargetRow>,
 ) -> Result<()> {
+    warm_up(engine, &wanted);
     let places = ensure(engine, &wanted, destination, &targets).await?;
     for (row, folder, spec) in wanted {
         match places.get(&spec.path) {
@@ -151,8 +153,23 @@ async fn lanes(
         .await
 }
 
+/// While folders are made, what is needed to fill them can be opened.
+fn warm_up(engine: &Engine, wanted: &[(FolderRow, Folder, FolderSpec)]) {
+    let is_new = |row: &FolderRow, folder: &Folder| !row.listed && folder.messages > Some(0);
+    let new = wanted.iter().filter(|(row, folder, _)| is_new(row, folder));
+    let most = engine.folders_at_once();
+    let folders = match engine.options.order {
+        Order::Kept => new.count().min(most),
+        // One folder may take them all.
+        Order::Relaxed => new.count().min(1) * most,
+    };
+    if folders > 1 {
+        engine.warm_up(folders);
+    }
+}
+
 /// Where the folders of the source go. What names the destination takes is asked only if some folder
-/// is not where it was: for the others nothing is made.
+/// is neither where it was nor of a name that all take: for the others nothing is to be known.
 pub(super) async fn map_folders(
     engine: &Engine,
     (source, destination): (&[Folder], &[Folder]),
@@ -175,11 +192,20 @@ pub(super) async fn map_folders(
         .iter()
         .map(|one| (&one.source, &one.target))
         .collect();
-    let is_as_it_was = |entry: &MapEntry| match &entry.verdict {
-        Verdict::To { path, .. } => there.contains(path) && before.contains(&(&entry.source, path)),
+    let is_clear = |entry: &MapEntry| match &entry.verdict {
+        Verdict::To { path, .. } if there.contains(path) => before.contains(&(&entry.source, path)),
+        Verdict::To { path, .. } => plain::is_plain(path) && plain::is_plain(&entry.source),
         Verdict::Excluded(_) => true,
     };
-    if assumed.entries.iter().all(is_as_it_was) {
+    let targets = assumed
+        .entries
+        .iter()
+        .filter_map(|entry| match &entry.verdict {
+            Verdict::To { path, .. } => Some(path),
+            Verdict::Excluded(_) => None,
+        });
+    let paths = targets.chain(destination.iter().map(|folder| &folder.path));
+    if assumed.entries.iter().all(is_clear) && plain::differ_by_more_than_case(paths) {
         return Ok(assumed);
     }
     let mut backoff = Backoff::of(engine);

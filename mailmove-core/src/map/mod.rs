@@ -21,6 +21,7 @@
 mod exclude;
 mod fit;
 mod pattern;
+pub(crate) mod plain;
 mod resolve;
 mod roles;
 mod there;

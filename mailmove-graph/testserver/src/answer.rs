@@ -27,6 +27,10 @@ pub(crate) async fn answer(shared: &Arc<Shared>, session: Session, request: Requ
     if let [tenant, "oauth2", "v2.0", what] = segments.as_slice() {
         return login(shared, tenant, what, &request).await;
     }
+    if let [tenant, "v2.0", ".well-known", "openid-configuration"] = segments.as_slice() {
+        let here = origin(session, &request);
+        return Outcome::Reply(auth::description(&here, tenant));
+    }
     if let Some((operation, id)) = sessions::of(&request) {
         return authorised(shared, session, operation, &id, request).await;
     }

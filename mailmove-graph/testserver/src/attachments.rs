@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
+use mailmove_testkit::mailbox::StoreError;
 use mailmove_testkit_exchange::dates;
 use mailmove_testkit_exchange::draft::{self, Draft};
 use mailmove_testkit_exchange::http::Response;
@@ -12,25 +13,27 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, Item, listed};
 use crate::create::embedded;
+use crate::identity::made;
 use crate::letter::Letter;
 use crate::odata;
 use crate::render;
 use crate::reply::{Answer, Failure, empty, respond};
 
 /// The id of the attachment with this place among those of its message.
-pub(crate) fn id(item: &Item, at: usize) -> String {
-    ids::opaque(&format!(
+pub(crate) fn id(call: &Call, item: &Item, at: usize) -> String {
+    let text = format!(
         "A\n{}\n{}\n{at}\n",
         item.mailbox.account.user(),
         item.message.email_id
-    ))
+    );
+    call.shared.identities.shown(ids::opaque(&text))
 }
 
 /// All of them as JSON.
-pub(crate) fn all(item: &Item, mime: &Mime) -> Vec<Value> {
+pub(crate) fn all(call: &Call, item: &Item, mime: &Mime) -> Vec<Value> {
     let all = mime.attachments();
     let each = all.iter().enumerate();
-    each.map(|(at, attachment)| show(item, at, attachment, false))
+    each.map(|(at, attachment)| show(call, item, at, attachment, false))
         .collect()
 }
 
@@ -38,7 +41,7 @@ fn is_item(attachment: &Attachment) -> bool {
     attachment.kind == "message/rfc822"
 }
 
-fn show(item: &Item, at: usize, attachment: &Attachment, with_item: bool) -> Value {
+fn show(call: &Call, item: &Item, at: usize, attachment: &Attachment, with_item: bool) -> Value {
     let mut out = Map::new();
     let mut put = |name: &str, value: Value| out.insert(name.to_owned(), value);
     let kind = match is_item(attachment) {
@@ -47,7 +50,7 @@ fn show(item: &Item, at: usize, attachment: &Attachment, with_item: bool) -> Val
     };
     put("@odata.type", kind.into());
     put("@odata.mediaContentType", attachment.kind.clone().into());
-    put("id", id(item, at).into());
+    put("id", id(call, item, at).into());
     put(
         "lastModifiedDateTime",
         dates::format(item.message.date.unix, 0).into(),
@@ -135,7 +138,7 @@ pub(crate) fn list(call: &Call) -> Answer {
     }
     let each = found.iter().enumerate();
     let values = each
-        .map(|(at, a)| choose(call, show(&item, at, a, with_item)))
+        .map(|(at, a)| choose(call, show(call, &item, at, a, with_item)))
         .collect();
     let context = call.context("users('x')/messages('x')/attachments");
     listed(context, values, Vec::new())
@@ -146,8 +149,8 @@ fn target(call: &Call, item: &Item) -> Result<(usize, Attachment), Failure> {
     let want = call.route.attachment.as_deref().unwrap_or_default();
     let mime = Mime::parse(&item.message.body);
     let mut all = mime.attachments().into_iter().enumerate();
-    let found = all.find(|(at, _)| id(item, *at) == want);
-    found.ok_or_else(|| match ids::unopaque(want) {
+    let found = all.find(|(at, _)| id(call, item, *at) == want);
+    found.ok_or_else(|| match ids::unopaque(&made(want)) {
         Some(_) => Failure::missing(),
         None => Failure::malformed(),
     })
@@ -157,7 +160,7 @@ pub(crate) fn get(call: &Call) -> Answer {
     let item = call.item()?;
     let with_item = odata::expand(call.query.get("$expand"))?.item;
     let (at, attachment) = target(call, &item)?;
-    let mut shown = choose(call, show(&item, at, &attachment, with_item));
+    let mut shown = choose(call, show(call, &item, at, &attachment, with_item));
     if let Some(object) = shown.as_object_mut() {
         let context = call.context("users('x')/messages('x')/attachments/$entity");
         object.insert("@odata.context".to_owned(), context.into());
@@ -242,8 +245,21 @@ pub(crate) fn append(
 /// Replaces what an item is made of.
 fn rewrite(call: &Call, item: &Item, letter: &Letter) -> Result<Item, Failure> {
     let account = &call.mailbox.account;
+    let body = letter.mime();
+    let limits = account.limits();
+    let more = body.len().saturating_sub(item.message.body.len()) as u64;
+    if let Some(most) = limits
+        .max_message_size
+        .filter(|most| body.len() as u64 > *most)
+    {
+        return Err(StoreError::TooBig(most).into());
+    }
+    let full = |quota| account.used_bytes() + more > quota;
+    if limits.quota_bytes.is_some_and(full) {
+        return Err(StoreError::OverQuota.into());
+    }
     let draft = Draft {
-        body: Some(letter.mime()),
+        body: Some(body),
         props: item.mailbox.extra().props(item.folder.id, &item.message),
         ..Draft::default()
     };
@@ -269,7 +285,7 @@ pub(crate) fn add(call: &Call) -> Answer {
     let (item, at) = append(call, &item, attachment)?;
     let all = Mime::parse(&item.message.body).attachments();
     let attachment = all.get(at).ok_or_else(Failure::missing)?;
-    let mut shown = show(&item, at, attachment, false);
+    let mut shown = show(call, &item, at, attachment, false);
     if let Some(object) = shown.as_object_mut() {
         let context = call.context("users('x')/messages('x')/attachments/$entity");
         object.insert("@odata.context".to_owned(), context.into());

@@ -9,7 +9,7 @@ use mailmove_testkit_exchange::ids;
 use mailmove_testkit_exchange::mailbox::Mailbox;
 
 use crate::faults::Action;
-use crate::identity::Unknown;
+use crate::identity::{Unknown, made};
 use crate::odata::Query;
 use crate::reply::{Answer, Failure, respond};
 use crate::route::Route;
@@ -167,7 +167,7 @@ impl Call {
                 )
             });
         }
-        match ids::parse(id) {
+        match ids::parse(&made(id)) {
             Some(ids::Id::Folder { account, place }) if account == self.mailbox.account.user() => {
                 ids::place(&self.mailbox, &place).ok_or_else(Failure::missing)
             }
@@ -186,6 +186,12 @@ impl Call {
             ids::Place::Folder(id) => Ok(self.mailbox.account.folder_by_id(id)?),
             _ => Err(Failure::missing()),
         }
+    }
+
+    /// The id of a folder.
+    pub(crate) fn folder_id(&self, place: ids::Place) -> String {
+        let id = ids::folder_id(&self.mailbox.account, place);
+        self.shared.identities.shown(id)
     }
 
     /// The id of an item, of the kind that was asked for.

@@ -34,6 +34,7 @@ pub(crate) struct Config {
     pub(crate) default_folders: bool,
     pub(crate) rebuilds_mime: bool,
     pub(crate) tells_sizes: bool,
+    pub(crate) url_safe_ids: bool,
     pub(crate) smime_fails: bool,
     pub(crate) search_lag: usize,
     pub(crate) max_page: usize,
@@ -82,6 +83,7 @@ impl Builder {
             default_folders: true,
             rebuilds_mime: false,
             tells_sizes: false,
+            url_safe_ids: false,
             smime_fails: false,
             search_lag: 0,
             max_page: 1000,
@@ -188,6 +190,13 @@ impl Builder {
     /// Folders tell `sizeInBytes`, which the published schema doesn't have, and recorded answers do.
     pub fn tells_sizes(mut self) -> Self {
         self.config.tells_sizes = true;
+        self
+    }
+
+    /// Ids have `-` and `_` in place of `+` and `/`, as those of Graph mostly have; what was seen of the others
+    /// breaks clients that put ids into URLs as they are.
+    pub fn url_safe_ids(mut self) -> Self {
+        self.config.url_safe_ids = true;
         self
     }
 

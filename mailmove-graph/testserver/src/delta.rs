@@ -134,6 +134,8 @@ impl Progress {
 struct Sort {
     kind: &'static str,
     context: &'static str,
+    /// Of which classes they are.
+    holds: fn(&str) -> bool,
     show: fn(&Call, &Item, &Chosen) -> Result<Value, Failure>,
 }
 
@@ -143,6 +145,7 @@ pub(crate) fn messages(call: &Call) -> Answer {
         Sort {
             kind: "#microsoft.graph.message",
             context: "Collection(message)",
+            holds: render::is_message,
             show: render::message,
         },
     )
@@ -155,6 +158,7 @@ pub(crate) fn mailbox_items(call: &Call) -> Answer {
         Sort {
             kind: "#microsoft.graph.mailboxItem",
             context: "Collection(mailboxItem)",
+            holds: |_| true,
             show: exports::show,
         },
     )
@@ -176,7 +180,10 @@ fn walk(call: &Call, sort: Sort) -> Answer {
         }
     }
     let mailbox = &call.mailbox;
-    let passes_over = |message: &Message| mailbox.extra().props(folder.id, message).associated;
+    let passes_over = |message: &Message| {
+        let props = mailbox.extra().props(folder.id, message);
+        props.associated || !(sort.holds)(props.class())
+    };
     let next = progress
         .walk
         .next(&mailbox.account, &folder, most, passes_over);
@@ -231,7 +238,10 @@ fn there(
     };
     let mut value = (sort.show)(call, &item, chosen)?;
     if let Some(object) = value.as_object_mut() {
-        object.insert("@odata.type".to_owned(), sort.kind.into());
+        // One that is derived says so by itself.
+        object
+            .entry("@odata.type")
+            .or_insert_with(|| sort.kind.into());
     }
     Ok(value)
 }
@@ -272,7 +282,7 @@ pub(crate) fn folders(call: &Call) -> Answer {
         let place = ids::Place::Folder(*id);
         values.push(json!({
             "@odata.type": "#microsoft.graph.mailFolder",
-            "id": ids::folder_id(&call.mailbox.account, place),
+            "id": call.folder_id(place),
             "@removed": {"reason": "deleted"},
         }));
         told.remove(id);

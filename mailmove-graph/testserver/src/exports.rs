@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 
 use crate::call::{Call, Item, listed};
 use crate::faults::Action;
+use crate::identity::made;
 use crate::list::next_link;
 use crate::render::{self, Chosen};
 use crate::reply::{Answer, Failure, respond};
@@ -37,9 +38,9 @@ fn show_folder(call: &Call, folder: &FolderInfo) -> Result<Value, Failure> {
             .map_or(Place::Top, |f| Place::Folder(f.id)),
     };
     Ok(json!({
-        "id": ids::folder_id(account, Place::Folder(folder.id)),
+        "id": call.folder_id(Place::Folder(folder.id)),
         "displayName": call.mailbox.display_name(folder),
-        "parentFolderId": ids::folder_id(account, parent),
+        "parentFolderId": call.folder_id(parent),
         "childFolderCount": children(call, &folder.path).len(),
         "totalItemCount": account.status(folder.id)?.messages,
         "type": call.mailbox.class(folder.id),
@@ -225,7 +226,7 @@ pub(crate) fn import(call: &Call) -> Answer {
     let text = |name: &str| body.get(name).and_then(Value::as_str);
     let refuse = |code: &'static str, why: &'static str| Failure::new(400, code, why);
     let folder = text("FolderId").ok_or_else(|| refuse("ErrorInvalidArgument", "No FolderId."))?;
-    let folder = match ids::parse(folder) {
+    let folder = match ids::parse(&made(folder)) {
         Some(_) => call.folder_by_id(folder)?,
         None => return Err(Failure::malformed()),
     };

@@ -1,7 +1,7 @@
 //! Operations on folders.
 
 use mailmove_testkit::mailbox::FolderInfo;
-use mailmove_testkit_exchange::ids::{self, Place};
+use mailmove_testkit_exchange::ids::Place;
 use mailmove_testkit_exchange::mailbox::FolderExtra;
 use serde_json::{Map, Value, json};
 
@@ -62,12 +62,12 @@ pub(crate) fn render_among(
     all: &[FolderInfo],
 ) -> Result<Value, Failure> {
     let account = &call.mailbox.account;
-    let id = ids::folder_id(account, place);
+    let id = call.folder_id(place);
     let Place::Folder(folder) = place else {
         return Ok(json!({
             "id": id,
             "displayName": "Top of Information Store",
-            "parentFolderId": ids::folder_id(account, Place::Root),
+            "parentFolderId": call.folder_id(Place::Root),
             "childFolderCount": all.iter().filter(|f| is_below(f, &[])).count(),
             "unreadItemCount": 0,
             "totalItemCount": 0,
@@ -91,7 +91,7 @@ pub(crate) fn render_among(
         out.insert("isSupported".to_owned(), true.into());
         out.insert("includeNestedFolders".to_owned(), true.into());
         out.insert("filterQuery".to_owned(), "isRead eq false".into());
-        let sources = [ids::folder_id(account, Place::Top)];
+        let sources = [call.folder_id(Place::Top)];
         out.insert("sourceFolderIds".to_owned(), sources.as_slice().into());
     }
     out.insert("id".to_owned(), id.into());
@@ -99,10 +99,7 @@ pub(crate) fn render_among(
         "displayName".to_owned(),
         call.mailbox.display_name(&folder).into(),
     );
-    out.insert(
-        "parentFolderId".to_owned(),
-        ids::folder_id(account, parent).into(),
-    );
+    out.insert("parentFolderId".to_owned(), call.folder_id(parent).into());
     let below = all.iter().filter(|f| is_below(f, &folder.path)).count();
     out.insert("childFolderCount".to_owned(), below.into());
     out.insert("unreadItemCount".to_owned(), status.unseen.into());

@@ -24,6 +24,7 @@ struct Numbers {
 #[derive(Debug, Default)]
 pub(crate) struct Identities {
     users: Mutex<BTreeMap<String, Numbers>>,
+    url_safe: bool,
 }
 
 fn is_there(mailbox: &Mailbox, spot: Spot) -> Option<Message> {
@@ -34,7 +35,27 @@ fn is_there(mailbox: &Mailbox, spot: Spot) -> Option<Message> {
     mailbox.account.fetch(spot.0, &[spot.2]).ok()?.pop()
 }
 
+/// An id as it was made, whichever of the two alphabets it came in (RFC 4648 sections 4 and 5).
+pub(crate) fn made(id: &str) -> String {
+    id.replace('-', "+").replace('_', "/")
+}
+
 impl Identities {
+    pub(crate) fn new(url_safe: bool) -> Self {
+        Self {
+            users: Mutex::default(),
+            url_safe,
+        }
+    }
+
+    /// An id as it is shown.
+    pub(crate) fn shown(&self, id: String) -> String {
+        match self.url_safe {
+            true => id.replace('+', "-").replace('/', "_"),
+            false => id,
+        }
+    }
+
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Numbers>> {
         self.users.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -72,17 +93,18 @@ impl Identities {
     ) -> String {
         match immutable {
             true => self.immutable(mailbox, self.number(mailbox, folder, message)),
-            false => ids::item_id(
+            false => self.shown(ids::item_id(
                 &mailbox.account,
                 folder.id,
                 folder.uid_validity,
                 message.uid,
-            ),
+            )),
         }
     }
 
     fn immutable(&self, mailbox: &Mailbox, number: u64) -> String {
-        ids::opaque(&format!("J\n{}\n{number}\n", mailbox.account.user()))
+        let text = format!("J\n{}\n{number}\n", mailbox.account.user());
+        self.shown(ids::opaque(&text))
     }
 
     /// The id of an item that is gone; `None` if nobody was ever told an immutable one.
@@ -94,12 +116,12 @@ impl Identities {
         immutable: bool,
     ) -> Option<String> {
         if !immutable {
-            return Some(ids::item_id(
+            return Some(self.shown(ids::item_id(
                 &mailbox.account,
                 folder.id,
                 folder.uid_validity,
                 uid,
-            ));
+            )));
         }
         let users = self.lock();
         let numbers = users.get(mailbox.account.user())?;
@@ -153,7 +175,8 @@ impl Identities {
         mailbox: &Mailbox,
         id: &str,
     ) -> Result<Option<(FolderInfo, Message)>, Unknown> {
-        if let Some(text) = ids::unopaque(id)
+        let id = made(id);
+        if let Some(text) = ids::unopaque(&id)
             && let Some(rest) = text.strip_prefix("J\n")
         {
             let mut lines = rest.split('\n');
@@ -169,7 +192,7 @@ impl Identities {
             folder,
             validity,
             uid,
-        }) = ids::parse(id)
+        }) = ids::parse(&id)
         else {
             return Err(Unknown::NoId);
         };

@@ -23,6 +23,11 @@ fn guid(name: &str) -> String {
     format!("{a}-{b}-{c}-{}-{}", part(16, 20), part(20, 32))
 }
 
+/// The id of a user.
+pub(crate) fn user_id(name: &str) -> String {
+    guid(&format!("user {name}"))
+}
+
 /// The id that export and import know a mailbox by.
 pub(crate) fn mailbox_id(shared: &Shared, user: &str) -> String {
     format!("MBX:{}@{}", guid(user), guid(&shared.config.tenant))
@@ -42,7 +47,7 @@ pub(crate) fn user(call: &Call) -> Answer {
         200,
         &json!({
             "@odata.context": call.context("users/$entity"),
-            "id": guid(&format!("user {name}")),
+            "id": user_id(name),
             "displayName": name,
             "mail": address,
             "userPrincipalName": address,

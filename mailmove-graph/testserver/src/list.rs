@@ -31,7 +31,8 @@ pub(crate) fn messages(call: &Call) -> Answer {
             messages.truncate(known);
         }
         for message in messages {
-            if call.mailbox.extra().props(folder.id, &message).associated {
+            let props = call.mailbox.extra().props(folder.id, &message);
+            if props.associated || !render::is_message(props.class()) {
                 continue;
             }
             if holds(call, &folder, &message, &tests)? {

@@ -1,6 +1,8 @@
 //! Items as JSON.
 
-use mailmove_testkit_exchange::addresses::Person;
+use std::cell::LazyCell;
+
+use mailmove_testkit_exchange::addresses::{self, Person};
 use mailmove_testkit_exchange::dates;
 use mailmove_testkit_exchange::ids;
 use mailmove_testkit_exchange::mime::Mime;
@@ -89,6 +91,20 @@ const FIELDS: [&str; 31] = [
     "flag",
 ];
 
+/// Whether an item of this class is among messages: what has a list of its own is not.
+pub(crate) fn is_message(class: &str) -> bool {
+    let class = class.to_ascii_uppercase();
+    let others = [
+        "IPM.APPOINTMENT",
+        "IPM.CONTACT",
+        "IPM.DISTLIST",
+        "IPM.TASK",
+        "IPM.STICKYNOTE",
+        "IPM.ACTIVITY",
+    ];
+    !others.iter().any(|other| class.starts_with(other))
+}
+
 /// A message with what was chosen.
 pub(crate) fn message(call: &Call, item: &Item, chosen: &Chosen) -> Result<Value, Failure> {
     // Ids alone need nothing to be converted.
@@ -114,10 +130,19 @@ pub(crate) fn message(call: &Call, item: &Item, chosen: &Chosen) -> Result<Value
         mime: &mime,
         fraction_digits: 0,
     };
-    let letter = Letter::of(&mime);
+    // Decodes everything, which most requests don't ask for.
+    let letter = LazyCell::new(|| Letter::of(&mime));
     let mut out = Map::new();
     let etag = format!("W/\"{}\"", ids::change_key(&item.message));
     out.insert("@odata.etag".to_owned(), etag.into());
+    if props
+        .class()
+        .to_ascii_uppercase()
+        .starts_with("IPM.SCHEDULE.MEETING")
+    {
+        let kind = "#microsoft.graph.eventMessage";
+        out.insert("@odata.type".to_owned(), kind.into());
+    }
     // The id comes whether it was chosen or not.
     out.insert("id".to_owned(), call.id(&item.folder, &item.message).into());
     for name in FIELDS {
@@ -130,7 +155,7 @@ pub(crate) fn message(call: &Call, item: &Item, chosen: &Chosen) -> Result<Value
     }
     extended(&known, &chosen.expand, &mut out)?;
     if chosen.expand.attachments {
-        let all = attachments::all(item, &mime);
+        let all = attachments::all(call, item, &mime);
         out.insert("attachments".to_owned(), all.into());
     }
     Ok(out.into())
@@ -170,7 +195,7 @@ fn field(
     call: &Call,
     item: &Item,
     known: &Known<'_>,
-    letter: &Letter,
+    letter: &LazyCell<Letter, impl FnOnce() -> Letter>,
     name: &str,
 ) -> Option<Value> {
     let message = &item.message;
@@ -188,10 +213,10 @@ fn field(
             let sent = known.sent().unwrap_or(message.date.unix);
             dates::format(sent, 0).into()
         }
-        "hasAttachments" => letter.attachments.iter().any(|a| !a.inline).into(),
+        "hasAttachments" => known.mime.attachments().iter().any(|a| !a.inline).into(),
         "internetMessageId" => known.mime.header("message-id").into(),
         "internetMessageHeaders" => headers(call, item, known)?,
-        "subject" => letter.subject.clone().into(),
+        "subject" => known.mime.subject().into(),
         "bodyPreview" => preview(letter).into(),
         "importance" => match known.props.importance.as_deref() {
             Some("Low") => "low",
@@ -201,11 +226,11 @@ fn field(
         .into(),
         "parentFolderId" => {
             let place = ids::Place::Folder(item.folder.id);
-            ids::folder_id(&item.mailbox.account, place).into()
+            call.folder_id(place).into()
         }
-        "conversationId" => ids::opaque(&format!("C\n{}\n", topic(&letter.subject))).into(),
+        "conversationId" => ids::opaque(&format!("C\n{}\n", topic(&known.mime.subject()))).into(),
         "conversationIndex" => {
-            let digest = blake3::hash(topic(&letter.subject).as_bytes());
+            let digest = blake3::hash(topic(&known.mime.subject()).as_bytes());
             mime_base64(digest.as_bytes().get(..22).unwrap_or_default()).into()
         }
         "isDeliveryReceiptRequested" | "isReadReceiptRequested" => false.into(),
@@ -218,12 +243,12 @@ fn field(
         }
         .into(),
         "body" | "uniqueBody" => body(call, letter),
-        "sender" => person(letter.sender.first().or_else(|| letter.from.first())),
-        "from" => person(letter.from.first().or_else(|| letter.sender.first())),
-        "toRecipients" => people(&letter.to),
-        "ccRecipients" => people(&letter.cc),
-        "bccRecipients" => people(&letter.bcc),
-        "replyTo" => people(&letter.reply_to),
+        "sender" => one_of(known, ["sender", "from"]),
+        "from" => one_of(known, ["from", "sender"]),
+        "toRecipients" => people(known, "to"),
+        "ccRecipients" => people(known, "cc"),
+        "bccRecipients" => people(known, "bcc"),
+        "replyTo" => people(known, "reply-to"),
         "flag" => flag(known),
         _ => return None,
     })
@@ -287,11 +312,19 @@ pub(crate) fn person(person: Option<&Person>) -> Value {
     json!({"emailAddress": {"name": name, "address": person.address}})
 }
 
-fn people(list: &[Person]) -> Value {
-    list.iter()
-        .map(|p| person(Some(p)))
-        .collect::<Vec<_>>()
-        .into()
+fn listed(known: &Known<'_>, header: &str) -> Vec<Person> {
+    addresses::parse(&known.mime.header(header).unwrap_or_default())
+}
+
+fn one_of(known: &Known<'_>, headers: [&str; 2]) -> Value {
+    let mut all = headers.iter().flat_map(|header| listed(known, header));
+    person(all.next().as_ref())
+}
+
+fn people(known: &Known<'_>, header: &str) -> Value {
+    let list = listed(known, header);
+    let each = list.iter().map(|p| person(Some(p)));
+    each.collect::<Vec<_>>().into()
 }
 
 fn flag(known: &Known<'_>) -> Value {

@@ -81,7 +81,7 @@ impl Server {
         let secure = TcpListener::bind(("127.0.0.1", 0)).await?;
         let shared = Arc::new(Shared {
             mailboxes: Mailboxes::new(&store, config.language, config.default_folders),
-            identities: Identities::default(),
+            identities: Identities::new(config.url_safe_ids),
             walks: Walks::default(),
             tokens: Tokens::default(),
             sessions: Sessions::default(),

@@ -133,7 +133,7 @@ pub(crate) fn put(call: &Call) -> Answer {
         call.base,
         encode(call.mailbox.account.user()),
         encode(&message),
-        encode(&attachments::id(&item, at))
+        encode(&attachments::id(call, &item, at))
     );
     Ok(Response::new(201, "").header("Location", place))
 }

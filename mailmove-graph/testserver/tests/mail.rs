@@ -384,3 +384,56 @@ async fn what_cannot_be_read_as_mime_is_told_item_by_item() {
         ]
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_messages_are_among_messages() {
+    let server = start().await;
+    fill(&server, &["INBOX"], 3);
+    assert!(server.set_item_class("ann", &["INBOX"], 1, "IPM.Appointment"));
+    assert!(server.set_item_class("ann", &["INBOX"], 2, "IPM.Schedule.Meeting.Request"));
+    let client = client(&server);
+    let target = "/users/ann/mailFolders/inbox/messages";
+    for target in [target, &format!("{target}/delta")] {
+        let (found, _, _) = client.pages(target).await;
+        assert_eq!(found.len(), 2);
+        let meeting = found.iter().find(|m| m["subject"] == "number 2").unwrap();
+        assert_eq!(meeting["@odata.type"], "#microsoft.graph.eventMessage");
+    }
+    // A user's id is as good as the name.
+    let user = client.get("/users/ann").await.ok(200);
+    let id = user["id"].as_str().unwrap();
+    client
+        .get(&format!("/users/{id}/mailFolders"))
+        .await
+        .ok(200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_fit_is_refused() {
+    let server = start().await;
+    let client = client(&server);
+    let account = server.store().account("ann").unwrap();
+    let target = "/users/ann/mailFolders/inbox/messages";
+    let made = client.post(target, &json!({"subject": "x"})).await.ok(201);
+    let id = encode(made["id"].as_str().unwrap());
+    let file = json!({"@odata.type": "#microsoft.graph.fileAttachment", "name": "a",
+        "contentBytes": "A".repeat(4000)});
+    let attach = format!("/users/ann/messages/{id}/attachments");
+    account.configure(|limits| limits.max_message_size = Some(2000));
+    let refused = client.post(&attach, &file).await;
+    assert_eq!(
+        refused.error(),
+        (413, "ErrorMessageSizeExceeded".to_owned())
+    );
+    account.configure(|limits| {
+        limits.max_message_size = None;
+        limits.quota_bytes = Some(1000);
+    });
+    let refused = client.post(&attach, &file).await;
+    assert_eq!(refused.error(), (507, "ErrorQuotaExceeded".to_owned()));
+    let text =
+        json!({"subject": "y", "body": {"contentType": "text", "content": "a".repeat(1000)}});
+    let refused = client.post(target, &text).await;
+    assert_eq!(refused.error(), (507, "ErrorQuotaExceeded".to_owned()));
+    assert_eq!(server.counters().created, 1);
+}

@@ -65,6 +65,7 @@ enum Asked {
 }
 
 struct Creating {
+    inner: Arc<Inner>,
     lease: Lease,
     wanted: Vec<Wanted>,
     separator: Option<u8>,
@@ -123,6 +124,7 @@ impl Creating {
             });
         }
         Ok(Self {
+            inner: Arc::clone(inner),
             lease,
             wanted,
             separator: names.separator(),
@@ -224,6 +226,7 @@ impl Creating {
                         told.filter(|told| status.kind == StatusKind::Ok && is_numbered(told));
                     if let (Some(told), Some(folder)) = (told, &mut one.folder) {
                         folders::describe(folder, &told, &server.capabilities);
+                        self.inner.known.confirm_seen(folder);
                     }
                 }
             }
@@ -366,6 +369,7 @@ impl Creating {
             match (told, &mut one.folder) {
                 (Ok(told), Some(folder)) => {
                     folders::describe(folder, &told, &server.capabilities);
+                    self.inner.known.confirm_seen(folder);
                 }
                 (Ok(_), None) => {}
                 (Err(error), folder) => {

@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use mailmove_core::model::{FolderId, Keyword, Mark, Naming};
+use mailmove_core::model::{Folder, FolderId, Keyword, Mark, Naming};
 use tokio::{sync::OwnedMutexGuard, time::Instant};
 
 use super::is_other_epoch;
@@ -209,6 +209,14 @@ impl Known {
         let mut state = self.state();
         let known = state.folders.entry(folder.clone()).or_default();
         known.confirmed = Some((validity, Instant::now()));
+    }
+
+    /// LIST or STATUS described the folder so just now. An inbox may be another at the next look (Courier).
+    pub(super) fn confirm_seen(&self, folder: &Folder) {
+        let mark = folder.mark.as_ref().filter(|_| !folder.path.is_inbox());
+        if let Some(validity) = mark.and_then(|mark| mark.epoch.as_str().parse().ok()) {
+            self.confirm(&folder.id, validity);
+        }
     }
 
     /// The folder was seen in the mark's state of numbering so recently that asking is no gain.

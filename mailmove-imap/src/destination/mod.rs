@@ -114,6 +114,9 @@ impl Inner {
         for (folder, limit) in &listing.limits {
             self.known.set_limit(folder, *limit);
         }
+        for folder in &listing.folders {
+            self.known.confirm_seen(folder);
+        }
         let folders = listing.folders.clone();
         self.known.set_listed(listing);
         Ok(folders)
@@ -263,6 +266,10 @@ impl Destination for ImapDestination {
 
     async fn expect(&self, folder: &FolderId, mark: &Mark) {
         begin::expect(&self.0, folder, mark).await;
+    }
+
+    async fn warm_up(&self, folders: usize) {
+        self.0.pool.open_ahead(folders).await;
     }
 
     fn existing(&self, probe: Probe) -> BoxStream<Result<Vec<Existing>>> {

@@ -22,8 +22,8 @@ use crate::{
     error, folders, ids,
     session::{self, Mode, Opened, Session},
     wire::{
-        Code, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind, Tag,
-        UidSet,
+        Code, Command, Fetch, FetchItem, FetchParams, Response, SelectParams, Status, StatusKind,
+        Tag, UidSet,
     },
 };
 
@@ -46,6 +46,8 @@ pub(super) struct Begun {
     pub(super) coverage: Coverage,
     /// Names the opening of the folder.
     pub(super) view: u64,
+    /// What was sent behind the opening is being answered.
+    pub(super) behind: bool,
 }
 
 impl Default for Begun {
@@ -60,6 +62,7 @@ impl Default for Begun {
             modseq: None,
             coverage: Coverage::Full,
             view: 0,
+            behind: false,
         }
     }
 }
@@ -160,60 +163,165 @@ impl News {
     }
 }
 
-/// Opens the folder with EXAMINE, and finds what changed since `since` as far as the server says.
-///
-/// # Errors
-/// If the folder cannot be opened, or is another one by now.
-pub(super) async fn begin(
-    session: &mut Session,
-    request: &ListRequest,
-    since: Option<Place>,
-    labels: &Labels,
-    collector: &mut Collector,
-) -> Result<(Begun, Vec<Change>)> {
-    for asks in [true, true, false] {
-        let mut news = News {
-            labels: session.can().gmail(),
-            important: labels.is_important(&request.folder),
-            ..News::default()
-        };
-        let (opened, resynced) = open(session, request, since, &mut news).await?;
-        session.check_identity(&request.folder, &opened, &request.identity)?;
-        let mut begun = Begun::new(session, &opened, since.as_ref()).await?;
-        let Some(since) = since else {
-            return Ok((begun, Vec::new()));
-        };
-        if since.validity != opened.validity || since.next > begun.end {
-            return Err(session::stale(&request.folder));
-        }
-        begun.fresh = since.next;
-        let told = match (since.modseq, begun.modseq) {
-            // Nothing was there, so nothing of it can have changed.
-            _ if since.next == 1 => Told::Everything,
-            (Some(then), Some(now)) if then <= now && resynced => news.sane(&since),
-            (Some(then), Some(now)) if then <= now && asks => {
-                ask(session, since, then < now, &begun, &mut news, collector).await?
+/// How a folder is opened for a listing.
+pub(super) struct Opening<'a> {
+    pub(super) request: &'a ListRequest,
+    pub(super) since: Option<Place>,
+    pub(super) labels: &'a Labels,
+    /// Sent right behind the opening, on the assumption that the folder is as it was seen last.
+    pub(super) behind: Option<Command>,
+}
+
+impl Opening<'_> {
+    /// Opens the folder with EXAMINE, and finds what changed since the cursor as far as the server says.
+    ///
+    /// # Errors
+    /// If the folder cannot be opened, or is another one by now.
+    pub(super) async fn begin(
+        mut self,
+        session: &mut Session,
+        collector: &mut Collector,
+    ) -> Result<(Begun, Vec<Change>)> {
+        for asks in [true, true, false] {
+            let mut news = News {
+                labels: session.can().gmail(),
+                important: self.labels.is_important(&self.request.folder),
+                ..News::default()
+            };
+            let opened = self.open(session, &mut news).await?;
+            let (request, resynced) = (self.request, opened.resynced);
+            let mut behind = opened.behind;
+            let opened = opened.opened;
+            session.check_identity(&request.folder, &opened, &request.identity)?;
+            if !is_as_seen(request, &opened) {
+                // It was asked too much, or has to be asked more before.
+                discard(session, behind.take()).await;
             }
-            _ => Told::TooLittle,
-        };
-        match told {
-            Told::Everything => {
-                begun.go_on(&since, Coverage::Delta);
-                let changes = news.into_changes(since.validity, since.next);
-                return Ok((begun, changes));
-            }
-            Told::TooLittle if since.complete => return Ok((begun, Vec::new())),
-            Told::TooLittle => {
-                begun.go_on(&since, Coverage::Rest);
+            let mut begun = Begun::new(session, &opened, self.since.as_ref()).await?;
+            begun.behind = behind.is_some();
+            let Some(since) = self.since else {
                 return Ok((begun, Vec::new()));
+            };
+            if since.validity != opened.validity || since.next > begun.end {
+                return Err(session::stale(&request.folder));
             }
-            // Messages went while we asked, so the numbers no longer fit.
-            Told::Moved => session.forget_folder(),
+            begun.fresh = since.next;
+            let told = match (since.modseq, begun.modseq) {
+                // Nothing was there, so nothing of it can have changed.
+                _ if since.next == 1 => Told::Everything,
+                (Some(then), Some(now)) if then <= now && resynced => news.sane(&since),
+                (Some(then), Some(now)) if then <= now && asks => {
+                    ask(session, since, then < now, &begun, &mut news, collector).await?
+                }
+                _ => Told::TooLittle,
+            };
+            match told {
+                Told::Everything => {
+                    begun.go_on(&since, Coverage::Delta);
+                    let changes = news.into_changes(since.validity, since.next);
+                    return Ok((begun, changes));
+                }
+                Told::TooLittle if since.complete => return Ok((begun, Vec::new())),
+                Told::TooLittle => {
+                    begun.go_on(&since, Coverage::Rest);
+                    return Ok((begun, Vec::new()));
+                }
+                // Messages went while we asked, so the numbers no longer fit.
+                Told::Moved => session.forget_folder(),
+            }
+        }
+        Err(error::unexpected(
+            "the folder's numbers change as it is opened",
+        ))
+    }
+
+    async fn open(&mut self, session: &mut Session, news: &mut News) -> Result<Open> {
+        let resync = self.since.and_then(|since| {
+            Some(SelectParams::Qresync {
+                validity: since.validity,
+                modseq: since
+                    .modseq
+                    .filter(|_| session.has_qresync() && !news.labels)?,
+                known: Some(UidSet::range(1, since.next.checked_sub(1)?)?),
+            })
+        });
+        let resynced = resync.is_some();
+        let params = match resync {
+            Some(resync) => resync,
+            None if session.can().condstore() => SelectParams::Condstore,
+            None => SelectParams::Plain,
+        };
+        let (params, resynced) = match session.distrusts(Feature::SelectParams) {
+            true => (SelectParams::Plain, false),
+            false => (params, resynced),
+        };
+        let plain = params == SelectParams::Plain;
+        let folder = &self.request.folder;
+        let behind = self.behind.take();
+        let tag = behind.as_ref().map(Command::tag);
+        let behind: Vec<Command> = behind.into_iter().collect();
+        let note = |response| news.note(response);
+        let opened = session
+            .open_folder_and(folder, Mode::Read, &params, behind, note)
+            .await;
+        if opened.is_err() {
+            discard(session, tag).await;
+        }
+        match opened {
+            // Announced, but not understood.
+            Err(error) if error.code() == "imap/bad" && !plain => {
+                let opened = session
+                    .open_folder(folder, Mode::Read, &SelectParams::Plain, |_| {})
+                    .await;
+                // Unless it is the folder that the server does not understand.
+                let folders = |error: &Error| error.code() == "imap/bad";
+                if !opened.as_ref().is_err_and(folders) {
+                    session.server.distrust.add(Feature::SelectParams);
+                }
+                Ok(Open::new(opened?, false, None))
+            }
+            opened => {
+                let opened = opened?;
+                let resynced = resynced && !opened.cut_short;
+                Ok(Open::new(opened, resynced, tag))
+            }
         }
     }
-    Err(error::unexpected(
-        "the folder's numbers change as it is opened",
-    ))
+}
+
+/// UIDs that were in use when the folder was seen last are in use now, or were.
+fn is_as_seen(request: &ListRequest, opened: &Opened) -> bool {
+    let Some(mark) = &request.mark else {
+        return false;
+    };
+    mark.epoch.as_str() == opened.validity.to_string()
+        && opened.uid_next.map(u64::from) >= mark.next.max(Some(1))
+}
+
+/// A folder that is open.
+struct Open {
+    opened: Opened,
+    /// The server told what changed.
+    resynced: bool,
+    /// The command sent behind, which is being answered.
+    behind: Option<Tag>,
+}
+
+impl Open {
+    fn new(opened: Opened, resynced: bool, behind: Option<Tag>) -> Self {
+        Self {
+            opened,
+            resynced,
+            behind,
+        }
+    }
+}
+
+/// Lets a command's answer pass by. If the connection fails, whoever uses it next is told.
+async fn discard(session: &mut Session, tag: Option<Tag>) {
+    if let Some(tag) = tag {
+        let _ = session.connection.complete(tag, |_| {}).await;
+    }
 }
 
 /// What could be found out of the time since a cursor.
@@ -222,56 +330,6 @@ enum Told {
     Everything,
     TooLittle,
     Moved,
-}
-
-/// True if the server was asked for the changes, and told them to `news`.
-async fn open(
-    session: &mut Session,
-    request: &ListRequest,
-    since: Option<Place>,
-    news: &mut News,
-) -> Result<(Opened, bool)> {
-    let resync = since.and_then(|since| {
-        Some(SelectParams::Qresync {
-            validity: since.validity,
-            modseq: since
-                .modseq
-                .filter(|_| session.has_qresync() && !news.labels)?,
-            known: Some(UidSet::range(1, since.next.checked_sub(1)?)?),
-        })
-    });
-    let resynced = resync.is_some();
-    let params = match resync {
-        Some(resync) => resync,
-        None if session.can().condstore() => SelectParams::Condstore,
-        None => SelectParams::Plain,
-    };
-    let (params, resynced) = match session.distrusts(Feature::SelectParams) {
-        true => (SelectParams::Plain, false),
-        false => (params, resynced),
-    };
-    let plain = params == SelectParams::Plain;
-    let folder = &request.folder;
-    let note = |response| news.note(response);
-    match session.open_folder(folder, Mode::Read, &params, note).await {
-        // Announced, but not understood.
-        Err(error) if error.code() == "imap/bad" && !plain => {
-            let opened = session
-                .open_folder(folder, Mode::Read, &SelectParams::Plain, |_| {})
-                .await;
-            // Unless it is the folder that the server does not understand.
-            let folders = |error: &Error| error.code() == "imap/bad";
-            if !opened.as_ref().is_err_and(folders) {
-                session.server.distrust.add(Feature::SelectParams);
-            }
-            Ok((opened?, false))
-        }
-        opened => {
-            let opened = opened?;
-            let resynced = resynced && !opened.cut_short;
-            Ok((opened, resynced))
-        }
-    }
 }
 
 /// UIDNEXT; asks for the last message where the server does not say, and by STATUS where that says

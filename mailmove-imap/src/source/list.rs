@@ -31,7 +31,7 @@ use super::{
     convert,
     count::Count,
     cursor::Place,
-    delta::{self, Begun},
+    delta::{self, Begun, Opening},
     labels::{self, Labels},
     substitute,
     suspects::{Broken, Suspects},
@@ -45,7 +45,9 @@ use crate::{
     ids,
     pool::{Lease, Pool},
     session::{self, Mode, Session},
-    wire::{Code, FetchItem, FetchParams, FieldName, Status, StatusKind, Tag, UidRange, UidSet},
+    wire::{
+        Code, Command, FetchItem, FetchParams, FieldName, Status, StatusKind, Tag, UidRange, UidSet,
+    },
 };
 
 /// Commands sent ahead while contents come along.
@@ -194,16 +196,27 @@ impl Listing {
     async fn begin(&mut self) -> Result<()> {
         let mut lease = self.pool.lease(Some(&self.request.folder)).await?;
         let since = self.request.since.as_ref().and_then(Place::read);
-        let (begun, mut changes) = delta::begin(
-            &mut lease,
-            &self.request,
-            since,
-            &self.labels,
-            &mut self.collector,
-        )
-        .await?;
         let target = lease.at_most(windows::first(self.streams()));
+        let guess = self.guess(target);
+        let (ahead, command) = match guess {
+            Some(range) => {
+                let (window, command) = self.window(&mut lease, range, true)?;
+                (Some(window), Some(command))
+            }
+            None => (None, None),
+        };
+        let opening = Opening {
+            request: &self.request,
+            since,
+            labels: &self.labels,
+            behind: command,
+        };
+        let (begun, mut changes) = opening.begin(&mut lease, &mut self.collector).await?;
         self.windows = Windows::new(begun.start, begun.end, begun.exists, target);
+        if let Some(window) = ahead.filter(|_| begun.behind) {
+            self.windows.skip(window.range);
+            self.in_flight.push_back(window);
+        }
         self.count = Count::new(begun.exists, begun.start == 1);
         if lease.connection.is_uid_only() {
             self.count.without_numbers();
@@ -224,6 +237,20 @@ impl Listing {
         self.stage = Stage::Listing;
         self.lease = Some(lease).filter(|_| self.streams());
         Ok(())
+    }
+
+    /// The first window, if it can be asked for before the folder is open: by what was last seen of it.
+    /// Nothing is risked where that is outdated, since the answer to EXAMINE comes first.
+    fn guess(&self, target: u32) -> Option<UidRange> {
+        if !self.streams() || self.request.since.is_some() {
+            return None;
+        }
+        let mark = self.request.mark.as_ref()?;
+        let (validity, next) = (mark.epoch.as_str().parse().ok()?, mark.next?);
+        let exists = u32::try_from(self.request.messages?).ok()?;
+        let broken = self.suspects.of(&self.request.folder, validity);
+        let mut windows = Windows::new(1, u32::try_from(next).ok()?, exists, target);
+        windows.take([]).filter(|range| broken.spares(*range))
     }
 
     /// Goes on until there is a page, or nothing more.
@@ -301,6 +328,18 @@ impl Listing {
     }
 
     async fn ask(&mut self, session: &mut Session, range: UidRange, contents: bool) -> Result<()> {
+        let (window, command) = self.window(session, range, contents)?;
+        session.connection.send(command).await?;
+        self.in_flight.push_back(window);
+        Ok(())
+    }
+
+    fn window(
+        &self,
+        session: &mut Session,
+        range: UidRange,
+        contents: bool,
+    ) -> Result<(Window, Command)> {
         let mut items = vec![
             FetchItem::Uid,
             FetchItem::Flags,
@@ -320,17 +359,13 @@ impl Listing {
         let tag = session.connection.tag();
         let encoder = session.connection.encoder();
         let command = encoder.uid_fetch(tag, &set, &items, FetchParams::default());
-        session
-            .connection
-            .send(command.map_err(session::encode)?)
-            .await?;
-        self.in_flight.push_back(Window {
+        let window = Window {
             tag,
             range,
             contents,
             found: 0,
-        });
-        Ok(())
+        };
+        Ok((window, command.map_err(session::encode)?))
     }
 
     /// Takes what the server says next.

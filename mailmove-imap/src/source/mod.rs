@@ -107,6 +107,10 @@ impl Source for ImapSource {
         Ok(listing.folders)
     }
 
+    async fn warm_up(&self, folders: usize) {
+        self.pool.open_ahead(folders).await;
+    }
+
     fn list(&self, request: ListRequest) -> BoxStream<Result<Page>> {
         let labels = Arc::clone(&self.labels);
         list::list(

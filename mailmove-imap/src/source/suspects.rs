@@ -107,6 +107,12 @@ impl Broken {
         before.is_some_and(|(uid, _)| range.start() - uid < AROUND)
     }
 
+    /// Contents of this range may be asked for.
+    pub(super) fn spares(&self, range: UidRange) -> bool {
+        let first = range.start().saturating_sub(AROUND);
+        self.0.range(first..=range.end()).next().is_none()
+    }
+
     /// Where windows should begin.
     pub(super) fn borders(&self) -> impl Iterator<Item = u32> + '_ {
         self.0
@@ -157,5 +163,7 @@ mod tests {
         assert!(!covers(400, 499));
         assert!(covers(500, 549) && covers(550, 599) && covers(600, 649));
         assert!(!covers(650, 700));
+        let spares = |start, end| broken.spares(UidRange::new(start, end).unwrap());
+        assert!(spares(1, 499) && !spares(1, 500) && !spares(620, 640) && spares(651, 700));
     }
 }

@@ -75,6 +75,11 @@ impl Windows {
         range
     }
 
+    /// This was asked for already.
+    pub(super) fn skip(&mut self, range: UidRange) {
+        self.next = self.next.max(range.end().saturating_add(1));
+    }
+
     /// Nothing more is to be asked for.
     pub(super) fn stop(&mut self) {
         self.next = self.end;

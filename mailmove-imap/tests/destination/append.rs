@@ -155,6 +155,10 @@ async fn another_epoch_is_stale_and_nothing_is_sent() {
     let folder = world.ensure(&["Box"]).await;
     let id = world.account.folder(&["Box"]).unwrap().id;
     world.account.bump_uidvalidity(id).unwrap();
+    // What the server said when the folder was made counts for five seconds.
+    tokio::time::pause();
+    tokio::time::advance(std::time::Duration::from_secs(5)).await;
+    tokio::time::resume();
     for items in [vec![outgoing("a")], vec![flagged("a", "Work")]] {
         let outcomes = world.append(&folder, items).await;
         assert_eq!(shown(&outcomes), ["not-stored imap/stale"]);

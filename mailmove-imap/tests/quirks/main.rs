@@ -31,6 +31,7 @@
 //! | An inbox that has another UIDVALIDITY at each look (Courier) | `numbers::*` |
 //! | A server that stops reading | `limits::a_destination_that_stops_reading_*` |
 //! | A server that hangs up on a reader who pauses (Dovecot: 5 minutes) | nothing is lost: the cut listing above; see `mailmove-imap/src/source/list.rs` |
+//! | UIDNEXT not told by EXAMINE, or another than STATUS has; EXAMINE refused with contents asked for behind it | `ahead::*`; `source/ahead::*` |
 //! | UIDVALIDITY changed | `source/changes::a_renumbered_or_replaced_folder_is_stale` |
 
 #![allow(
@@ -48,6 +49,7 @@
 #[path = "../conformance/client.rs"]
 mod client;
 
+mod ahead;
 mod altered;
 mod codes;
 mod contents;

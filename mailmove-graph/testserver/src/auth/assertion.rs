@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::config::App;
 
 /// Clocks may differ by so many seconds.
-const SKEW: u64 = 300;
+const SKEW: f64 = 300.0;
 
 /// Whether the assertion is the app's, meant for here, and good now; the text says what is wrong.
 pub(crate) fn check(
@@ -30,7 +30,8 @@ pub(crate) fn check(
     let print = print.ok_or("it names no certificate by x5t#S256")?;
     let mut all = app.certificates.iter();
     let certificate = all
-        .find(|der| thumbprint(der) == print)
+        // Microsoft's own library pads it.
+        .find(|der| thumbprint(der) == print.trim_end_matches('='))
         .ok_or("the certificate is not registered")?;
     let key = public_key(certificate).ok_or("the certificate has no RSA key")?;
     let signature = URL_SAFE_NO_PAD
@@ -40,7 +41,9 @@ pub(crate) fn check(
         .verify(signed.as_bytes(), &signature)
         .map_err(|_| "its signature is wrong")?;
     let text = |name: &str| claims.get(name).and_then(Value::as_str);
-    let number = |name: &str| claims.get(name).and_then(Value::as_u64);
+    // Times may have fractions (RFC 7519 section 2).
+    let number = |name: &str| claims.get(name).and_then(Value::as_f64);
+    let now = now as f64;
     if text("iss") != Some(client) || text("sub") != Some(client) {
         return Err("it is not of this client");
     }

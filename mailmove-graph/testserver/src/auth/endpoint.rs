@@ -54,6 +54,23 @@ pub(crate) fn endpoint(shared: &Shared, tenant: &str, what: &str, request: &Requ
         .header("Cache-Control", "no-store, no-cache")
 }
 
+/// Where the endpoints of a tenant are (OpenID Connect Discovery).
+pub(crate) fn description(origin: &str, tenant: &str) -> Response {
+    let oauth = format!("{origin}/{tenant}/oauth2/v2.0");
+    let body = json!({
+        "issuer": format!("{origin}/{tenant}/v2.0"),
+        "authorization_endpoint": format!("{oauth}/authorize"),
+        "token_endpoint": format!("{oauth}/token"),
+        "device_authorization_endpoint": format!("{oauth}/devicecode"),
+        "jwks_uri": format!("{origin}/{tenant}/discovery/v2.0/keys"),
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "private_key_jwt"],
+        "response_types_supported": ["code"],
+        "subject_types_supported": ["pairwise"],
+        "scopes_supported": ["openid", "profile", "email", "offline_access"],
+    });
+    Response::new(200, body.to_string()).header("Content-Type", "application/json; charset=utf-8")
+}
+
 impl Refusal {
     fn json(&self) -> Value {
         json!({

@@ -14,9 +14,10 @@ use mailmove_testkit_exchange::http::Request;
 
 pub(crate) use assertion::der;
 pub(crate) use device::Said;
-pub(crate) use endpoint::endpoint;
+pub(crate) use endpoint::{description, endpoint};
 
 use crate::config::Config;
+use crate::items;
 use crate::reply::Failure;
 use crate::server::Shared;
 
@@ -115,11 +116,13 @@ pub(crate) fn check(shared: &Shared, request: &Request) -> Result<Caller, Failur
     }
 }
 
-/// The account of a user by its name or address, in any case.
+/// The account of a user by its name, address or id, in any case.
 pub(crate) fn find<'a>(config: &'a Config, name: &str) -> Option<&'a str> {
     let mut all = config.users.iter();
     all.find(|(user, address)| {
-        user.eq_ignore_ascii_case(name) || address.eq_ignore_ascii_case(name)
+        user.eq_ignore_ascii_case(name)
+            || address.eq_ignore_ascii_case(name)
+            || items::user_id(user).eq_ignore_ascii_case(name)
     })
     .map(|(user, _)| user.as_str())
 }

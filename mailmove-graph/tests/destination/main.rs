@@ -8,5 +8,6 @@
 )]
 
 mod attachments;
+mod imports;
 mod outcomes;
 mod support;

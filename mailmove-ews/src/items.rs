@@ -10,7 +10,7 @@ use mailmove_core::{
 
 use mailmove_exchange::{
     date::parse_date,
-    identity::Identity,
+    identity::{self, Facts},
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -62,21 +62,19 @@ impl Meta {
     }
 }
 
-/// A digest of properties that an export keeps. `None` where nothing tells an item apart.
+/// What tells it apart, of properties that an export keeps.
 fn identity(item: &Element) -> Option<HeaderDigest> {
-    let date = |property: Property| property.of(item).and_then(parse_date);
-    let identity = Identity {
+    identity::digest(Facts {
         message_id: Property::MessageId.of(item),
         subject: Property::Subject.of(item),
         global_id: Property::GlobalId.of(item),
         file_under: Property::FileUnder.of(item),
-        sent: date(Property::Sent),
-        received: item.text_of("DateTimeReceived").and_then(parse_date),
-        start: date(Property::Start),
-        end: date(Property::End),
+        sent: Property::Sent.of(item),
+        received: item.text_of("DateTimeReceived"),
+        start: Property::Start.of(item),
+        end: Property::End.of(item),
         class: item.text_of("ItemClass"),
-    };
-    identity.digest()
+    })
 }
 
 fn flags(item: &Element, notes: &mut Vec<Alteration>) -> Flags {

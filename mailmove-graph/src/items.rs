@@ -7,7 +7,7 @@ use mailmove_core::{
 };
 use mailmove_exchange::{
     date::parse_date,
-    identity::Identity,
+    identity::{self, Facts},
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -36,13 +36,13 @@ pub(crate) fn expand(exports: bool) -> String {
     ];
     if exports {
         ids.extend([
+            property::SENT,
             property::MESSAGE_ID,
             property::SUBJECT,
-            property::GLOBAL_ID,
-            property::FILE_UNDER,
-            property::SENT,
             property::START,
             property::END,
+            property::GLOBAL_ID,
+            property::FILE_UNDER,
         ]);
     }
     property::expand(&ids)
@@ -94,7 +94,7 @@ pub(crate) struct Meta {
     pub(crate) stamp: Option<Stamp>,
     /// What it will be once all its attachments are there: an append was cut off.
     pub(crate) open: Option<Stamp>,
-    /// What tells it apart, if that was asked for.
+    /// What tells it apart as an export, if that was asked for.
     pub(crate) identity: Option<HeaderDigest>,
 }
 
@@ -139,17 +139,18 @@ impl Meta {
         let mark = Property::find(all, &property::stamp());
         let received = message.received_date_time.as_deref();
         let received = received.or(Property::find(all, property::DELIVERED));
-        let received = received.and_then(parse_date);
-        let class = Property::find(all, property::CLASS).or(message.class.as_deref());
         let mut notes = Vec::new();
         Ok(Self {
             flags: flags(&message, &mut notes),
-            identity: identity(all, class, received),
-            class: class.unwrap_or_default().to_owned(),
+            identity: identity(&message, received),
+            class: Property::find(all, property::CLASS)
+                .or(message.class.as_deref())
+                .unwrap_or_default()
+                .to_owned(),
             size: Property::number(all, property::SIZE)
                 .and_then(|size| size.try_into().ok())
                 .or(message.size),
-            received,
+            received: received.and_then(parse_date),
             notes,
             stamp: mark.and_then(Stamp::read),
             open: mark
@@ -160,25 +161,21 @@ impl Meta {
     }
 }
 
-/// A digest of properties that an export keeps. `None` where nothing tells an item apart.
-fn identity(
-    all: &[Property],
-    class: Option<&str>,
-    received: Option<Timestamp>,
-) -> Option<HeaderDigest> {
-    let date = |id| Property::find(all, id).and_then(parse_date);
-    let identity = Identity {
-        message_id: Property::find(all, property::MESSAGE_ID),
-        subject: Property::find(all, property::SUBJECT),
-        global_id: Property::find(all, property::GLOBAL_ID),
-        file_under: Property::find(all, property::FILE_UNDER),
-        sent: date(property::SENT),
+/// What tells it apart, of properties that an export keeps, if these were asked for.
+fn identity(message: &Message, received: Option<&str>) -> Option<HeaderDigest> {
+    let all = &message.single_value_extended_properties;
+    let found = |id| Property::find(all, id);
+    identity::digest(Facts {
+        message_id: found(property::MESSAGE_ID),
+        subject: found(property::SUBJECT),
+        global_id: found(property::GLOBAL_ID),
+        file_under: found(property::FILE_UNDER),
+        sent: found(property::SENT),
         received,
-        start: date(property::START),
-        end: date(property::END),
-        class,
-    };
-    identity.digest()
+        start: found(property::START),
+        end: found(property::END),
+        class: message.class.as_deref().or(found(property::CLASS)),
+    })
 }
 
 fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {

@@ -21,6 +21,7 @@ use tokio::sync::Mutex;
 use super::{Inner, MESSAGE_MAX, append, prepare, update};
 use crate::{
     error::{self, Doing},
+    folders,
     http::{Failed, Piece},
     wire::{Body, Path, Request, property},
 };
@@ -36,8 +37,6 @@ pub(super) struct Imports(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
-    /// The mailbox, as the interface for imports names it.
-    mailbox: Option<String>,
     session: Option<Session>,
     /// Whether there is such a thing for us, once that is known.
     offered: Option<bool>,
@@ -95,16 +94,7 @@ async fn session(inner: &Inner, state: &mut State) -> Result<Secret> {
         let text = json.get(name).and_then(Value::as_str).map(str::to_owned);
         text.ok_or_else(|| error::unexpected("an import without an address"))
     };
-    let mailbox = match &state.mailbox {
-        Some(mailbox) => mailbox.clone(),
-        None => {
-            let request = Request::get(Path::new().at("settings/exchange"), SESSION);
-            let answer = inner.pool.call(&request).await?;
-            let mailbox = text(&answer.json, "primaryMailboxId")?;
-            state.mailbox = Some(mailbox.clone());
-            mailbox
-        }
-    };
+    let mailbox = folders::exports(&inner.pool).await?;
     let path = Path::new().at("admin/exchange/mailboxes").id(&mailbox);
     let request = Request::post(path.at("createImportSession"), SESSION).of_service();
     let answer = inner.pool.call(&request).await?;

@@ -90,6 +90,7 @@ pub(crate) const DELETED_COUNT: &str = "Integer 0x670B";
 
 /// `PR_FLAG_STATUS`: flagged.
 pub(crate) const FLAG_STATUS: &str = "Integer 0x1090";
+
 /// The id of the property in which we note what a message was made from.
 pub(crate) fn stamp() -> String {
     use mailmove_exchange::stamp::{NAME, SET};

@@ -366,7 +366,7 @@ async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<MessageId, Told
                 .at("messages")
                 .id(id)
                 .query("$select", items::SELECT);
-            let path = path.query("$expand", &items::expand(pool.access().config.exports()));
+            let path = path.query("$expand", &items::expand(false));
             Request::get(path, Doing::message("getMessage"))
         })
         .collect();

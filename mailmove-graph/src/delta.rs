@@ -44,6 +44,21 @@ pub(crate) async fn page(
     state: Option<&str>,
     most: usize,
 ) -> Result<Changes> {
+    page_of(pool, folder, state, most, false).await
+}
+
+/// The same, perhaps with what tells items apart that travel as exports. That a link asks for what its first page did
+/// is the server's to remember.
+///
+/// # Errors
+/// As above.
+pub(crate) async fn page_of(
+    pool: &Pool,
+    folder: &FolderId,
+    state: Option<&str>,
+    most: usize,
+    exports: bool,
+) -> Result<Changes> {
     let doing = Doing::folder("messagesDelta");
     let request = match state {
         Some(link) => Request::follow(link, doing),
@@ -53,7 +68,7 @@ pub(crate) async fn page(
                 .id(folder.as_str())
                 .at("messages/delta")
                 .query("$select", items::SELECT)
-                .query("$expand", &items::expand(pool.access().config.exports()));
+                .query("$expand", &items::expand(exports));
             Request::get(path, doing)
         }
     };

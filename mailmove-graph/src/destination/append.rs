@@ -233,7 +233,7 @@ async fn resume(inner: &Inner, folder: &FolderId, one: &Ready, fence: &dyn Fence
             continue;
         }
         let removed = match fence.check() {
-            Ok(()) => update::remove_one(inner, &left.id).await,
+            Ok(()) => remove_open(inner, &left.id).await,
             Err(error) => Err(error),
         };
         match removed {
@@ -245,6 +245,16 @@ async fn resume(inner: &Inner, folder: &FolderId, one: &Ready, fence: &dyn Fence
         }
     }
     out
+}
+
+/// Removes one that is not complete. It may be by now: whoever said so got no answer. Then it is somebody's message, and
+/// stays.
+async fn remove_open(inner: &Inner, id: &MessageId) -> Result<()> {
+    let found = update::metas(inner, std::slice::from_ref(id)).await?;
+    match found.get(id).is_some_and(|meta| meta.open.is_some()) {
+        true => update::remove_one(inner, id).await,
+        false => Ok(()),
+    }
 }
 
 /// 201 and an id, or it is not known that it happened.

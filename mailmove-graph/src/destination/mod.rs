@@ -152,7 +152,7 @@ impl Inner {
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
         let mut state = self.state(folder);
         loop {
-            let page = delta::page(&self.pool, folder, state.as_deref(), delta::PAGE).await;
+            let page = self.page(folder, state.as_deref()).await;
             let page = match page {
                 Err(error) if delta::is_forgotten(&error) && state.is_some() => {
                     state = None;
@@ -167,6 +167,12 @@ impl Inner {
             }
             state = Some(page.state);
         }
+    }
+
+    /// A page of what is in a folder, or changed there.
+    async fn page(&self, folder: &FolderId, state: Option<&str>) -> Result<delta::Changes> {
+        let exports = self.pool.access().config.exports();
+        delta::page_of(&self.pool, folder, state, delta::PAGE, exports).await
     }
 
     /// Remembers what an append left behind without all its attachments.

@@ -123,11 +123,9 @@ impl Pool {
         date: Option<Timestamp>,
     ) -> Result<Answer, Failed> {
         if (200..=299).contains(&response.status) {
-            let location = response.field("location").map(str::to_owned);
             return Ok(Answer {
                 status: response.status,
                 json: response.body,
-                location,
                 date,
             });
         }

@@ -80,8 +80,6 @@ pub(crate) struct Answer {
     pub(crate) status: u16,
     /// `Null` if there was nothing.
     pub(crate) json: Value,
-    /// Where what was made is.
-    pub(crate) location: Option<String>,
     /// When it was, by the server's clock.
     pub(crate) date: Option<Timestamp>,
 }
@@ -382,7 +380,6 @@ impl Pool {
         Ok(Answer {
             status: received.status.as_u16(),
             json,
-            location: received.field("location").map(str::to_owned),
             date: received.field("date").and_then(parse_date),
         })
     }

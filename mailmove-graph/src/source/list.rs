@@ -197,8 +197,8 @@ impl<'a> Listing<'a> {
         self.coverage = Coverage::Full;
     }
 
-    /// Where a listing begins that is not that of messages.
-    fn begin(&self) -> Option<String> {
+    /// Where a listing begins.
+    fn begin(&self) -> String {
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
         let path = match &self.mailbox {
             Some(mailbox) => {
@@ -216,12 +216,15 @@ impl<'a> Listing<'a> {
                 let path = path.query("$select", items::ITEM_SELECT);
                 path.query("$expand", &items::item_expand())
             }
-            (None, false) => return None,
+            (None, false) => {
+                let path = path.query("$select", items::SELECT);
+                path.query("$expand", &items::expand(false))
+            }
         };
-        Some(match self.mailbox {
+        match self.mailbox {
             Some(_) => pool.service_link(&path),
             None => pool.link(&path),
-        })
+        }
     }
 
     async fn count(&self) -> Result<u64> {
@@ -236,7 +239,7 @@ impl<'a> Listing<'a> {
     async fn around(&self) -> Result<Changes> {
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
         let begin = self.begin();
-        let state = self.state.as_deref().or(begin.as_deref());
+        let state = Some(self.state.as_deref().unwrap_or(&begin));
         let mut page = delta::page(pool, folder, state, self.most()).await;
         for most in SMALLER {
             match page {
@@ -283,7 +286,7 @@ impl<'a> Listing<'a> {
                             if let Some(size) = meta.size {
                                 self.inner.sizes.note(&meta.id, size);
                             }
-                            changes.push(Change::Item(Box::new(listed(*meta))));
+                            changes.push(Change::Item(Box::new(self.listed(*meta))));
                         }
                         Telling::Changed => changes.push(Change::Flags(meta.id, meta.flags)),
                         Telling::Same => {}
@@ -299,6 +302,18 @@ impl<'a> Listing<'a> {
             self.headers(&mut changes).await?;
         }
         Ok(Page::new(changes, next, self.coverage))
+    }
+
+    fn listed(&self, meta: Meta) -> Listed {
+        let mut out = Listed::new(meta.id);
+        out.class = tree::item_class(&meta.class);
+        // Where contents travel as exports it is the listing that tells items apart.
+        out.header = meta.identity.filter(|_| self.mailbox.is_some());
+        out.flags = meta.flags;
+        out.received = meta.received;
+        out.size = meta.size;
+        out.notes = meta.notes;
+        out
     }
 
     /// Reads the messages for their headers, and hands the contents on if they are wanted: they have to
@@ -366,7 +381,7 @@ async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<MessageId, Told
                 .at("messages")
                 .id(id)
                 .query("$select", items::SELECT);
-            let path = path.query("$expand", &items::expand(pool.access().config.exports()));
+            let path = path.query("$expand", &items::expand(false));
             Request::get(path, Doing::message("getMessage"))
         })
         .collect();
@@ -385,16 +400,4 @@ async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<MessageId, Told
         out.insert(id.clone(), told);
     }
     Ok(out)
-}
-
-fn listed(meta: Meta) -> Listed {
-    let mut out = Listed::new(meta.id);
-    out.class = tree::item_class(&meta.class);
-    // Told if contents travel as exports.
-    out.header = meta.identity;
-    out.flags = meta.flags;
-    out.received = meta.received;
-    out.size = meta.size;
-    out.notes = meta.notes;
-    out
 }

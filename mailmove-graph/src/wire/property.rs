@@ -11,6 +11,7 @@ pub(crate) struct Property {
 }
 
 impl Property {
+    #[cfg(test)]
     pub(crate) fn new(id: impl Into<String>, value: impl Into<String>) -> Self {
         Self {
             id: id.into(),

@@ -1,7 +1,6 @@
 //! Requests.
 
 use bytes::Bytes;
-use mailmove_core::model::Content;
 use reqwest::Method;
 use serde::Serialize;
 
@@ -75,11 +74,6 @@ impl Request {
         Self::new(Method::PATCH, To::Mailbox(path), doing)
     }
 
-    /// Removes something from the mailbox.
-    pub(crate) fn delete(path: Path, doing: Doing) -> Self {
-        Self::new(Method::DELETE, To::Mailbox(path), doing)
-    }
-
     /// The same below the address of Graph, not below the mailbox.
     #[must_use]
     pub(crate) fn of_service(mut self) -> Self {
@@ -102,29 +96,6 @@ impl Request {
         // What is written here are our own types and `Value`s, which cannot fail.
         let text = serde_json::to_vec(body).unwrap_or_default();
         self.body = Body::Json(Bytes::from(text));
-        self
-    }
-
-    /// With bytes of that type.
-    #[must_use]
-    pub(crate) fn raw(mut self, kind: &'static str, bytes: Bytes) -> Self {
-        self.body = Body::Raw(kind, bytes);
-        self
-    }
-
-    /// With JSON in which a content stands as Base64: `before` + Base64 + `after`.
-    #[must_use]
-    pub(crate) fn json_with_content(
-        mut self,
-        before: impl Into<Bytes>,
-        content: Content,
-        after: impl Into<Bytes>,
-    ) -> Self {
-        self.body = Body::Pieces(vec![
-            Piece::Bytes(before.into()),
-            Piece::Base64(content),
-            Piece::Bytes(after.into()),
-        ]);
         self
     }
 

@@ -144,6 +144,39 @@ async fn a_message_whose_completion_is_in_doubt_is_unknown_and_its_mark_tells() 
     }
 }
 
+/// A twin of a message whose completion was in doubt, and happened, does not cost that one.
+#[tokio::test]
+async fn what_turned_out_complete_is_never_removed() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let message = parcel(&[100]);
+    server
+        .faults()
+        .arm("UpdateMessage", 1, Action::CloseUnanswered);
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert!(words(&outcomes)[0].starts_with("unknown"), "{outcomes:?}");
+    assert_eq!(existing(&destination, &folder, Depth::Meta).await.len(), 1);
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    assert_eq!(existing(&destination, &folder, Depth::Meta).await.len(), 2);
+    assert_eq!(server.counters().operation("PurgeMessage"), 0);
+}
+
+/// The link in a mark ends one day: what came since is found all the same.
+#[tokio::test]
+async fn a_mark_whose_link_is_forgotten_proves_no_absence() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let outcomes = append(&destination, &folder, of(&parcel(&[100]))).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    server.forget_deltas();
+    let found = existing(&destination, &folder, Depth::Meta).await;
+    assert_eq!(found.len(), 1);
+    assert!(found[0].given.is_some());
+}
+
 #[tokio::test]
 async fn a_refused_attachment_costs_its_message_and_nothing_is_left() {
     let server = start(|builder| builder).await;

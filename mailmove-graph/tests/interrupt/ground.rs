@@ -2,6 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
+use mailmove_core::model::ContentDigest;
 use mailmove_graph_testserver::{Builder, Server};
 use mailmove_testkit::{
     clock::FastClock,
@@ -22,6 +23,8 @@ pub(crate) struct Kind {
     pub(crate) name: &'static str,
     /// One message has an attachment that goes in parts.
     pub(crate) large: bool,
+    /// From another Graph server, as exports.
+    pub(crate) exports: bool,
     pub(crate) setup: fn(Builder) -> Builder,
 }
 
@@ -34,7 +37,10 @@ pub(crate) fn count(held: &Held) -> usize {
 
 /// A source, a fresh destination with what somebody put there before, and the clock that both go by.
 pub(crate) struct Ground {
+    pub(crate) kind: Kind,
     pub(crate) source: MemoryMailbox,
+    /// The same mailbox behind a Graph server.
+    pub(crate) from: Server,
     pub(crate) server: Server,
     account: Account,
     pub(crate) clock: Arc<FastClock>,
@@ -48,8 +54,19 @@ pub(crate) struct Ground {
 impl Ground {
     pub(crate) async fn new(kind: Kind, late: Option<Duration>) -> Self {
         let clock = Arc::new(FastClock::new(FASTER));
-        let from = Store::new().add_account("ann");
-        let mut messages = fill(&from, source(kind.large));
+        let store = Store::new();
+        let ann = store.add_account("ann");
+        let from = Server::builder(store)
+            .user("ann")
+            .without_default_folders()
+            .app_token("token")
+            .clock(Arc::clone(&clock) as _)
+            .without_shape_gate();
+        let from = from.start().await.unwrap();
+        let mut mails = source(kind.large);
+        // Exports without a name cannot be told apart: they may be doubled, and are told.
+        mails.retain(|mail| !kind.exports || !mail.body.starts_with(b"Subject: nameless"));
+        let mut messages = fill(&ann, mails);
         // Which request is refused, and so the shape of the refusal, is another in each attempt.
         let builder = Server::builder(Store::new())
             .user(USER)
@@ -60,7 +77,9 @@ impl Ground {
         let account = server.store().account(USER).unwrap();
         messages += fill(&account, own());
         Self {
-            source: MemoryMailbox::new(from),
+            kind,
+            source: MemoryMailbox::new(ann),
+            from,
             server,
             account,
             clock,
@@ -90,6 +109,11 @@ impl Ground {
                         |mark| mark[..60.min(mark.len())].to_owned(),
                     );
                     let text = String::from_utf8_lossy(&message.body);
+                    // An export is what it was, whether it could be marked or not.
+                    let made = match self.kind.exports {
+                        true => ContentDigest::of(&message.body).to_string(),
+                        false => made,
+                    };
                     let files = text.matches("filename").count();
                     format!(
                         "{made} {:?} {:?} {files} files",

@@ -26,6 +26,7 @@ struct Point {
 const KIND: Kind = Kind {
     name: "late, searches lag",
     large: false,
+    exports: false,
     setup: |builder| builder.rebuilds_mime().search_lags(3),
 };
 

@@ -155,6 +155,7 @@ fn everywhere_by_fields() {
     let kind = Kind {
         name: "fields and attachments",
         large: false,
+        exports: false,
         setup: |builder| builder.rebuilds_mime().search_lags(3),
     };
     let count = everywhere(kind, 120);
@@ -169,8 +170,23 @@ fn everywhere_by_upload_sessions() {
     let kind = Kind {
         name: "upload sessions, replays",
         large: true,
+        exports: false,
         setup: |builder| builder.replays().max_page(4),
     };
     let count = everywhere(kind, 14);
     assert!(get(&count.open_intents) >= 3, "{count:?}");
+}
+
+/// Exports carry no mark before they are there.
+#[test]
+fn everywhere_as_exports() {
+    let kind = Kind {
+        name: "exports",
+        large: false,
+        exports: true,
+        setup: |builder| builder.rebuilds_mime(),
+    };
+    let count = everywhere(kind, 60);
+    assert!(get(&count.open_intents) >= 10, "{count:?}");
+    assert!(get(&count.landed) >= 10, "{count:?}");
 }

@@ -76,14 +76,15 @@ fn ends(name: &str) -> Vec<Action> {
             let busy = |at| Action::ErrorAt(at, "TooManyRequests".to_owned());
             out.extend([0, 1, 3].map(busy));
         }
-        "CreateMessage" => out.push(Action::Nothing),
+        "CreateMessage" | "ImportItem" => out.push(Action::Nothing),
         "MessageDelta" => out.extend([Action::Mangle(Mangle::Twice), Action::Resync]),
         _ => {}
     }
     out
 }
 
-const MAKING: [&str; 6] = [
+const MAKING: [&str; 7] = [
+    "ImportItem",
     "Batch",
     "CreateMessage",
     "AddAttachment",

@@ -16,7 +16,7 @@ use mailmove_core::{
     report::Status,
     store::SqliteStore,
 };
-use mailmove_graph::{GraphConfig, GraphDestination};
+use mailmove_graph::{GraphConfig, GraphDestination, GraphSource};
 use mailmove_testkit::snapshot::{Compare, Snapshot};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -164,15 +164,23 @@ impl Attempt {
         let login = StaticCredential::new(Credential::BearerToken { user, token });
         let mut options = Options::new();
         options.late = ground.late;
-        Migration::builder(
-            ground.source.clone(),
-            GraphDestination::new(config, Arc::new(login), edges.clone()),
-        )
-        .store(SqliteStore::new(self.state.path()))
-        .options(options)
-        .edges(edges)
-        .build()
-        .unwrap()
+        let login = Arc::new(login);
+        let destination = GraphDestination::new(config, Arc::clone(&login) as _, edges.clone());
+        let builder = match ground.kind.exports {
+            true => {
+                let config = GraphConfig::new(ground.from.tenant(), "ann@example.com");
+                let config = config.with_base(&ground.from.url()).unwrap();
+                let source = GraphSource::new(config, login, edges.clone());
+                Migration::builder(source, destination)
+            }
+            false => Migration::builder(ground.source.clone(), destination),
+        };
+        builder
+            .store(SqliteStore::new(self.state.path()))
+            .options(options)
+            .edges(edges)
+            .build()
+            .unwrap()
     }
 
     /// Intents that are open in the ledger by now.

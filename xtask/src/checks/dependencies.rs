@@ -13,12 +13,13 @@ struct Rule {
     has_not: &'static [&'static str],
 }
 
-const RULES: [Rule; 4] = [
+const RULES: [Rule; 5] = [
     Rule {
         asked: &["-p", "mailmove-imap"],
         has: &["mailmove-core", "tokio", "imap-proto"],
         has_not: &[
             "mailmove-ews",
+            "mailmove-graph",
             "reqwest",
             "hyper",
             "quick-xml",
@@ -40,6 +41,22 @@ const RULES: [Rule; 4] = [
         ],
     },
     Rule {
+        asked: &["-p", "mailmove-graph"],
+        has: &["mailmove-core", "mailmove-exchange", "tokio", "reqwest"],
+        has_not: &[
+            "mailmove-imap",
+            "mailmove-ews",
+            "imap-proto",
+            "quick-xml",
+            "rusqlite",
+            "libsqlite3-sys",
+            "sqlx",
+            "openssl",
+            "native-tls",
+            "aws-lc-rs",
+        ],
+    },
+    Rule {
         asked: &["-p", "mailmove-core", "--no-default-features"],
         has: &["mail-parser", "tokio"],
         has_not: &[
@@ -49,6 +66,7 @@ const RULES: [Rule; 4] = [
             "imap-proto",
             "mailmove-imap",
             "mailmove-ews",
+            "mailmove-graph",
             "reqwest",
             "hyper",
         ],
@@ -61,6 +79,7 @@ const RULES: [Rule; 4] = [
             "imap-proto",
             "mailmove-imap",
             "mailmove-ews",
+            "mailmove-graph",
             "reqwest",
             "hyper",
         ],

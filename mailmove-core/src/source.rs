@@ -218,6 +218,9 @@ pub enum Change {
     /// A message that exists. In what changed since a cursor it may be a known one, as it is now: not every
     /// server tells what is new from what changed.
     Item(Box<Listed>),
+    /// A known message has another content by now, under the same id: an event that was put off. Of mail
+    /// nothing changes but flags.
+    Altered(Box<Listed>),
     /// A known message now has these flags.
     Flags(MessageId, Flags),
     /// A known message is gone.

@@ -8,14 +8,15 @@ use mailmove_core::{
 };
 use mailmove_exchange::{
     stamp::mailbox,
-    token::{self, Told},
+    token::{self, Tokens, Told},
     tree::{self, Raw, Tree, class},
 };
 
 use crate::{
+    config::EwsConfig,
     error::{self, Doing},
     pool::Pool,
-    wire::{self, Element, FolderRef, Property, SoapError},
+    wire::{self, Element, FolderRef, Property, Request, SoapError},
 };
 
 /// Folders that are asked for at once.
@@ -50,7 +51,7 @@ const SYSTEM: [&str; 5] = [
     "searchfolders",
 ];
 
-fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
+fn raw(folder: &Element, now: Option<Timestamp>, tokens: Tokens) -> Option<Raw> {
     let class = class(folder.text_of("FolderClass").unwrap_or_default());
     // Search folders have no items of their own, and show those of others.
     let is_search = &*folder.name == "SearchFolder";
@@ -59,7 +60,7 @@ fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
         .is_some_and(|text| text == "true" || text == "1");
     let number = |text: Option<&str>| text.and_then(|text| text.parse().ok());
     Some(Raw {
-        token: token(folder, now),
+        token: token(folder, now, tokens),
         id: folder.child("FolderId")?.attribute("Id")?.to_owned(),
         parent: folder
             .child("ParentFolderId")
@@ -78,7 +79,7 @@ fn raw(folder: &Element, now: Option<Timestamp>) -> Option<Raw> {
 }
 
 /// `None` if the server does not tell all that it takes.
-fn token(folder: &Element, now: Option<Timestamp>) -> Option<Token> {
+fn token(folder: &Element, now: Option<Timestamp>, tokens: Tokens) -> Option<Token> {
     let told = Told {
         last: Property::LastCommit.of(folder).unwrap_or_default(),
         deleted: Property::DeletedCount.number(folder)?,
@@ -86,7 +87,7 @@ fn token(folder: &Element, now: Option<Timestamp>) -> Option<Token> {
         unread: Property::Unread.number(folder)?,
         bytes: Property::FolderSize.of(folder).unwrap_or_default(),
     };
-    token::token(told, now)
+    token::token(told, now, tokens)
 }
 
 /// The first folder in a response message.
@@ -162,24 +163,37 @@ struct Known {
     tokens: bool,
 }
 
+fn with_roles(config: &EwsConfig) -> &'static [(&'static str, Role)] {
+    match config.archive() {
+        true => &ARCHIVE_ROLES,
+        false => &ROLES,
+    }
+}
+
+/// The folder that all others are in, those with a role, and the system's.
+fn names(config: &EwsConfig) -> Vec<&'static str> {
+    let system: &[&str] = if config.archive() { &[] } else { &SYSTEM };
+    [config.root()]
+        .into_iter()
+        .chain(with_roles(config).iter().map(|(name, _)| *name))
+        .chain(system.iter().copied())
+        .collect()
+}
+
+/// Asks which folder has which role.
+pub(crate) fn roles(config: &EwsConfig) -> Request {
+    let names = names(config).into_iter();
+    let asked: Vec<FolderRef<'_>> = names.map(FolderRef::Distinguished).collect();
+    wire::get_folders(&asked)
+}
+
 async fn known(pool: &Pool) -> Result<Known> {
     let config = &pool.access().config;
-    let roles: &[(&str, Role)] = if config.archive() {
-        &ARCHIVE_ROLES
-    } else {
-        &ROLES
+    let (names, roles) = (names(config), with_roles(config));
+    let answer = match pool.first().await? {
+        Some(answer) => answer,
+        None => pool.call(&self::roles(config)).await?,
     };
-    let system: &[&str] = if config.archive() { &[] } else { &SYSTEM };
-    let names: Vec<&str> = [config.root()]
-        .into_iter()
-        .chain(roles.iter().map(|(name, _)| *name))
-        .chain(system.iter().copied())
-        .collect();
-    let asked: Vec<FolderRef<'_>> = names
-        .iter()
-        .map(|name| FolderRef::Distinguished(name))
-        .collect();
-    let answer = pool.call(&wire::get_folders(&asked)).await?;
     let mut out = Known::default();
     for (at, name) in names.iter().enumerate() {
         let message = answer.messages.get(at).ok_or_else(error::missing)?;
@@ -217,6 +231,11 @@ fn is_passing(error: &mailmove_core::Error) -> bool {
 
 /// All folders of the mailbox.
 pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
+    list_as(pool, Tokens::Settled).await
+}
+
+/// The same, with these tokens.
+pub(crate) async fn list_as(pool: &Pool, tokens: Tokens) -> Result<Tree> {
     // Roles come and go: each listing has its own look at them.
     let seen = pool.opened(|opened| opened.as_mut().and_then(|opened| opened.known.take()));
     let now = pool.access().edges.clock.now();
@@ -242,7 +261,7 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
             .child("Folders")
             .map_or(&[][..], |folders| &folders.children);
         let before = seen.len();
-        for folder in folders.iter().filter_map(|folder| raw(folder, now)) {
+        for folder in folders.iter().filter_map(|folder| raw(folder, now, tokens)) {
             if seen.insert(folder.id.clone()) {
                 all.push(folder);
             }

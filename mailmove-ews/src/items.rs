@@ -10,6 +10,7 @@ use mailmove_core::{
 
 use mailmove_exchange::{
     date::parse_date,
+    identity::{self, Facts},
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -61,37 +62,19 @@ impl Meta {
     }
 }
 
-/// A digest of properties that an export keeps, as if they were a header. `None` where nothing tells an
-/// item apart.
+/// What tells it apart, of properties that an export keeps.
 fn identity(item: &Element) -> Option<HeaderDigest> {
-    let time = |text: &str| parse_date(text).map(|at| at.seconds().to_string());
-    let said = |text: &&str| !text.trim().is_empty();
-    let text = |property: Property| property.of(item).filter(said).map(str::to_owned);
-    let date = |property: Property| property.of(item).and_then(time);
-    let names = [
-        ("Message-ID", text(Property::MessageId)),
-        ("Subject", text(Property::Subject)),
-        ("In-Reply-To", text(Property::GlobalId)),
-        ("Bcc", text(Property::FileUnder)),
-    ];
-    if names.iter().all(|(_, value)| value.is_none()) {
-        return None;
-    }
-    let more = [
-        ("Date", date(Property::Sent)),
-        ("From", item.text_of("DateTimeReceived").and_then(time)),
-        ("To", date(Property::Start)),
-        ("Cc", date(Property::End)),
-        ("Content-Type", item.text_of("ItemClass").map(str::to_owned)),
-    ];
-    let mut header = String::new();
-    for (name, value) in names.into_iter().chain(more) {
-        if let Some(value) = value {
-            let value = value.replace(char::is_control, " ");
-            header.push_str(&format!("{name}: {value}\r\n"));
-        }
-    }
-    Some(HeaderDigest::of(header.as_bytes()))
+    identity::digest(Facts {
+        message_id: Property::MessageId.of(item),
+        subject: Property::Subject.of(item),
+        global_id: Property::GlobalId.of(item),
+        file_under: Property::FileUnder.of(item),
+        sent: Property::Sent.of(item),
+        received: item.text_of("DateTimeReceived"),
+        start: Property::Start.of(item),
+        end: Property::End.of(item),
+        class: item.text_of("ItemClass"),
+    })
 }
 
 fn flags(item: &Element, notes: &mut Vec<Alteration>) -> Flags {

@@ -4,7 +4,7 @@
 mod read;
 
 use std::{
-    collections::HashSet,
+    collections::{HashMap, HashSet},
     fmt,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
@@ -17,8 +17,8 @@ use hyper::{
 use mailmove_core::{
     destination::Fence,
     edge::{Credential, CredentialRequest},
-    error::{Error, ErrorKind, Result, Retry},
-    model::{FolderId, Timestamp},
+    error::{Error, ErrorKind, Result, Retry, Scope},
+    model::{FolderId, MessageId, Timestamp},
 };
 use mailmove_exchange::{header::parse_date, sink::Contents};
 use rustls::ClientConfig;
@@ -29,7 +29,7 @@ use read::read;
 use crate::{
     config::Access,
     error::{self, Doing},
-    folders::Opened,
+    folders::{self, Opened},
     http::{Connection, Dial, Failed, Jar, Outgoing, Received},
     login::{self, PAGE_MAX, Scheme},
     wire::{self, Element, Header, Reply, Request, SoapError, Version},
@@ -37,6 +37,9 @@ use crate::{
 
 /// A connection that rested longer is not trusted: firewalls forget silent ones.
 const RESTED: Duration = Duration::from_secs(90);
+
+/// An item that could not be read so often is passed over.
+const UNREAD: u32 = 3;
 
 /// All requests of one side go through here.
 pub(crate) struct Pool {
@@ -61,10 +64,14 @@ struct State {
     version: Version,
     /// What the server says that it is.
     system: Option<String>,
+    /// What the first login asked on the way.
+    first: Option<Answer<()>>,
     /// The mailbox, once it was looked at.
     opened: Option<Opened>,
     /// Folders for which SyncFolderItems isn't offered.
     unsynced: HashSet<FolderId>,
+    /// Items that could not be read, nobody knows why, and how often that was tried.
+    unread: HashMap<MessageId, u32>,
     /// This credential was let in before.
     known: bool,
     /// The last one was refused: whoever gives credentials is told so.
@@ -152,10 +159,61 @@ impl Pool {
         self.state().system.clone()
     }
 
+    /// Connects, if nobody did yet: the [roles](folders::roles) of folders, if the login asked for them on the
+    /// way.
+    pub(crate) async fn first(&self) -> Result<Option<Answer<()>>> {
+        if self.state().known {
+            return Ok(None);
+        }
+        let _slot = self.slot().await.map_err(|failed| failed.error)?;
+        self.leave_alone().map_err(|failed| failed.error)?;
+        let session = self.session().await?;
+        let mut state = self.state();
+        state.idle.push(session);
+        Ok(state.first.take())
+    }
+
     /// A request that changes nothing, and has no contents in its answer.
     pub(crate) async fn call(&self, request: &Request) -> Result<Answer<()>> {
         let answer = self.send(request, || NoContents, None).await;
         answer.map_err(|failed| failed.error)
+    }
+
+    /// A request about items failed. Where it failed without a reason, another one tells whether that was for
+    /// the server's sake, which passes, or for the items': then it costs no more than these.
+    pub(crate) async fn blame(&self, error: Error) -> Error {
+        if !error::is_bare(&error) {
+            return error;
+        }
+        let root = wire::FolderRef::Distinguished(self.access.config.root());
+        match self.call(&wire::get_folders(&[root])).await {
+            Ok(_) => error.with_scope(Scope::Message),
+            Err(_) => error.with_scope(Scope::Account),
+        }
+    }
+
+    /// A single item could not be read, and this is why. What may pass is to be tried again; what fails for no
+    /// reason each time is no reason to stop at.
+    ///
+    /// # Errors
+    /// That very error, while it may pass.
+    pub(crate) fn unread(&self, id: &MessageId, error: Error) -> Result<()> {
+        if error.scope() > Scope::Message || !error::is_bare(&error) {
+            return Err(error);
+        }
+        let mut state = self.state();
+        let tries = state.unread.entry(id.clone()).or_default();
+        *tries += 1;
+        match *tries < UNREAD {
+            true => Err(error),
+            false => Ok(()),
+        }
+    }
+
+    /// Whether it was tried so often that it is passed over now.
+    pub(crate) fn is_unread(&self, id: &MessageId) -> bool {
+        let state = self.state();
+        state.unread.get(id).is_some_and(|tries| *tries >= UNREAD)
     }
 
     /// Sends a request and reads its answer. The fence is asked right before the first byte leaves.
@@ -362,8 +420,13 @@ impl Pool {
         let third = login::ntlm(&mut session.connection, &target.path, &headers, wrap, who).await?;
         // A request that any user may make carries the last message, so that no other has to be sent
         // twice if it is refused.
-        let root = self.access.config.root();
-        let request = wire::get_folders(&[wire::FolderRef::Distinguished(root)]);
+        let is_first = !self.state().known;
+        let request = match is_first {
+            true => folders::roles(&self.access.config),
+            false => {
+                wire::get_folders(&[wire::FolderRef::Distinguished(self.access.config.root())])
+            }
+        };
         session.authorization = Some(third);
         let answer = self.exchange(session, &request, NoContents).await;
         session.authorization = None;
@@ -375,7 +438,10 @@ impl Pool {
             }
             Err(failed) if failed.error.code() == "ews/version" => Ok(()),
             Err(failed) => Err(failed.error),
-            Ok(_) => Ok(()),
+            Ok(answer) => {
+                self.state().first = Some(answer).filter(|_| is_first);
+                Ok(())
+            }
         }
     }
 
@@ -475,7 +541,7 @@ impl Pool {
                 session.connection.dead = true;
                 self.heed(&fault);
                 Err(Failed {
-                    error: error::refused(Doing::message(request.operation), &fault),
+                    error: error::refused(Doing::of(request.operation), &fault),
                     perhaps_executed: error::was_executed(&fault),
                 })
             }

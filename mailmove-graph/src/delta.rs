@@ -53,7 +53,7 @@ pub(crate) async fn page(
                 .id(folder.as_str())
                 .at("messages/delta")
                 .query("$select", items::SELECT)
-                .query("$expand", &items::expand());
+                .query("$expand", &items::expand(pool.access().config.exports()));
             Request::get(path, doing)
         }
     };

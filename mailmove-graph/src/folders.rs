@@ -4,7 +4,7 @@ use std::{collections::HashSet, time::Duration};
 
 use mailmove_core::{
     error::{Error, ErrorKind, Result},
-    model::{FolderId, Role, Timestamp},
+    model::{FolderId, ItemClass, Role, Timestamp},
 };
 use mailmove_exchange::{
     stamp::mailbox,
@@ -12,10 +12,12 @@ use mailmove_exchange::{
     tree::{self, Raw, Tree, class},
 };
 
+use serde::Deserialize;
+
 use crate::{
     error::{self, Doing},
     pool::Pool,
-    wire::{self, MailFolder, Page, Path, Property, Request, property},
+    wire::{self, MailFolder, MailboxFolder, Page, Path, Property, Request, property},
 };
 
 /// Folders that are asked for at once.
@@ -27,13 +29,18 @@ const FRESH: Duration = Duration::from_secs(60);
 /// The folder that all others are in.
 pub(crate) const ROOT: &str = "msgfolderroot";
 /// Folders with a role, by the names that are the same in all languages.
-const ROLES: [(&str, Role); 6] = [
+const ROLES: [(&str, Role); 11] = [
     ("inbox", Role::Inbox),
     ("drafts", Role::Drafts),
     ("sentitems", Role::Sent),
     ("deleteditems", Role::Trash),
     ("junkemail", Role::Junk),
     ("archive", Role::Archive),
+    ("calendar", Role::Calendar),
+    ("contacts", Role::Contacts),
+    ("tasks", Role::Tasks),
+    ("notes", Role::Notes),
+    ("journal", Role::Journal),
 ];
 /// Folders of the system's own: what is in them is not the user's mail.
 const SYSTEM: [&str; 5] = [
@@ -87,7 +94,7 @@ fn told(folder: &MailFolder, now: Option<Timestamp>) -> Option<mailmove_core::mo
         unread: i64::try_from(folder.unread_item_count?).ok()?,
         bytes: Property::find(all, property::FOLDER_SIZE).unwrap_or_default(),
     };
-    token::token(told, now)
+    token::token(told, now, token::Tokens::Settled)
 }
 
 /// One folder, by its id or a name that is the same in all languages.
@@ -97,6 +104,18 @@ pub(crate) async fn get(pool: &Pool, folder: &str) -> Result<MailFolder> {
     let answer = pool.call(&request).await;
     let answer = answer.map_err(|error| error.with_context("folder", folder))?;
     wire::read(answer.json)
+}
+
+/// How many items of any class are in a folder, which must be there.
+pub(crate) async fn count_items(pool: &Pool, mailbox: &str, folder: &FolderId) -> Result<u64> {
+    let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
+    let path = path.at("folders").id(folder);
+    let request = Request::get(path, Doing::folder("getMailboxFolder")).of_service();
+    let answer = pool.call(&request).await;
+    let answer = answer.map_err(|error| error.with_context("folder", folder.as_str()))?;
+    let found: MailboxFolder = wire::read(answer.json)?;
+    let count = found.total_item_count;
+    count.ok_or_else(|| error::unexpected("the server does not count a folder's items"))
 }
 
 /// How many items are in a folder, which must be there.
@@ -117,6 +136,8 @@ pub(crate) struct Opened {
     pub(crate) tokens: bool,
     /// Which mailbox it is.
     pub(crate) mailbox: u64,
+    /// Its name at the interface for exports, if that may be used.
+    pub(crate) exports: Option<String>,
     /// What was seen on the way, and when: for the first listing of folders, if that follows at once.
     known: Option<(Duration, Known)>,
 }
@@ -133,6 +154,7 @@ pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
     let opened = Opened {
         tokens: known.tokens,
         mailbox: mailbox(&known.known.root),
+        exports: known.exports.clone(),
         known: Some((pool.access().edges.clock.now(), known)),
     };
     pool.opened(|place| *place = Some(opened.clone()));
@@ -144,6 +166,28 @@ pub(crate) async fn open(pool: &Pool) -> Result<Opened> {
 struct Known {
     known: tree::Known,
     tokens: bool,
+    exports: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct ExchangeSettings {
+    primary_mailbox_id: Option<String>,
+}
+
+/// The mailbox's name at the interface for exports.
+///
+/// # Errors
+/// If that may not be used.
+pub(crate) async fn exports(pool: &Pool) -> Result<String> {
+    open(pool).await?.exports.ok_or_else(|| {
+        Error::new(ErrorKind::Unsupported, "this mailbox exports nothing")
+            .with_code("graph/no-export")
+            .with_remedy(
+                "Exports take the permissions MailboxItem.ImportExport and MailboxFolder.ReadWrite, and the \
+                 global cloud.",
+            )
+    })
 }
 
 async fn known(pool: &Pool) -> Result<Known> {
@@ -161,8 +205,24 @@ async fn known(pool: &Pool) -> Result<Known> {
             Request::get(path.query("$expand", &expand), Doing::account("getFolder"))
         })
         .collect();
-    let answers = pool.batch(&requests, None).await;
+    let mut requests = requests;
+    if pool.access().config.exports() {
+        let path = Path::new().at("settings/exchange");
+        requests.push(Request::get(path, Doing::account("getExchangeSettings")));
+    }
+    let mut answers = pool.batch(&requests, None).await;
     let mut out = Known::default();
+    if answers.len() > names.len() {
+        match answers.pop() {
+            Some(Ok(answer)) => {
+                let settings: ExchangeSettings = wire::read(answer.json)?;
+                out.exports = settings.primary_mailbox_id.filter(|id| !id.is_empty());
+            }
+            Some(Err(failed)) if failed.error.is_transient() => return Err(failed.error),
+            // Not permitted, or none such in this cloud.
+            _ => {}
+        }
+    }
     for (at, (name, answer)) in names.iter().zip(answers).enumerate() {
         let folder: MailFolder = match answer {
             Ok(answer) => wire::read(answer.json)?,
@@ -200,6 +260,14 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
         Some((at, known)) if now.saturating_sub(at) < FRESH => known,
         _ => known(pool).await?,
     };
+    let mut all = mail_folders(pool, &known.known).await?;
+    if let Some(mailbox) = open(pool).await?.exports {
+        other_folders(pool, &mailbox, &known.known, &mut all).await?;
+    }
+    Ok(tree::tree(&known.known, &all))
+}
+
+async fn mail_folders(pool: &Pool, known: &tree::Known) -> Result<Vec<Raw>> {
     let top = Path::new().at("mailFolders");
     let mut asked = vec![page_of(top)];
     let mut all: Vec<Raw> = Vec::new();
@@ -227,21 +295,97 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
                 }
                 let has_children = folder.child_folder_count != Some(0);
                 let raw = raw(folder, now);
-                if has_children && !raw.hidden && !known.known.system.contains(&raw.id) {
+                if has_children && !raw.hidden && !known.system.contains(&raw.id) {
                     let path = Path::new().at("mailFolders").id(&raw.id);
                     next.push(page_of(path.at("childFolders")));
                 }
                 all.push(raw);
             }
         }
-        if all.len() > FOLDERS_MAX {
-            return Err(error::unexpected(
-                "the server names more folders than a mailbox can have",
-            ));
-        }
+        few(&all)?;
         asked = next;
     }
-    Ok(tree::tree(&known.known, &all))
+    Ok(all)
+}
+
+fn few(all: &[Raw]) -> Result<()> {
+    match all.len() > FOLDERS_MAX {
+        true => Err(error::unexpected(
+            "the server names more folders than a mailbox can have",
+        )),
+        false => Ok(()),
+    }
+}
+
+/// Folders that are for no mail, which are told of by the interface for exports alone.
+async fn other_folders(
+    pool: &Pool,
+    mailbox: &str,
+    known: &tree::Known,
+    all: &mut Vec<Raw>,
+) -> Result<()> {
+    let top = || Path::new().at("admin/exchange/mailboxes").id(mailbox);
+    let page = |path: Path| {
+        let path = path.query("$top", &PAGE.to_string());
+        Request::get(path, LIST).of_service()
+    };
+    let mail: HashSet<String> = all.iter().map(|raw| raw.id.clone()).collect();
+    let hidden: HashSet<String> = all
+        .iter()
+        .filter(|raw| raw.hidden || known.system.contains(&raw.id))
+        .map(|raw| raw.id.clone())
+        .collect();
+    let mut seen = HashSet::new();
+    let mut asked = vec![page(top().at("folders"))];
+    while !asked.is_empty() {
+        let mut next = Vec::new();
+        for answer in pool.batch(&asked, None).await {
+            let answer = match answer {
+                Ok(answer) => answer,
+                Err(failed) if failed.error.is_transient() => return Err(failed.error),
+                // What is mail is known already; the rest is not to be had.
+                Err(failed) => {
+                    tracing::warn!("folders without mail can't be listed: {}", failed.error);
+                    continue;
+                }
+            };
+            let page_of: Page<MailboxFolder> = wire::read(answer.json)?;
+            if let Some(link) = &page_of.next {
+                next.push(Request::follow(link, LIST));
+            }
+            for folder in page_of.value {
+                if folder.id.is_empty() || !seen.insert(folder.id.clone()) {
+                    continue;
+                }
+                if folder.child_folder_count != Some(0) && !hidden.contains(&folder.id) {
+                    let path = top().at("folders").id(&folder.id);
+                    next.push(page(path.at("childFolders")));
+                }
+                if !mail.contains(&folder.id) {
+                    all.push(other(folder));
+                }
+            }
+        }
+        few(all)?;
+        asked = next;
+    }
+    Ok(())
+}
+
+fn other(folder: MailboxFolder) -> Raw {
+    // What is for mail and not listed as such is hidden, or a search.
+    let class = class(folder.class.as_deref().unwrap_or_default());
+    let class = class.filter(|class| *class != ItemClass::Mail);
+    Raw {
+        id: folder.id,
+        token: None,
+        parent: folder.parent_folder_id,
+        name: folder.display_name.unwrap_or_default(),
+        hidden: class.is_none(),
+        class,
+        count: folder.total_item_count,
+        bytes: None,
+    }
 }
 
 fn page_of(path: Path) -> Request {

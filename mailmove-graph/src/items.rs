@@ -2,10 +2,12 @@
 
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
+    identity::HeaderDigest,
     model::{Alteration, AlterationKind, Flags, Keyword, MessageId, SystemFlag, Timestamp},
 };
 use mailmove_exchange::{
     date::parse_date,
+    identity::{self, Facts},
     keywords::{self, FORWARDED},
     marks,
     stamp::Stamp,
@@ -21,18 +23,55 @@ use crate::{
 /// Members that [`Meta`] is made of.
 pub(crate) const SELECT: &str = "id,isRead,isDraft,flag,categories,receivedDateTime";
 
-/// Properties that it is made of beside.
-pub(crate) fn expand() -> String {
+/// Properties that it is made of beside; where items travel as exports also those that tell them apart.
+pub(crate) fn expand(exports: bool) -> String {
     let stamp = property::stamp();
-    property::expand(&[
+    let mut ids = vec![
         property::CLASS,
         property::SIZE,
         property::LAST_VERB,
         property::ICON,
         property::DELETED,
         &stamp,
+    ];
+    if exports {
+        ids.extend([
+            property::SENT,
+            property::MESSAGE_ID,
+            property::SUBJECT,
+            property::START,
+            property::END,
+            property::GLOBAL_ID,
+            property::FILE_UNDER,
+        ]);
+    }
+    property::expand(&ids)
+}
+
+/// Members of an item of any class, as the interface for exports shows it.
+pub(crate) const ITEM_SELECT: &str = "id,categories,type,size";
+
+/// Properties that [`Meta`] is made of there.
+pub(crate) fn item_expand() -> String {
+    property::expand(&[
+        property::MESSAGE_FLAGS,
+        property::FLAG_STATUS,
+        property::LAST_VERB,
+        property::ICON,
+        property::DELETED,
+        property::DELIVERED,
+        property::SENT,
+        property::MESSAGE_ID,
+        property::SUBJECT,
+        property::START,
+        property::END,
+        property::GLOBAL_ID,
+        property::FILE_UNDER,
     ])
 }
+
+const READ: i64 = 1;
+const UNSENT: i64 = 8;
 
 /// How the note at a message begins whose attachments have not all arrived.
 const OPEN: &str = "open ";
@@ -55,6 +94,8 @@ pub(crate) struct Meta {
     pub(crate) stamp: Option<Stamp>,
     /// What it will be once all its attachments are there: an append was cut off.
     pub(crate) open: Option<Stamp>,
+    /// What tells it apart as an export, if that was asked for.
+    pub(crate) identity: Option<HeaderDigest>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -66,6 +107,9 @@ struct Message {
     flag: Option<FollowUp>,
     categories: Option<Vec<String>>,
     received_date_time: Option<String>,
+    #[serde(rename = "type")]
+    class: Option<String>,
+    size: Option<u64>,
     single_value_extended_properties: Vec<Property>,
 }
 
@@ -93,15 +137,20 @@ impl Meta {
         }
         let all = &message.single_value_extended_properties;
         let mark = Property::find(all, &property::stamp());
-        let received = message.received_date_time.as_deref().and_then(parse_date);
+        let received = message.received_date_time.as_deref();
+        let received = received.or(Property::find(all, property::DELIVERED));
         let mut notes = Vec::new();
         Ok(Self {
             flags: flags(&message, &mut notes),
+            identity: identity(&message, received),
             class: Property::find(all, property::CLASS)
+                .or(message.class.as_deref())
                 .unwrap_or_default()
                 .to_owned(),
-            size: Property::number(all, property::SIZE).and_then(|size| size.try_into().ok()),
-            received,
+            size: Property::number(all, property::SIZE)
+                .and_then(|size| size.try_into().ok())
+                .or(message.size),
+            received: received.and_then(parse_date),
             notes,
             stamp: mark.and_then(Stamp::read),
             open: mark
@@ -110,6 +159,23 @@ impl Meta {
             id: MessageId::new(&message.id),
         })
     }
+}
+
+/// What tells it apart, of properties that an export keeps, if these were asked for.
+fn identity(message: &Message, received: Option<&str>) -> Option<HeaderDigest> {
+    let all = &message.single_value_extended_properties;
+    let found = |id| Property::find(all, id);
+    identity::digest(Facts {
+        message_id: found(property::MESSAGE_ID),
+        subject: found(property::SUBJECT),
+        global_id: found(property::GLOBAL_ID),
+        file_under: found(property::FILE_UNDER),
+        sent: found(property::SENT),
+        received,
+        start: found(property::START),
+        end: found(property::END),
+        class: message.class.as_deref().or(found(property::CLASS)),
+    })
 }
 
 fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {
@@ -121,11 +187,22 @@ fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {
     let (answered, forwarded) = marks::read(verb, icon);
     let status = message.flag.as_ref();
     let status = status.and_then(|flag| flag.flag_status.as_deref());
+    let bits = Property::number(all, property::MESSAGE_FLAGS).unwrap_or_default();
+    let is_flagged = Property::number(all, property::FLAG_STATUS) == Some(2);
     let mut flags = Flags::new();
     for (flag, on) in [
-        (SystemFlag::Seen, message.is_read == Some(true)),
-        (SystemFlag::Draft, message.is_draft == Some(true)),
-        (SystemFlag::Flagged, status == Some("flagged")),
+        (
+            SystemFlag::Seen,
+            message.is_read.unwrap_or(bits & READ != 0),
+        ),
+        (
+            SystemFlag::Draft,
+            message.is_draft.unwrap_or(bits & UNSENT != 0),
+        ),
+        (
+            SystemFlag::Flagged,
+            status.map_or(is_flagged, |status| status == "flagged"),
+        ),
         (SystemFlag::Answered, answered),
         (
             SystemFlag::Deleted,

@@ -4,12 +4,15 @@
 pub mod base64;
 pub mod boundaries;
 pub mod date;
+pub mod export;
 pub mod header;
+pub mod identity;
 pub mod ids;
 pub mod keywords;
 pub mod marks;
 pub mod original;
 pub mod sink;
+pub mod sizes;
 pub mod stamp;
 pub mod token;
 pub mod tree;

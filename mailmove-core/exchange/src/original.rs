@@ -7,6 +7,8 @@
 
 use mailmove_core::{edge::Spool, error::Result, model::Content};
 
+use crate::header::Said;
+
 /// Longest header that is looked at.
 pub const HEADER_MAX: usize = 1 << 20;
 
@@ -48,6 +50,20 @@ fn is_structure(name: &[u8]) -> bool {
     lower.starts_with(b"content-") || lower == b"mime-version"
 }
 
+fn is_importance(name: &[u8]) -> bool {
+    let names: [&[u8]; 3] = [b"importance", b"x-priority", b"x-msmail-priority"];
+    names.iter().any(|known| name.eq_ignore_ascii_case(known))
+}
+
+/// Whether the made header says that a message is more or less important than the original did: somebody
+/// changed that since.
+fn importance_changed(made_bytes: &[u8], made: &[Field<'_>], original: &[u8]) -> bool {
+    let says = made
+        .iter()
+        .any(|(name, _)| name.eq_ignore_ascii_case(b"importance"));
+    says && Said::read(made_bytes).importance != Said::read(original).importance
+}
+
 /// Whether the header of the day a message came can take the place of the made one. Of drafts it can't: they are
 /// written on, and have another by now. In which character set one that is not ASCII was written, nobody
 /// knows any more.
@@ -59,7 +75,8 @@ pub fn is_usable(original: &str, is_draft: bool) -> bool {
 /// The header to be used instead of the made one, and how long that is; `None` if the made one has all
 /// fields of the original, or there is no original to speak of.
 pub fn header(made: &[u8], original: &str) -> Option<(Vec<u8>, usize)> {
-    let (original, _) = fields(original.as_bytes());
+    let (made_bytes, original_text) = (made, original.as_bytes());
+    let (original, _) = fields(original_text);
     let (made, len) = fields(made);
     let has = |all: &[Field<'_>], name: &[u8]| {
         all.iter()
@@ -71,8 +88,12 @@ pub fn header(made: &[u8], original: &str) -> Option<(Vec<u8>, usize)> {
     if !lost || len > HEADER_MAX {
         return None;
     }
-    let kept = original.iter().filter(|(name, _)| !is_structure(name));
-    let structure = made.iter().filter(|(name, _)| is_structure(name));
+    let changed = importance_changed(made_bytes, &made, original_text);
+    let left = |name: &[u8]| is_structure(name) || changed && is_importance(name);
+    let kept = original.iter().filter(|(name, _)| !left(name));
+    let structure = made.iter().filter(|(name, _)| {
+        is_structure(name) || changed && name.eq_ignore_ascii_case(b"importance")
+    });
     let mut out = Vec::new();
     for (_, lines) in kept.chain(structure) {
         for line in lines.split_inclusive(|byte| *byte == b'\n') {
@@ -141,6 +162,29 @@ mod tests {
             .await
             .unwrap();
         assert!(bare.as_bytes().unwrap().starts_with(b"X: 1\r\n\r\n"));
+    }
+
+    #[test]
+    fn what_was_made_more_important_since_stays_so() {
+        let made = |level: &str| format!("Subject: x\r\nImportance: {level}\r\n\r\n");
+        for (level, original, expected) in [
+            ("High", "X-Own: 1\n", "X-Own: 1\r\nImportance: High\r\n\r\n"),
+            (
+                "Normal",
+                "X-Own: 1\nX-Priority: 1\nImportance: high\n",
+                "X-Own: 1\r\nImportance: Normal\r\n\r\n",
+            ),
+            // As it came.
+            ("Normal", "X-Own: 1\n", "X-Own: 1\r\n\r\n"),
+            (
+                "High",
+                "X-Priority: 2\nX-Own: 1\n",
+                "X-Priority: 2\r\nX-Own: 1\r\n\r\n",
+            ),
+        ] {
+            let (header, _) = header(made(level).as_bytes(), original).unwrap();
+            assert_eq!(String::from_utf8(header).unwrap(), expected, "{level}");
+        }
     }
 
     proptest::proptest! {

@@ -9,6 +9,16 @@ use crate::date::parse_date;
 /// and of the mailbox differ a little.
 const SETTLED: i64 = 60;
 
+/// Which tokens are told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[allow(clippy::exhaustive_enums, reason = "told by adapters alone")]
+pub enum Tokens {
+    /// Those that prove that nothing changed.
+    Settled,
+    /// All: they prove that nothing came or left, for that is counted.
+    Any,
+}
+
 /// What a server tells of a folder, as it tells it.
 #[derive(Clone, Copy, Debug, Default)]
 #[allow(clippy::exhaustive_structs, reason = "made by adapters alone")]
@@ -27,11 +37,12 @@ pub struct Told<'a> {
 
 /// When something was made or changed last, how many items ever left the folder, and what it holds. The last
 /// two tell of what a server might not take for a change, such as that a message was read. `None` if the
-/// last change is too young by the server's own clock to be told from another one.
+/// last change is too young by the server's own clock to be told from another one, and that matters.
 #[must_use]
-pub fn token(told: Told<'_>, now: Option<Timestamp>) -> Option<Token> {
+pub fn token(told: Told<'_>, now: Option<Timestamp>, tokens: Tokens) -> Option<Token> {
     let last = told.last.trim();
     match parse_date(last) {
+        Some(_) if tokens == Tokens::Any => {}
         Some(at) if now?.seconds() - at.seconds() > SETTLED => {}
         // Nothing was ever in it.
         None if last.is_empty() && told.total == 0 => {}
@@ -61,6 +72,9 @@ mod tests {
             total,
             ..Told::default()
         };
+        let any = token(told("2026-11-26T09:59:30Z", 1), None, Tokens::Any);
+        assert!(any.is_some());
+        let token = |told, now| token(told, now, Tokens::Settled);
         assert!(token(told("2026-11-26T09:58:59Z", 1), now).is_some());
         assert!(token(told("2026-11-26T09:59:30Z", 1), now).is_none());
         assert!(token(told("2026-11-26T09:00:00Z", 1), None).is_none());

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use super::{Engine, FolderNotes, Mode, lane::Lane};
+use super::{Engine, FolderNotes, Mode, lane::Lane, still};
 use crate::{
     checkpoint::{FolderNo, FolderRow, FolderState, ItemState, Record, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
@@ -209,6 +209,7 @@ fn settle_for_next(
     after: Option<&Folder>,
 ) -> Vec<Record> {
     let before = (lane.row.clone(), lane.target.clone());
+    let mut records = Vec::new();
     lane.row.state = FolderState::Mapped;
     let done = report.is_closed() && report.tally.failed == 0;
     // A pass that did not look at the source does not know what is new there.
@@ -240,9 +241,11 @@ fn settle_for_next(
             .zip(grown)
             .map(|(had, grown)| had + grown);
         lane.target.messages = after.messages.max(expected);
-        lane.target.mark.clone_from(&after.mark);
+        // Any earlier mark is a lower bound, too, and as such no proof that nothing left.
+        let earlier = lane.place.mark.clone().filter(|_| after.token.is_some());
+        lane.target.mark = after.mark.clone().or(earlier);
+        records.extend(still::record(lane, after));
     }
-    let mut records = Vec::new();
     if lane.row != before.0 {
         records.push(Record::Folder(Box::new(lane.row.clone())));
     }

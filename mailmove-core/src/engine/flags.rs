@@ -122,8 +122,9 @@ pub(super) async fn carry_out(engine: &Engine, intents: Vec<Intended>) -> Result
 /// Changes the flags of an intent, this run's or an earlier one's. Doing it twice does no harm.
 pub(super) async fn resume(engine: &Engine, place: &FolderId, intent: &Intent) -> Result<()> {
     let mut backoff = Backoff::on(engine, Direction::Up);
+    let mut last = false;
     loop {
-        let (rows, failed) = once(engine, place, intent).await?;
+        let (rows, failed) = once(engine, place, intent, last).await?;
         let mut records: Vec<Record> = rows
             .into_iter()
             .map(|row| Record::Item(Box::new(row)))
@@ -135,6 +136,8 @@ pub(super) async fn resume(engine: &Engine, place: &FolderId, intent: &Intent) -
         let Some(error) = failed else { return Ok(()) };
         match backoff.next(&error) {
             Some(wait) => engine.rest(&backoff, &error, wait).await?,
+            // What fails for one message each time costs that one's flags.
+            None if error.scope() == Scope::Message && error.is_transient() && !last => last = true,
             None => return Err(error),
         }
     }
@@ -145,6 +148,7 @@ async fn once(
     engine: &Engine,
     place: &FolderId,
     intent: &Intent,
+    last: bool,
 ) -> Result<(Vec<ItemRow>, Option<Error>)> {
     let known = known_rows(engine, &intent.items).await?;
     let items = intent.items.iter().zip(known);
@@ -157,7 +161,7 @@ async fn once(
     });
     let open: Vec<(MessageId, ItemRow, Flags)> = open.collect();
     let mut rows = Vec::new();
-    let failed = change(engine, place, open, &mut rows).await.err();
+    let failed = change(engine, place, open, last, &mut rows).await.err();
     Ok((rows, failed))
 }
 
@@ -165,6 +169,7 @@ async fn change(
     engine: &Engine,
     place: &FolderId,
     open: Vec<(MessageId, ItemRow, Flags)>,
+    last: bool,
     rows: &mut Vec<ItemRow>,
 ) -> Result<()> {
     let Some(updater) = engine.destination.updater().filter(|_| !open.is_empty()) else {
@@ -210,8 +215,8 @@ async fn change(
             // Gone there: the destination check says so.
             Outcome::NotStored(error) if gone(&error) => {}
             // One message's flags cost nobody else's.
-            Outcome::NotStored(error)
-                if error.scope() == Scope::Message && !error.is_transient() =>
+            Outcome::NotStored(error) | Outcome::Unknown(error)
+                if error.scope() == Scope::Message && (last || !error.is_transient()) =>
             {
                 let note = format!("refused: {}", error.chain());
                 row.altered

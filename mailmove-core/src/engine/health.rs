@@ -73,6 +73,9 @@ pub(super) async fn check(engine: &Arc<Engine>, lane: &mut Lane) -> Result<()> {
 /// Fewer messages than there were, plus those that came: some are gone. Nothing to compare with,
 /// after a first pass that did not come to its end: some may be gone.
 async fn lost_some(engine: &Engine, lane: &Lane) -> Result<bool> {
+    if lane.still {
+        return Ok(false);
+    }
     let (Some(had), Some(before)) = (lane.target.messages, &lane.target.mark) else {
         let mut claims = engine.ledger.scan(Scan::target(lane.target.no));
         return Ok(claims.next().await.transpose()?.is_some());

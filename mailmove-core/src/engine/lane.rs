@@ -5,7 +5,7 @@ use std::{collections::HashSet, pin::pin, sync::Arc};
 use tokio::sync::mpsc;
 
 use super::{
-    Engine, adopt, deliver, duplicate, fold,
+    Engine, adopt, changed, deliver, duplicate, fold,
     produce::{self, Listing},
     retry::Backoff,
     share::Desk,
@@ -32,6 +32,10 @@ pub(super) struct Lane {
     pub(super) place: Folder,
     /// Nothing changed on either side, and no row is open.
     pub(super) quiet: bool,
+    /// Nothing came to the destination folder or left it since the last pass: its mark is of then.
+    pub(super) still: bool,
+    /// The destination names no mark with its folders.
+    pub(super) unmarked: bool,
     /// It was never listed as a whole before this pass.
     pub(super) first: bool,
     /// All that is new was listed in this pass and stands in the ledger as pending.
@@ -60,6 +64,8 @@ impl Lane {
             target,
             place,
             quiet: false,
+            still: false,
+            unmarked: false,
             surveyed: false,
             adopting: false,
             homes: None,
@@ -123,7 +129,8 @@ pub(super) async fn run(engine: &Arc<Engine>, lane: &mut Lane, turn: &mut Turn) 
         if all {
             lane.row.cursor = None;
         }
-        if all || listing.rest {
+        let changed = changed::meanwhile(engine, lane, listing.changed).await?;
+        if all || listing.rest || changed {
             turn.take().await;
             survey::survey(engine, lane).await?;
             copy(engine, lane, turn).await?;

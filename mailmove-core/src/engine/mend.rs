@@ -192,7 +192,7 @@ pub(super) fn missing(row: ItemRow) -> ItemRow {
 }
 
 /// The row of a message that is to be sent again.
-fn again(mut row: ItemRow, code: &str) -> ItemRow {
+pub(super) fn again(mut row: ItemRow, code: &str) -> ItemRow {
     row.state = ItemState::Pending;
     row.code = Some(code.to_owned());
     row.target = None;

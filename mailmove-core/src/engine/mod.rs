@@ -8,6 +8,7 @@
 mod adopt;
 mod ahead;
 mod annotate;
+mod changed;
 mod claims;
 mod close;
 mod compare;
@@ -41,6 +42,7 @@ mod replace;
 mod retry;
 mod settle;
 mod share;
+mod still;
 mod surplus;
 mod survey;
 mod turns;

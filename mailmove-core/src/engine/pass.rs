@@ -14,7 +14,7 @@ use super::{
     reconcile::{self, World},
     replace,
     retry::Backoff,
-    surplus, survey,
+    still, surplus, survey,
     turns::{Turn, Turns},
     undelivered,
 };
@@ -207,6 +207,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
         }
     }
     if let Some(mending) = &engine.mending {
+        still::look(engine, lanes).await?;
         mend::look(engine, mending, lanes).await?;
         looked_at(engine, lanes).await?;
         each(engine, lanes, |_| true, Work::Copy).await?;
@@ -225,6 +226,7 @@ async fn stages(engine: &Arc<Engine>, lanes: &mut Ended, destination: &[Folder])
             }
         };
     }
+    still::look(engine, lanes).await?;
     if engine.mode == Mode::Retry {
         // What could not be read may have moved, and have a copy already.
         moved(engine, lanes).await?;

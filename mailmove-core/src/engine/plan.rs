@@ -61,6 +61,10 @@ pub(crate) async fn plan(
     }
     let quota = engine.destination.quota().await?;
     let mut warnings = short_of_room(&folders, quota);
+    let messages = folders.iter().map(|folder| folder.too_large).sum();
+    if let Some(limit) = engine.to.max_message.filter(|_| messages > 0) {
+        warnings.push(Warning::TooLarge { messages, limit });
+    }
     warnings.extend(forbidden(&engine, &source, &there, &folders).await?);
     Ok(Plan {
         warnings,
@@ -82,6 +86,7 @@ fn planned(folder: &Folder) -> PlannedFolder {
         bytes: folder.bytes,
         done: 0,
         filtered: 0,
+        too_large: 0,
         to_do: 0,
         to_do_bytes: None,
     }
@@ -182,8 +187,12 @@ async fn count(
     let filter = &engine.options.filter;
     // Bytes of what the rules leave in, where it is listed.
     let mut listed = None;
-    // Only with a rule is the list of messages itself needed.
-    if !filter.is_empty() || homes.is_some() {
+    // A folder that is smaller than the largest message that is taken holds none that is larger.
+    let most = engine.to.max_message.filter(|most| {
+        folder.messages != Some(0) && folder.bytes.is_none_or(|bytes| bytes > *most)
+    });
+    // Only with a rule or a limit is the list of messages itself needed.
+    if !filter.is_empty() || homes.is_some() || most.is_some() {
         let mut bytes = 0_u64;
         let mut pages = engine.source.list(ListRequest::new(folder));
         while let Some(page) = pages.next().await {
@@ -196,6 +205,8 @@ async fn count(
                         || homes.is_some_and(elsewhere);
                     planned.filtered += u64::from(out);
                     let size = item.size.filter(|_| !out);
+                    let too_large = most.is_some_and(|most| size.is_some_and(|size| size > most));
+                    planned.too_large += u64::from(too_large);
                     bytes = bytes.saturating_add(size.unwrap_or(0));
                 }
             }

@@ -57,7 +57,7 @@ pub(super) struct Work {
 }
 
 /// What a listing said as a whole.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Debug, Default)]
 pub(super) struct Listing {
     /// Messages the server counts.
     pub(super) exists: Option<u64>,
@@ -65,6 +65,8 @@ pub(super) struct Listing {
     pub(super) again: bool,
     /// It only covers what came after its cursor: what was before may have changed.
     pub(super) rest: bool,
+    /// What changed while it was listed.
+    pub(super) changed: Vec<Listed>,
 }
 
 /// Contents that an inline listing may leave out before it is given up.
@@ -92,6 +94,7 @@ pub(super) async fn run(
         desk,
         inline: false,
         again: false,
+        changed: Vec::new(),
         unexported: HashMap::new(),
     };
     producer.pending().await?;
@@ -122,6 +125,8 @@ pub(super) struct Producer {
     pub(super) desk: Arc<Desk>,
     inline: bool,
     again: bool,
+    /// What changed while it was listed.
+    changed: Vec<Listed>,
     /// Items that could not be exported, with the code of the reason.
     pub(super) unexported: HashMap<MessageId, String>,
 }
@@ -241,6 +246,7 @@ impl Producer {
             return Err(survey::broken_off());
         }
         listing.again = self.again;
+        listing.changed.append(&mut self.changed);
         Ok(Some(listing))
     }
 
@@ -250,6 +256,14 @@ impl Producer {
         for change in changes {
             match change {
                 Change::Item(listed) => items.push(*listed),
+                // It may be on its way just now.
+                Change::Altered(listed) => {
+                    let known = self.known(vec![listed.id.clone()]).await?;
+                    match known.into_iter().flatten().next() {
+                        Some(_) => self.changed.push(*listed),
+                        None => items.push(*listed),
+                    }
+                }
                 // An interrupted first listing goes on: what changed before the cursor.
                 Change::Flags(id, flags) => {
                     let known = self.known(vec![id]).await?;

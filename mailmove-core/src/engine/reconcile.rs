@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane, pass, retry::Backoff};
+use super::{Engine, lane::Lane, pass, retry::Backoff, still};
 use crate::{
     checkpoint::{FolderRow, FolderState, Record, Scan, TargetNo, TargetRow},
     error::{Error, ErrorKind, Result, Scope},
@@ -129,12 +129,16 @@ async fn lanes(
     mut targets: Vec<TargetRow>,
 ) -> Result<()> {
     warm_up(engine, &wanted);
-    let places = ensure(engine, &wanted, destination, &targets).await?;
+    let Places { places, still } = ensure(engine, &wanted, destination, &targets).await?;
     for (row, folder, spec) in wanted {
         match places.get(&spec.path) {
             Some(Ok(place)) => {
                 let target = target_row(&mut targets, place);
                 join(engine, world, row, folder, target, place.clone());
+                if let Some(lane) = world.lanes.last_mut() {
+                    lane.unmarked = still.contains_key(&spec.path);
+                    lane.still = still.get(&spec.path) == Some(&true);
+                }
             }
             Some(Err(problem)) => fail(world, row, &folder, problem.clone()),
             None => {
@@ -325,6 +329,14 @@ fn fail(world: &mut World, mut row: FolderRow, folder: &Folder, problem: Problem
     world.records.push(Record::Folder(Box::new(row)));
 }
 
+/// Destination folders, or why there are none.
+#[derive(Debug)]
+struct Places {
+    places: HashMap<FolderPath, Result<Folder, Problem>>,
+    /// Of those that came without a mark, whether nothing happened in them since the last pass.
+    still: HashMap<FolderPath, bool>,
+}
+
 /// Finds or makes the destination folders. A folder that the ledger filled and that is gone now is
 /// not made anew: that would hide the loss.
 async fn ensure(
@@ -332,20 +344,27 @@ async fn ensure(
     wanted: &[(FolderRow, Folder, FolderSpec)],
     destination: Vec<Folder>,
     targets: &[TargetRow],
-) -> Result<HashMap<FolderPath, Result<Folder, Problem>>> {
+) -> Result<Places> {
     let mut present: HashMap<FolderPath, Folder> = destination
         .into_iter()
         .map(|folder| (folder.path.clone(), folder))
         .collect();
     let mut places = HashMap::new();
+    let mut still = HashMap::new();
     let mut missing: BTreeMap<FolderPath, FolderSpec> = BTreeMap::new();
     for (row, _, spec) in wanted {
         if places.contains_key(&spec.path) {
             continue;
         }
-        let had_mail = targets.iter().any(|target| {
-            target.path == spec.path && row.target == Some(target.no) && target.messages > Some(0)
-        });
+        let own = |target: &&TargetRow| target.path == spec.path && row.target == Some(target.no);
+        let had_mail = targets
+            .iter()
+            .any(|target| own(&target) && target.messages > Some(0));
+        if let Some(folder) = present.get_mut(&spec.path) {
+            let same = |target: &&TargetRow| target.identity == folder.identity.as_str();
+            let target = targets.iter().find(|target| own(target) && same(target));
+            as_left(engine, target, folder, &mut still).await?;
+        }
         match present.get(&spec.path) {
             Some(folder) if folder.class != spec.class => {
                 let error = other_class(&spec.path, folder.class, spec.class);
@@ -380,7 +399,28 @@ async fn ensure(
             Err(error) => pass::patience(engine, &mut backoff, error).await?,
         }
     }
-    Ok(places)
+    Ok(Places { places, still })
+}
+
+/// A folder in which nothing happened since the last pass has the mark of then. Another one is to be looked at
+/// from there on.
+async fn as_left(
+    engine: &Engine,
+    target: Option<&TargetRow>,
+    folder: &mut Folder,
+    still: &mut HashMap<FolderPath, bool>,
+) -> Result<()> {
+    if folder.mark.is_some() {
+        return Ok(());
+    }
+    let of_then = still::mark(engine, target, folder).await?;
+    still.insert(folder.path.clone(), of_then.is_some());
+    if of_then.is_some() {
+        folder.mark = of_then;
+    } else if let Some(mark) = target.and_then(|target| target.mark.as_ref()) {
+        engine.destination.expect(&folder.id, mark).await;
+    }
+    Ok(())
 }
 
 /// What is at its place holds other things: nobody looks for mail among notes.

@@ -14,6 +14,7 @@ use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, TargetNo},
     destination::{Existing, Outcome},
     error::{Error, ErrorKind, Result, Scope},
+    identity::HeaderDigest,
     model::{Alteration, FolderId, MessageId},
     observe::Event,
 };
@@ -31,6 +32,9 @@ pub(super) struct Replaced {
     there: MessageId,
     /// We stored it; else it was there already.
     ours: bool,
+    /// What it was made from had this header; the row's own, if none is kept.
+    #[serde(default)]
+    header: Option<HeaderDigest>,
 }
 
 impl Replaced {
@@ -42,6 +46,7 @@ impl Replaced {
             target,
             there,
             ours: row.state == ItemState::Copied,
+            header: row.header,
         }
     }
 }
@@ -205,10 +210,10 @@ async fn in_folder(
         }
         let same = new.digest.is_some() && (new.digest == row.digest || new.digest == old.digest);
         let good = same || !engine.keeps_bytes();
-        if is_alike(row, old) && good && one.ours {
+        if is_alike(one, row, old) && good && one.ours {
             removing.insert(one.there.clone(), one.clone());
         } else {
-            kept_beside(engine, row, is_alike(row, old));
+            kept_beside(engine, row, is_alike(one, row, old));
         }
     }
     if !records.is_empty() {
@@ -218,8 +223,9 @@ async fn in_folder(
 }
 
 /// An id may name another message by now, on a server that was set back: that one stays.
-fn is_alike(row: &ItemRow, old: &Existing) -> bool {
-    row.header
+fn is_alike(one: &Replaced, row: &ItemRow, old: &Existing) -> bool {
+    one.header
+        .or(row.header)
         .is_some_and(|header| !header.is_void() && Some(header) == old.header)
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures_util::StreamExt as _;
 
 use super::{
-    Engine,
+    Engine, changed,
     flags::{self, FlagWork},
     labels::{self, LABEL},
     lane::Lane,
@@ -152,13 +152,14 @@ async fn take(
     let ids: Vec<MessageId> = changes
         .iter()
         .map(|change| match change {
-            Change::Item(listed) => listed.id.clone(),
+            Change::Item(listed) | Change::Altered(listed) => listed.id.clone(),
             Change::Flags(id, _) | Change::Removed(id) => id.clone(),
         })
         .collect();
     let known = engine.ledger.items(lane.row.no, ids).await?;
     let mut records = Vec::new();
     let mut work = Vec::new();
+    let mut altered = Vec::new();
     for (change, known) in changes.into_iter().zip(known) {
         match (change, known) {
             (Change::Item(listed), Some(stored)) => {
@@ -170,7 +171,11 @@ async fn take(
                 };
                 revive(engine, lane, stored, listed, &mut records, &mut work);
             }
-            (Change::Item(listed), None) => {
+            (Change::Altered(listed), Some(stored)) => {
+                seen.insert(stored.number);
+                altered.push((stored, *listed));
+            }
+            (Change::Item(listed) | Change::Altered(listed), None) => {
                 let left = lane.leaves_to_others(&listed.also_in);
                 let mut row = row_of(engine, lane, *listed);
                 if left {
@@ -194,6 +199,7 @@ async fn take(
             (Change::Flags(..) | Change::Removed(_), _) => {}
         }
     }
+    records.extend(changed::records(engine, altered).await?);
     let fresh = records.len();
     if fresh > 0 {
         // New rows get numbers: they are seen too.

@@ -44,6 +44,14 @@ pub enum Warning {
         /// Messages that the destination still takes.
         free: u64,
     },
+    /// Messages are larger than the destination takes: they would fail. No byte of them would be sent.
+    #[non_exhaustive]
+    TooLarge {
+        /// So many, by the sizes that the source tells.
+        messages: u64,
+        /// The largest that the destination takes, in bytes.
+        limit: u64,
+    },
     /// The user may not read a folder of the source.
     #[non_exhaustive]
     Unreadable {
@@ -71,6 +79,7 @@ impl Warning {
         match self {
             Self::NoRoom { .. } => "plan/no-room",
             Self::TooManyMessages { .. } => "plan/too-many-messages",
+            Self::TooLarge { .. } => "plan/too-large",
             Self::Unreadable { .. } => "plan/unreadable",
             Self::ReadOnly { .. } => "plan/read-only",
             Self::CannotCreate { .. } => "plan/cannot-create",
@@ -88,6 +97,11 @@ impl fmt::Display for Warning {
             Self::TooManyMessages { needed, free } => write!(
                 f,
                 "the destination takes {free} more messages, and {needed} are to be copied"
+            ),
+            Self::TooLarge { messages, limit } => write!(
+                f,
+                "{messages} messages are larger than the {limit} bytes that the destination takes: raise its \
+                 limit, or save them by hand"
             ),
             Self::Unreadable { folder } => {
                 write!(f, "the source's folder {folder} may not be read")
@@ -125,6 +139,9 @@ pub struct PlannedFolder {
     pub done: u64,
     /// Messages that the filter would leave out.
     pub filtered: u64,
+    /// Messages that are larger than the destination takes. Not looked for in folders that are smaller than
+    /// that as a whole.
+    pub too_large: u64,
     /// Messages to be looked at: copied, or found to be at the destination already.
     pub to_do: u64,
     /// Bytes of these, if the server says: their share of the folder where some are done already.

@@ -61,16 +61,36 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
     let mut rest = ready.as_slice();
     let mut stopped: Option<Error> = None;
     while !rest.is_empty() {
-        let (now, later) = rest.split_at(fitting(rest, most));
-        rest = later;
+        let fits = inner.request_max().min(most);
+        let (now, later) = rest.split_at(fitting(rest, fits));
         let outcomes = match &stopped {
             Some(error) => all(now, |_| error::outcome(error, false)),
             None => send(inner, &folder, now, &*fence).await,
         };
+        if now.len() > 1 && outcomes.iter().all(is_too_large) {
+            // None of them is, perhaps: something on the way takes less at once.
+            inner.note_refused(bytes(now));
+            continue;
+        }
+        rest = later;
         // What stops the account stops what was not sent.
         stopped = stopped.or_else(|| outcomes.iter().find_map(|(_, outcome)| stops(outcome)));
         out.send_all(outcomes).await;
     }
+}
+
+/// The request as a whole was too large, and nothing of it was done.
+fn is_too_large((_, outcome): &Stored) -> bool {
+    matches!(outcome, Outcome::NotStored(error) if error.code() == "ews/request-too-large")
+}
+
+/// Bytes that a message takes in a request; its properties have two kilobytes or so.
+fn bytes_of(one: &Ready) -> u64 {
+    one.item.content.size().saturating_add(4096)
+}
+
+fn bytes(ready: &[(Slot, Ready)]) -> u64 {
+    ready.iter().map(|(_, one)| bytes_of(one)).sum()
 }
 
 /// How many of these fit into a request; at least one, and all in the same form.
@@ -81,8 +101,7 @@ fn fitting(ready: &[(Slot, Ready)], most: u64) -> usize {
         if one.stamp.is_some() != exports {
             return false;
         }
-        // The properties of a message have two kilobytes or so.
-        bytes = bytes.saturating_add(one.item.content.size() + 4096);
+        bytes = bytes.saturating_add(bytes_of(one));
         bytes <= most
     });
     fits.count().clamp(1, super::BATCH_ITEMS)

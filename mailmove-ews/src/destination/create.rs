@@ -7,7 +7,10 @@ use mailmove_core::{
     model::{Folder, FolderPath, FolderSpec, ItemClass, Slot},
 };
 
-use mailmove_exchange::tree::{Tree, folded};
+use mailmove_exchange::{
+    token::Tokens,
+    tree::{Tree, folded},
+};
 
 use super::Inner;
 use crate::{
@@ -88,7 +91,7 @@ async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<Fold
     let classes = want.iter().map(|spec| (folded(&spec.path), spec.class));
     let classes: BTreeMap<FolderPath, ItemClass> = classes.collect();
     let paths: Vec<&FolderPath> = want.iter().map(|spec| &spec.path).collect();
-    let mut tree = folders::list(&inner.pool).await?;
+    let mut tree = folders::list_as(&inner.pool, Tokens::Any).await?;
     let mut refused = BTreeMap::new();
     let deepest = paths
         .iter()
@@ -131,7 +134,7 @@ async fn make(inner: &Inner, want: &[FolderSpec]) -> Result<(Tree, BTreeMap<Fold
             }
         }
         // Whoever else makes folders meanwhile, what counts is what is there.
-        tree = folders::list(&inner.pool).await?;
+        tree = folders::list_as(&inner.pool, Tokens::Any).await?;
     }
     Ok((tree, refused))
 }

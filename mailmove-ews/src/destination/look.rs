@@ -40,7 +40,12 @@ pub(super) async fn run(inner: &Inner, probe: Probe, out: &Pages) -> Result<()> 
 async fn by_ids(inner: &Inner, ids: &[MessageId], probe: &Probe, out: &Pages) -> Result<()> {
     for ids in ids.chunks(META_AT_ONCE) {
         let metas = source::metas_as(&inner.pool, ids, shape(probe)).await?;
-        let page = deepen(inner, metas, probe).await?;
+        let unread = ids.iter().filter(|id| inner.pool.is_unread(id));
+        let mut unread: Vec<MessageId> = unread.cloned().collect();
+        unread.retain(|id| metas.iter().all(|meta| meta.id != *id));
+        let mut page = deepen(inner, metas, probe).await?;
+        // They are there, and that is all that is known of them.
+        page.extend(unread.into_iter().map(Existing::new));
         out.send(Ok(page)).await;
     }
     Ok(())
@@ -196,6 +201,14 @@ struct Read {
     header: Option<HeaderDigest>,
 }
 
+impl Read {
+    /// It is there, and nobody can read it.
+    const UNREADABLE: Self = Self {
+        digested: None,
+        header: None,
+    };
+}
+
 async fn read_into(
     inner: &Inner,
     ids: &[MessageId],
@@ -216,7 +229,18 @@ async fn read_into(
             Box::pin(read_into(inner, one, depth, out)).await?;
             return Box::pin(read_into(inner, other, depth, out)).await;
         }
-        Err(failed) => return Err(failed.error),
+        Err(failed) => {
+            let error = inner.pool.blame(failed.error).await;
+            if error::is_halved(&error, ids.len()) {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                Box::pin(read_into(inner, one, depth, out)).await?;
+                return Box::pin(read_into(inner, other, depth, out)).await;
+            }
+            let [id] = ids else { return Err(error) };
+            inner.pool.unread(id, error)?;
+            out.insert(id.clone(), Read::UNREADABLE);
+            return Ok(());
+        }
     };
     let messages = std::mem::take(&mut answer.messages);
     for (at, id) in ids.iter().enumerate() {
@@ -226,11 +250,7 @@ async fn read_into(
             Err(error) if source::is_gone(&error) => continue,
             // It is there, though nobody can read it.
             Err(error) if error.scope() == Scope::Message && error.kind() == ErrorKind::Refused => {
-                let read = Read {
-                    digested: None,
-                    header: None,
-                };
-                out.insert(id.clone(), read);
+                out.insert(id.clone(), Read::UNREADABLE);
                 continue;
             }
             Err(error) => return Err(error),

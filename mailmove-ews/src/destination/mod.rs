@@ -9,7 +9,10 @@ mod update;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -24,7 +27,7 @@ use mailmove_core::{
     },
     source::BoxStream,
 };
-use mailmove_exchange::{ids, tree};
+use mailmove_exchange::{export, ids, token::Tokens, tree};
 
 use crate::{
     config::{Access, EwsConfig},
@@ -56,6 +59,8 @@ struct Inner {
     pool: Arc<Pool>,
     /// The newest sync state of each folder.
     states: Mutex<HashMap<FolderId, String>>,
+    /// Bytes of messages that fit into a request, as far as is known.
+    request_max: AtomicU64,
 }
 
 impl EwsDestination {
@@ -71,11 +76,21 @@ impl EwsDestination {
         Self(Arc::new(Inner {
             pool: Pool::new(access),
             states: Mutex::default(),
+            request_max: AtomicU64::new(u64::MAX),
         }))
     }
 }
 
 impl Inner {
+    fn request_max(&self) -> u64 {
+        self.request_max.load(Ordering::Relaxed)
+    }
+
+    /// So many bytes of messages were more than something on the way takes.
+    fn note_refused(&self, bytes: u64) {
+        self.request_max.fetch_min(bytes / 2, Ordering::Relaxed);
+    }
+
     fn state(&self, folder: &FolderId) -> Option<String> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(folder).cloned()
@@ -170,7 +185,7 @@ impl Destination for EwsDestination {
         out.naming = tree::naming();
         if source::exports(&self.0.pool) {
             out.forms.push(Form::ExchangeStream);
-            out.classes = source::CLASSES.to_vec();
+            out.classes = export::CLASSES.to_vec();
         }
         out.settle = SETTLE;
         out.late = LATE;
@@ -178,7 +193,7 @@ impl Destination for EwsDestination {
     }
 
     async fn folders(&self) -> Result<Vec<Folder>> {
-        Ok(folders::list(&self.0.pool).await?.folders)
+        Ok(folders::list_as(&self.0.pool, Tokens::Any).await?.folders)
     }
 
     fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {
@@ -197,6 +212,17 @@ impl Destination for EwsDestination {
                 out.send(Err(error)).await;
             }
         })
+    }
+
+    async fn expect(&self, folder: &FolderId, mark: &Mark) {
+        // What came before it need not be walked through again.
+        if !is_other_epoch(mark, folder)
+            && self.0.state(folder).is_none()
+            && let Some(state) = &mark.token
+            && find::number(state.as_str()).is_none()
+        {
+            self.0.note_state(folder, Some(state.as_str()));
+        }
     }
 
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {

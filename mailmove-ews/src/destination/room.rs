@@ -10,7 +10,7 @@ use mailmove_core::{
 
 use super::Inner;
 use crate::{
-    folders,
+    error, folders,
     wire::{self, Property, SoapError},
 };
 
@@ -37,7 +37,8 @@ pub(super) async fn quota(inner: &Inner) -> Result<Quota> {
 fn told<T>(answer: Result<T>) -> Result<Option<T>> {
     match answer {
         Ok(answer) => Ok(Some(answer)),
-        Err(error) if is_silence(&error) => Err(error),
+        // Some servers say so to what they do not know.
+        Err(error) if is_silence(&error) && !error::is_bare(&error) => Err(error),
         Err(_) => Ok(None),
     }
 }

@@ -28,6 +28,14 @@ fn gone() -> Outcome {
     Outcome::NotStored(error.with_code("ews/no-item").with_scope(Scope::Message))
 }
 
+fn unreadable() -> Outcome {
+    let error = Error::new(
+        ErrorKind::Refused,
+        "the server fails at this item each time",
+    );
+    Outcome::NotStored(error.with_code("ews/unreadable").with_scope(Scope::Message))
+}
+
 /// What a refusal of one change proves. A change that is repeated does no harm, so that nothing needs to
 /// be left open but what may have happened to the item's place.
 fn refused(doing: Doing, said: &SoapError) -> Outcome {
@@ -41,25 +49,34 @@ fn refused(doing: Doing, said: &SoapError) -> Outcome {
 
 /// Sends a request about these items. The outcome of what was not done, by its place.
 async fn send(inner: &Inner, request: &Request, count: usize) -> Vec<Result<Element, Outcome>> {
-    let doing = Doing::message(request.operation);
     match inner.pool.send(request, || NoContents, None).await {
-        Err(failed) => (0..count)
-            .map(|_| Err(error::outcome(&failed.error, failed.perhaps_executed)))
-            .collect(),
-        Ok(answer) => {
-            let mut messages = answer.messages.into_iter();
-            (0..count)
-                .map(|_| {
-                    let message = messages.next();
-                    let message = message.ok_or_else(|| Outcome::Unknown(error::missing()))?;
-                    match SoapError::of(&message) {
-                        Some(said) => Err(refused(doing, &said)),
-                        None => Ok(message),
-                    }
-                })
-                .collect()
+        Ok(answer) => judge(request.operation, answer.messages, count),
+        Err(failed) => {
+            let error = inner.pool.blame(failed.error).await;
+            let outcome = |_| Err(error::outcome(&error, failed.perhaps_executed));
+            (0..count).map(outcome).collect()
         }
     }
+}
+
+/// What an answer says of each of so many items.
+fn judge(
+    operation: &'static str,
+    messages: Vec<Element>,
+    count: usize,
+) -> Vec<Result<Element, Outcome>> {
+    let doing = Doing::message(operation);
+    let mut messages = messages.into_iter();
+    (0..count)
+        .map(|_| {
+            let message = messages.next();
+            let message = message.ok_or_else(|| Outcome::Unknown(error::missing()))?;
+            match SoapError::of(&message) {
+                Some(said) => Err(refused(doing, &said)),
+                None => Ok(message),
+            }
+        })
+        .collect()
 }
 
 /// Sets and clears flags: looks, changes what differs, and looks again.
@@ -94,6 +111,25 @@ fn differing(
     fields.collect()
 }
 
+/// Changes items. That may be done twice: where a request fails for one of them, it is done by halves.
+async fn change(inner: &Inner, list: &[Change<'_>]) -> Vec<Result<Element, Outcome>> {
+    let request = wire::update_items(list, inner.pool.version());
+    match inner.pool.send(&request, || NoContents, None).await {
+        Ok(answer) => judge(request.operation, answer.messages, list.len()),
+        Err(failed) => {
+            let error = inner.pool.blame(failed.error).await;
+            if error::is_halved(&error, list.len()) {
+                let (one, other) = list.split_at(list.len() / 2);
+                let mut out = Box::pin(change(inner, one)).await;
+                out.extend(Box::pin(change(inner, other)).await);
+                return out;
+            }
+            let outcome = |_| Err(error::outcome(&error, failed.perhaps_executed));
+            (0..list.len()).map(outcome).collect()
+        }
+    }
+}
+
 async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outcome)> {
     let ids: Vec<MessageId> = changes.iter().map(|change| change.id.clone()).collect();
     let before = match metas(inner, &ids).await {
@@ -115,8 +151,7 @@ async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outc
                 set: set.clone(),
             })
             .collect();
-        let request = wire::update_items(&list, inner.pool.version());
-        let outcomes = send(inner, &request, sent.len()).await;
+        let outcomes = change(inner, &list).await;
         for ((id, _), outcome) in sent.iter().zip(outcomes) {
             if let Err(outcome) = outcome {
                 failed.insert(id.clone(), outcome);
@@ -131,7 +166,10 @@ async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outc
     let after = metas(inner, &changed).await;
     let outcome = |id: &MessageId| -> Outcome {
         let Some(meta) = before.get(id) else {
-            return gone();
+            return match inner.pool.is_unread(id) {
+                true => unreadable(),
+                false => gone(),
+            };
         };
         if !changed.contains(id) {
             return Outcome::Stored(Receipt::new(Some(id.clone())).with_flags(meta.flags.clone()));

@@ -16,7 +16,7 @@ use mailmove_core::{
 };
 
 pub(crate) use http::{Refusal, refused as http_refused};
-pub(crate) use soap::{Doing, refused, was_executed};
+pub(crate) use soap::{Doing, is_bare, refused, was_executed};
 
 use crate::wire::WireError;
 
@@ -96,6 +96,11 @@ pub(crate) fn lost(cause: impl Into<Box<dyn std::error::Error + Send + Sync>>) -
     Error::new(ErrorKind::Interrupted, "the connection was lost")
         .with_code("ews/connection-lost")
         .with_source(cause)
+}
+
+/// One item of several may be what a request failed for, without a word: each half may do.
+pub(crate) fn is_halved(error: &Error, items: usize) -> bool {
+    items > 1 && error.scope() == Scope::Message && is_bare(error)
 }
 
 /// The same error for another item; its source stays with the first.

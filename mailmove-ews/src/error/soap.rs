@@ -29,6 +29,15 @@ impl Doing {
         let scope = Scope::Message;
         Self { operation, scope }
     }
+
+    /// What a request is about as a whole.
+    pub(crate) fn of(operation: &'static str) -> Self {
+        match operation {
+            "GetFolder" | "FindFolder" | "GetMailTips" => Self::account(operation),
+            "SyncFolderItems" | "FindItem" | "CreateFolder" => Self::folder(operation),
+            _ => Self::message(operation),
+        }
+    }
 }
 
 /// Wait that a busy server gets if it names none.
@@ -36,7 +45,11 @@ const BUSY: Duration = Duration::from_secs(60);
 
 /// The meaning of a refusal.
 pub(crate) fn refused(doing: Doing, said: &SoapError) -> Error {
-    let error = by_code(doing, said).unwrap_or_else(|| {
+    let error = match said.fault && said.code.is_empty() {
+        true => Some(bare(doing, said)),
+        false => by_code(doing, said),
+    };
+    let error = error.unwrap_or_else(|| {
         Error::new(ErrorKind::Refused, "the server refused")
             .with_code("ews/refused")
             .with_scope(doing.scope)
@@ -52,8 +65,46 @@ pub(crate) fn refused(doing: Doing, said: &SoapError) -> Error {
     }
 }
 
+/// A fault that names no code. It may be about anything: a moment's trouble of the server, one item that it
+/// stumbles over, or an operation that it does not know.
+fn bare(doing: Doing, said: &SoapError) -> Error {
+    if is_unknown_operation(said) {
+        return Error::new(ErrorKind::Unsupported, "the server knows no such operation")
+            .with_code("ews/unknown-operation")
+            .with_scope(doing.scope);
+    }
+    let error = match said.client {
+        true => Error::new(ErrorKind::Refused, "the server refused and names no reason"),
+        false => Error::new(
+            ErrorKind::Unavailable,
+            "the server failed and names no reason",
+        ),
+    };
+    error.with_code(BARE).with_scope(doing.scope)
+}
+
+/// Code of a fault without one.
+const BARE: &str = "ews/fault";
+
+fn is_unknown_operation(said: &SoapError) -> bool {
+    let text = said.text.to_ascii_lowercase();
+    said.code.is_empty()
+        && ["unknown request", "unknown operation"]
+            .iter()
+            .any(|one| text.contains(one))
+}
+
+/// Whether a request failed without a reason: by a fault without a code, or by HTTP 500 and nothing else.
+pub(crate) fn is_bare(error: &Error) -> bool {
+    let status = || error.context().any(|context| context == ("status", "500"));
+    error.code() == BARE || error.code() == "http/unavailable" && status()
+}
+
 /// Whether a fault leaves open that the request was carried out, at least in part.
 pub(crate) fn was_executed(fault: &SoapError) -> bool {
+    if is_unknown_operation(fault) {
+        return false;
+    }
     match fault.code.as_str() {
         // What is judged before anything is done.
         "ErrorServerBusy"

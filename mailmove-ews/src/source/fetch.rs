@@ -15,7 +15,7 @@ use mailmove_exchange::{
     tree,
 };
 
-use super::{Inner, export, original};
+use super::{Inner, exports, original};
 use crate::{
     error::{self, Doing},
     generate::Out,
@@ -61,22 +61,7 @@ pub(super) async fn run(inner: &Inner, request: FetchRequest, out: &Out<(Message
 /// Cuts a request by number and bytes.
 pub(super) fn batches(inner: &Inner, ids: Vec<MessageId>) -> Vec<Vec<MessageId>> {
     let most = inner.batch.load(Ordering::Relaxed).max(1);
-    let mut out: Vec<Vec<MessageId>> = Vec::new();
-    let mut bytes = 0;
-    for id in ids {
-        let size = inner.sizes.of(&id);
-        match out.last_mut() {
-            Some(batch) if batch.len() < most && bytes + size <= BATCH_BYTES => {
-                bytes += size;
-                batch.push(id);
-            }
-            _ => {
-                bytes = size;
-                out.push(vec![id]);
-            }
-        }
-    }
-    out
+    inner.sizes.batches(ids, most, BATCH_BYTES)
 }
 
 pub(super) fn texts(ids: &[MessageId]) -> Vec<&str> {
@@ -87,7 +72,7 @@ const GET: Doing = Doing::message("GetItem");
 
 async fn owned(inner: &Inner, ids: Vec<MessageId>, form: Form) -> Vec<(MessageId, Fetched)> {
     match form {
-        Form::ExchangeStream => export::streams(inner, &ids).await,
+        Form::ExchangeStream => exports::streams(inner, &ids).await,
         _ => contents(inner, &ids).await,
     }
 }
@@ -120,11 +105,16 @@ async fn contents_by(inner: &Inner, ids: &[MessageId], renames: bool) -> Vec<(Me
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(failed) => {
-            heed(inner, ids.len(), &failed.error);
-            return ids
-                .iter()
-                .map(|id| (id.clone(), Fetched::Failed(error::again(&failed.error))))
-                .collect();
+            let error = inner.pool.blame(failed.error).await;
+            heed(inner, ids.len(), &error);
+            if error::is_halved(&error, ids.len()) {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                let mut out = Box::pin(contents_by(inner, one, renames)).await;
+                out.extend(Box::pin(contents_by(inner, other, renames)).await);
+                return out;
+            }
+            let failed = |id: &MessageId| (id.clone(), Fetched::Failed(error::again(&error)));
+            return ids.iter().map(failed).collect();
         }
     };
     let messages = std::mem::take(&mut answer.messages);
@@ -204,7 +194,7 @@ pub(crate) fn broken() -> Error {
         .with_retry(Retry::Backoff)
 }
 
-/// What is known of these messages; those that are gone are left out.
+/// What is known of these messages; those that are gone are left out, and those that can't be read each time.
 pub(crate) async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<Vec<Meta>> {
     metas_as(pool, ids, Shape::Meta).await
 }
@@ -212,7 +202,22 @@ pub(crate) async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<Vec<Meta>> {
 /// The same, in that shape.
 pub(crate) async fn metas_as(pool: &Pool, ids: &[MessageId], shape: Shape) -> Result<Vec<Meta>> {
     let request = wire::get_items(&texts(ids), shape);
-    let answer = pool.call(&request).await?;
+    let answer = match pool.call(&request).await {
+        Ok(answer) => answer,
+        Err(error) => {
+            let error = pool.blame(error).await;
+            if let [id] = ids {
+                return pool.unread(id, error).map(|()| Vec::new());
+            }
+            if !error::is_halved(&error, ids.len()) {
+                return Err(error);
+            }
+            let (one, other) = ids.split_at(ids.len() / 2);
+            let mut out = Box::pin(metas_as(pool, one, shape)).await?;
+            out.extend(Box::pin(metas_as(pool, other, shape)).await?);
+            return Ok(out);
+        }
+    };
     let mut out = Vec::with_capacity(ids.len());
     for (at, id) in ids.iter().enumerate() {
         let message = answer.messages.get(at).ok_or_else(error::missing)?;
@@ -234,8 +239,22 @@ pub(crate) fn is_gone(error: &Error) -> bool {
 pub(super) async fn digests(pool: &Pool, ids: &[MessageId]) -> Result<Vec<(MessageId, Digested)>> {
     let request = wire::get_items(&texts(ids), Shape::Mime);
     let digest = || Digest::new(pool.access().config.renames(), false);
-    let answer = pool.send(&request, digest, None).await;
-    let mut answer = answer.map_err(|failed| failed.error)?;
+    let mut answer = match pool.send(&request, digest, None).await {
+        Ok(answer) => answer,
+        Err(failed) => {
+            let error = pool.blame(failed.error).await;
+            if error::is_halved(&error, ids.len()) {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                let mut out = Box::pin(digests(pool, one)).await?;
+                out.extend(Box::pin(digests(pool, other)).await?);
+                return Ok(out);
+            }
+            return match ids {
+                [id] => pool.unread(id, error).map(|()| Vec::new()),
+                _ => Err(error),
+            };
+        }
+    };
     let messages = std::mem::take(&mut answer.messages);
     let mut out = Vec::with_capacity(ids.len());
     for (id, message) in ids.iter().zip(&messages) {

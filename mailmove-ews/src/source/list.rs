@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use mailmove_core::{
     error::{Error, ErrorKind, Result},
     identity::HeaderDigest,
-    model::{Content, Cursor, Form, Listed, MessageId},
+    model::{Content, Cursor, Form, ItemClass, Listed, MessageId},
     source::{Change, Coverage, ListRequest, Page},
 };
 
@@ -161,6 +161,12 @@ impl<'a> Listing<'a> {
                         self.inner.sizes.note(&meta.id, size);
                     }
                     changes.push(Change::Item(Box::new(listed(*meta))));
+                }
+                // Nobody tells what of it changed; of mail it can only be what is told of flags.
+                Changed::Updated(meta)
+                    if self.request.form != Form::Mime && meta.class != ItemClass::Mail =>
+                {
+                    changes.push(Change::Altered(Box::new(listed(*meta))));
                 }
                 Changed::Updated(meta) => changes.push(Change::Flags(meta.id, meta.flags)),
                 Changed::Deleted(id) => changes.push(Change::Removed(id)),

@@ -1,26 +1,22 @@
 //! A mailbox on an Exchange server, to be read.
 
 mod cursor;
-mod export;
+mod exports;
 mod fetch;
 mod list;
 mod original;
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher as _, RandomState},
-    sync::{Arc, Mutex, PoisonError, atomic::AtomicUsize},
-};
+use std::sync::{Arc, atomic::AtomicUsize};
 
 use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Capabilities, Endpoint, Folder, Form, ItemClass, MessageId},
+    model::{Capabilities, Endpoint, Folder, Form, MessageId},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
 
-use mailmove_exchange::ids;
+use mailmove_exchange::{export, ids, sizes::Sizes};
 
 pub(crate) use fetch::{broken, digested, is_gone, metas, metas_as};
 
@@ -31,16 +27,6 @@ use crate::{
     pool::Pool,
     wire::Version,
 };
-
-/// What Exchange exports.
-pub(crate) const CLASSES: [ItemClass; 6] = [
-    ItemClass::Mail,
-    ItemClass::Event,
-    ItemClass::Contact,
-    ItemClass::Task,
-    ItemClass::Note,
-    ItemClass::Journal,
-];
 
 /// Whether the server exports items: since Exchange 2010 SP1.
 pub(crate) fn exports(pool: &Pool) -> bool {
@@ -64,35 +50,6 @@ struct Inner {
 
 /// Contents that are asked for at once at first.
 const BATCH: usize = 20;
-
-/// How large listed messages are said to be, for the sake of batches. A hint that may be lost.
-#[derive(Debug, Default)]
-struct Sizes {
-    hasher: RandomState,
-    known: Mutex<HashMap<u64, u32>>,
-}
-
-/// Most sizes that are remembered: some 4 MiB.
-const SIZES_MAX: usize = 200_000;
-/// A message of unknown size is taken for one of this.
-const USUAL: u64 = 64 << 10;
-
-impl Sizes {
-    fn note(&self, id: &MessageId, size: u64) {
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        if known.len() >= SIZES_MAX {
-            known.clear();
-        }
-        let size = u32::try_from(size).unwrap_or(u32::MAX);
-        known.insert(self.hasher.hash_one(id), size);
-    }
-
-    fn of(&self, id: &MessageId) -> u64 {
-        let known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let size = known.get(&self.hasher.hash_one(id)).copied();
-        size.map_or(USUAL, u64::from)
-    }
-}
 
 impl EwsSource {
     /// A mailbox; nothing is sent before it is used. `credentials` are asked at each login.
@@ -127,7 +84,7 @@ impl Source for EwsSource {
         out.deltas = true;
         if exports(&self.0.pool) {
             out.forms.push(Form::ExchangeStream);
-            out.classes = CLASSES.to_vec();
+            out.classes = export::CLASSES.to_vec();
         }
         // Exchange tells the size of its own form.
         out.exact_sizes = false;

@@ -16,7 +16,7 @@ use mailmove_ews::{EwsConfig, EwsDestination, EwsSource};
 use mailmove_ews_testserver::{Action, Language, Server};
 use mailmove_testkit::{
     clock::TestClock,
-    mailbox::{Account, InternalDate, NewMessage, Store},
+    mailbox::{Account, FlagOp, InternalDate, NewMessage, Store},
 };
 
 use crate::support::{PASSWORD, config, letter};
@@ -195,6 +195,113 @@ async fn every_class_arrives_in_the_folder_that_it_belongs_to() {
     assert_eq!(world.to.counters().created, created);
     let verified = world.migration().verify(Depth::Content).await.unwrap();
     assert!(verified.is_clean(), "{:#?}", verified.differences);
+}
+
+/// An event that is put off, a contact that gets another number: what was copied is replaced, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_at_the_source_is_replaced() {
+    let world = World::new().await;
+    for (path, _, class) in PLACES {
+        put(&world.from, &[path], class, 5);
+    }
+    put(&world.from, &["INBOX"], "IPM.Appointment", 2);
+    fill(&world.from, 3);
+    world.run().await;
+    let equal = || {
+        for (from, to, _) in PLACES {
+            world.equal(&[from], &[to]);
+        }
+        world.equal(&["INBOX"], &["INBOX"]);
+    };
+    equal();
+    for (path, _, class) in PLACES {
+        let text = format!("Subject: {class} 2\r\n\r\nIt is put off.\r\n");
+        rewrite(&world.from, &[path], 2, &text);
+        // With another name, it is to be told from what it was.
+        let text = format!("Subject: other {class}\r\n\r\nWhat it is about: 3.\r\n");
+        rewrite(&world.from, &[path], 3, &text);
+    }
+    rewrite(
+        &world.from,
+        &["INBOX"],
+        1,
+        "Subject: later\r\n\r\nText.\r\n",
+    );
+    let report = world.run().await;
+    let total = report.total();
+    assert_eq!((total.copied, total.replaced, total.doubled), (11, 11, 0));
+    equal();
+    let created = world.to.counters().created;
+    let again = world.run().await;
+    assert_eq!((again.total().copied, again.total().replaced), (0, 0));
+    assert_eq!(world.to.counters().created, created);
+    let verified = world.migration().verify(Depth::Content).await.unwrap();
+    assert!(verified.is_clean(), "{:#?}", verified.differences);
+}
+
+/// What its user changed at the destination is kept beside, and what he removed stays away.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changed_on_both_sides_is_kept_twice() {
+    let world = World::new().await;
+    put(&world.from, &["Kalender"], "IPM.Appointment", 4);
+    world.run().await;
+    rewrite(&world.to, &["Calendar"], 1, "Subject: mine\r\n\r\nNew.\r\n");
+    let calendar = account(&world.to).folder(&["Calendar"]).unwrap().id;
+    account(&world.to).remove(calendar, &[3]).unwrap();
+    for number in [1, 2] {
+        let text = format!("Subject: theirs {number}\r\n\r\nNew.\r\n");
+        rewrite(&world.from, &["Kalender"], number, &text);
+    }
+    let report = world.run().await;
+    assert_eq!((report.total().copied, report.total().replaced), (1, 0));
+    let subjects: Vec<String> = items(&world.to, &["Calendar"])
+        .into_iter()
+        .map(|(_, subject, ..)| subject)
+        .collect();
+    let mut expected = vec!["Subject: IPM.Appointment 0", "Subject: IPM.Appointment 3"];
+    expected.extend(["Subject: mine", "Subject: theirs 1"]);
+    assert_eq!(subjects, expected);
+}
+
+/// Killed at each operation of the destination: the same end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replacement_that_is_broken_off_goes_on() {
+    for (operation, action) in [
+        ("UploadItems", Action::CloseUnanswered),
+        ("UploadItems", Action::Close),
+        ("UploadItems", Action::StatusAfter(503)),
+        ("DeleteItem", Action::Close),
+        ("DeleteItem", Action::CloseUnanswered),
+        ("GetItem", Action::Close),
+        ("SyncFolderItems", Action::Close),
+    ] {
+        let world = World::new().await;
+        put(&world.from, &["Kalender"], "IPM.Appointment", 4);
+        world.run().await;
+        rewrite(
+            &world.from,
+            &["Kalender"],
+            2,
+            "Subject: later\r\n\r\nNew.\r\n",
+        );
+        world.to.faults().arm(operation, 1, action.clone());
+        world.run().await;
+        world.to.faults().clear();
+        world.run().await;
+        world.equal(&["Kalender"], &["Calendar"]);
+    }
+}
+
+/// Somebody changes the text of an item, and the server takes note of it.
+fn rewrite(site: &Site, path: &[&str], number: usize, text: &str) {
+    let account = account(site);
+    let folder = account.folder(path).unwrap().id;
+    let uid = account.uids(folder).unwrap()[number];
+    let text = text.to_owned();
+    account.damage(folder, uid, text, None).unwrap();
+    for op in [FlagOp::Remove, FlagOp::Add] {
+        account.store(folder, &[uid], op, &["Work"], None).unwrap();
+    }
 }
 
 /// To where there is no room for them they are accounted for as left out.

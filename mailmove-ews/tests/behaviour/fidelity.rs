@@ -26,7 +26,7 @@ fn letter(number: usize) -> String {
         "Message-ID: <{number}@example.com>\r\nDate: Tue, 1 Jul 2003 10:52:37 +0200\r\n\
         From: Ann <ann@example.com>\r\nSender: Bo <bo@example.com>\r\nReply-To: cy@example.com\r\n\
         To: di@example.com, Ed <ed@example.com>\r\nCc: flo@example.com\r\nBcc: gil@example.com\r\n\
-        Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= {number}\r\nIn-Reply-To: <a@example.com>\r\n\
+        Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= {number}\r\nIn-Reply-To: <a@example.com>\r\nX-Priority: 2 (High)\r\n\
         References: <b@example.com> <a@example.com>\r\nX-Own: 1\r\n\
         Content-Type: multipart/mixed; boundary=\"outer\"\r\n\r\n--outer\r\n\
         Content-Type: multipart/alternative; boundary=\"inner\"\r\n\r\n--inner\r\n\
@@ -50,6 +50,7 @@ enum Change {
     Date(i64),
     /// It was sent so many seconds later. Exchange makes the header's date of that.
     Sent(i64),
+    Importance(&'static str),
     Gone,
     Elsewhere,
     Twice,
@@ -57,7 +58,7 @@ enum Change {
     Other,
 }
 
-const CHANGES: [(Change, &str); 44] = [
+const CHANGES: [(Change, &str); 46] = [
     (
         Change::Text("Message-ID: <", "Message-ID: <x"),
         "message-id",
@@ -94,6 +95,8 @@ const CHANGES: [(Change, &str); 44] = [
         "in-reply-to",
     ),
     (Change::Text("<b@example.com> ", ""), "references"),
+    (Change::Importance("Normal"), "importance"),
+    (Change::Importance("Low"), "importance"),
     (Change::Text("um acht", "um neun"), "text"),
     (Change::Text("K=F6ln", "K=D6ln"), "text"),
     (Change::Text("heute um acht.\r\n--inner", "--inner"), "text"),
@@ -209,6 +212,9 @@ impl World {
             Change::Sent(later) => {
                 let at = SENT + later;
                 assert!(self.to.set_item_date("ann", &["INBOX"], uid, 0x0039, at));
+            }
+            Change::Importance(level) => {
+                assert!(self.to.set_item_importance("ann", &["INBOX"], uid, level));
             }
             Change::Flag(op, flag) => {
                 account.store(inbox, &[uid], *op, &[*flag], None).unwrap();

@@ -10,6 +10,7 @@
 
 mod access;
 mod apart;
+mod bare;
 mod discovery;
 mod exports;
 mod faults;

@@ -6,7 +6,7 @@ use mailmove_core::{
     Edges, Migration, Source as _, model::Token, report::Status, store::MemoryStore,
 };
 use mailmove_ews::{EwsDestination, EwsSource};
-use mailmove_ews_testserver::{Builder, Server};
+use mailmove_ews_testserver::{Builder, Scheme, Server};
 use mailmove_testkit::{
     clock::TestClock,
     mailbox::{FlagOp, NewMessage},
@@ -82,15 +82,23 @@ async fn a_server_that_does_not_tell_has_no_tokens() {
     assert_eq!(inbox(&source).await.token, None);
 }
 
-/// With folders in which nothing is new, the source is asked twice in all.
+/// With folders in which nothing is new each side is asked for its roles and its folders, and logged in to,
+/// however many folders there are.
 #[tokio::test(flavor = "multi_thread")]
-async fn a_pass_with_nothing_new_asks_the_source_twice() {
-    const FOLDERS: usize = 30;
-    let (from, to) = (
-        start(|builder| builder).await,
-        start(|builder| builder).await,
-    );
-    for number in 0..FOLDERS {
+async fn a_pass_with_nothing_new_asks_each_side_twice() {
+    for (scheme, folders, login) in [
+        (Scheme::Basic, 3, 1),
+        (Scheme::Basic, 30, 1),
+        (Scheme::Ntlm, 30, 2),
+    ] {
+        nothing_new(scheme, folders, login).await;
+    }
+}
+
+async fn nothing_new(scheme: Scheme, folders: usize, login: u64) {
+    let offers = |builder: Builder| builder.schemes(&[scheme]);
+    let (from, to) = (start(offers).await, start(offers).await);
+    for number in 0..folders {
         let id = account(&from)
             .create(&[format!("Folder {number}")])
             .unwrap();
@@ -116,23 +124,39 @@ async fn a_pass_with_nothing_new_asks_the_source_twice() {
         (from.counters(), to.counters())
     };
     pass().await;
-    let (read, written) = pass().await;
     let expected = [("FindFolder", 1), ("GetFolder", 1)];
     let expected = expected.map(|(name, times)| (name.to_owned(), times));
-    assert_eq!(read.operations, expected.into(), "{read:?}");
-    // The destination has no cheap proof that nothing left it: each folder is walked through.
-    let each = u64::try_from(FOLDERS).unwrap() + 1;
-    assert_eq!(written.created, 0);
-    assert!(written.total_operations() <= 6 + 4 * each, "{written:?}");
-    // One flag, and just that folder is looked at.
-    let changed = account(&from).folder(&["Folder 7"]).unwrap().id;
+    // What comes right after the first pass, too.
+    for _ in 0..3 {
+        let (read, written) = pass().await;
+        for side in [read, written] {
+            assert_eq!(side.operations, expected.clone().into(), "{side:?}");
+            assert_eq!(side.requests, 2 + login, "{side:?}");
+        }
+    }
+    // One flag, and just that folder is looked at, on either side.
+    let changed = account(&from).folder(&["Folder 2"]).unwrap().id;
     account(&from)
         .store(changed, &[1], FlagOp::Add, &["\\Flagged"], None)
         .unwrap();
-    let (read, _) = pass().await;
+    let (read, written) = pass().await;
     assert!(read.total_operations() <= 2 + 4, "{read:?}");
-    let there = account(&to).folder(&["Folder 7"]).unwrap().id;
+    assert!(written.total_operations() <= 2 + 12, "{written:?}");
+    let there = account(&to).folder(&["Folder 2"]).unwrap().id;
     let there = account(&to).messages(there).unwrap();
     assert!(there[0].flags.contains("\\Flagged"));
+    // What its user does there is looked into once; what he removes does not come back.
+    pass().await;
+    let lost = account(&to).folder(&["Folder 1"]).unwrap().id;
+    account(&to).remove(lost, &[1]).unwrap();
+    let (read, written) = pass().await;
+    assert_eq!(read.total_operations(), 2);
+    assert!(
+        (3..=2 + 2 * 31 + 8).contains(&written.total_operations()),
+        "{written:?}"
+    );
+    let (_, written) = pass().await;
+    assert_eq!(written.operations, expected.clone().into(), "{written:?}");
+    assert_eq!(account(&to).messages(lost).unwrap().len(), 0);
     assert_eq!(count(&to), 0);
 }

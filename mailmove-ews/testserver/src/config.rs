@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use mailmove_core::edge::{Clock, SystemClock};
@@ -80,6 +80,8 @@ pub(crate) struct Config {
     pub(crate) no_changes_told: bool,
     pub(crate) last_commit: Option<i64>,
     pub(crate) without: BTreeSet<String>,
+    pub(crate) bare_unknown: bool,
+    pub(crate) chokes_on: Arc<Mutex<Option<String>>>,
     pub(crate) busy_every: Option<(u64, Duration)>,
     pub(crate) forbidden: Option<String>,
     pub(crate) cookies: bool,
@@ -130,6 +132,8 @@ impl Builder {
             no_changes_told: false,
             last_commit: None,
             without: BTreeSet::new(),
+            bare_unknown: false,
+            chokes_on: Arc::default(),
             busy_every: None,
             forbidden: None,
             cookies: false,
@@ -336,6 +340,19 @@ impl Builder {
     /// This operation is unknown, such as `ExportItems` (gromox).
     pub fn without(mut self, operation: &str) -> Self {
         self.config.without.insert(operation.to_owned());
+        self
+    }
+
+    /// Unknown operations are answered by a fault that says so in words alone (gromox).
+    pub fn bare_faults(mut self) -> Self {
+        self.config.bare_unknown = true;
+        self
+    }
+
+    /// An operation on an item with this text in its content fails as a whole, by a fault with HTTP 500 that
+    /// names no code (gromox); nothing of it is run.
+    pub fn chokes_on(mut self, text: &str) -> Self {
+        self.config.chokes_on = Arc::new(Mutex::new(Some(text.to_owned())));
         self
     }
 

@@ -27,7 +27,7 @@ fn read_child(draft: &mut Draft, child: &Element) -> Result<(), Failure> {
     match child.local() {
         "MimeContent" => draft.body = Some(mime(&child.text)?),
         "ItemClass" => draft.props.class = owned(),
-        "Importance" => draft.props.importance = owned().filter(|i| i != "Normal"),
+        "Importance" => draft.props.importance = owned(),
         "Sensitivity" => draft.props.sensitivity = owned().filter(|s| s != "Normal"),
         "Categories" => {
             let names = child.children.iter().map(|name| name.text.clone());

@@ -27,7 +27,7 @@ pub enum Action {
     /// The items before this index are run. It fails with `ErrorTimeoutExpired`, and those after it
     /// with `ErrorBatchProcessingStopped`.
     StopBatch(usize),
-    /// A SOAP fault with this HTTP status and response code; not run.
+    /// A SOAP fault with this HTTP status and response code, or without one if that is empty; not run.
     Fault(u16, String),
     /// A SOAP fault without any detail, with HTTP 200 (gromox); not run.
     BareFault,

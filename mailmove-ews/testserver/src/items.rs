@@ -178,11 +178,7 @@ fn top(mut element: Element, item: &Item, shape: &Shape<'_>, known: &Known<'_>) 
     };
     add(shape.all("item:Categories"), &categories);
     add(shape.some("item:Importance"), &|| {
-        let normal = || "Normal".to_owned();
-        said(
-            "t:Importance",
-            Some(known.props.importance.clone().unwrap_or_else(normal)),
-        )
+        said("t:Importance", Some(known.importance().to_owned()))
     });
     add(shape.all("item:InReplyTo"), &|| {
         said("t:InReplyTo", known.mime.header("in-reply-to"))

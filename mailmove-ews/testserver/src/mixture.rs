@@ -17,7 +17,7 @@ use crate::faults::{Action, Mangle, Script};
 pub type Mixture = mixture::Mixture<Action>;
 
 impl Drawn for Action {
-    const KINDS: u64 = 17;
+    const KINDS: u64 = 18;
 
     fn drawn(kind: u64, operation: &str, late: u64, dice: &mut Dice) -> (&'static str, Self) {
         let makes = matches!(
@@ -46,6 +46,7 @@ impl Drawn for Action {
             13 => ("stopped", Self::StopBatch(1)),
             14 => ("cut short", Self::Mangle(Mangle::Truncated)),
             15 => ("no XML", Self::Mangle(Mangle::NoXml)),
+            16 => ("bare fault", Self::Fault(500, String::new())),
             _ => ("one too few", Self::Mangle(Mangle::MissingMessage)),
         }
     }

@@ -2,6 +2,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use mailmove_testkit::mailbox::{FolderId, FolderInfo, Message, StoreError};
 
 use crate::faults::Action;
@@ -15,7 +17,14 @@ use crate::{attachments, auth, change, convert, create, find, folders, items, st
 pub(crate) fn run(call: &Call) -> Result<Element, Fault> {
     let name = call.operation.local();
     if call.shared.config.without.contains(name) {
-        return Err(unknown());
+        return Err(match call.shared.config.bare_unknown {
+            true => Fault::new("", format!("Unknown request '{name}'.")),
+            false => unknown(),
+        });
+    }
+    let text = call.shared.chokes_on();
+    if text.is_some_and(|text| mentions(call, &call.operation, &text)) {
+        return Err(Fault::new("", "E-3034: the request cannot be run"));
     }
     match name {
         "GetFolder" => folders::get(call),
@@ -37,6 +46,22 @@ pub(crate) fn run(call: &Call) -> Result<Element, Fault> {
         "ConvertId" => convert::ids(call),
         "GetMailTips" => convert::mail_tips(call),
         _ => Err(unknown()),
+    }
+}
+
+/// Whether an operation names, or brings, an item with this text in it.
+fn mentions(call: &Call, element: &Element, text: &str) -> bool {
+    let has = |body: &[u8]| {
+        body.windows(text.len().max(1))
+            .any(|part| part == text.as_bytes())
+    };
+    match element.local() {
+        "ItemId" => call.item(element).is_ok_and(|item| has(&item.message.body)),
+        "MimeContent" | "Data" => STANDARD.decode(&element.text).is_ok_and(|body| has(&body)),
+        _ => element
+            .children
+            .iter()
+            .any(|child| mentions(call, child, text)),
     }
 }
 

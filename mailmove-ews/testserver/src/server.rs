@@ -183,6 +183,19 @@ impl Server {
         })
     }
 
+    /// Sets how important an item is: `Low`, `Normal` or `High`; false if there is no such item.
+    pub fn set_item_importance(
+        &self,
+        user: &str,
+        path: &[&str],
+        uid: u32,
+        importance: &str,
+    ) -> bool {
+        self.change_item(user, path, uid, |props| {
+            props.importance = Some(importance.to_owned());
+        })
+    }
+
     /// An item's class; `None` if there is no such item.
     #[must_use]
     pub fn item_class(&self, user: &str, path: &[&str], uid: u32) -> Option<String> {
@@ -231,6 +244,12 @@ impl Server {
     #[must_use]
     pub fn faults(&self) -> &Faults {
         &self.shared.faults
+    }
+
+    /// From now on it [chokes](Builder::chokes_on) on items with this text.
+    pub fn choke_on(&self, text: Option<&str>) {
+        let chokes = self.shared.config.chokes_on.lock();
+        *chokes.unwrap_or_else(PoisonError::into_inner) = text.map(str::to_owned);
     }
 
     /// Shapes of requests and replies that were never validated. Where there are any, dropping the
@@ -421,6 +440,11 @@ impl Shared {
         let until = self.config.clock.now() + time;
         let mut have = self.back_off.lock().unwrap_or_else(PoisonError::into_inner);
         *have = (*have).max(until);
+    }
+
+    pub(crate) fn chokes_on(&self) -> Option<String> {
+        let text = self.config.chokes_on.lock();
+        text.unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     pub(crate) fn in_back_off(&self) -> bool {

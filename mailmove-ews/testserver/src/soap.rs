@@ -12,6 +12,8 @@ use crate::server::{Outcome, Session, Shared, tell};
 use crate::xml::{self, Element, el, text};
 use crate::{dates, gate, mangle, operations, order};
 
+/// How a fault without a code puts it.
+const CANNOT: &str = "E-3034: the request cannot be run";
 const ERRORS: &str = "http://schemas.microsoft.com/exchange/services/2006/errors";
 
 /// An operation that somebody asked for.
@@ -224,10 +226,14 @@ async fn before(shared: &Arc<Shared>, call: &Call, action: Option<&Action>) -> O
             why.code = Cow::Owned(code.clone());
             Some(fault(shared, *status, &why))
         }
-        Action::BareFault => Some(Outcome::Reply(xml_response(shared, 200, &bare_fault()))),
+        Action::BareFault => Some(Outcome::Reply(xml_response(
+            shared,
+            200,
+            &bare_fault(CANNOT),
+        ))),
         Action::FaultTwice => {
             tell(shared, 500);
-            let mut bytes = xml_response(shared, 500, &bare_fault()).bytes();
+            let mut bytes = xml_response(shared, 500, &bare_fault(CANNOT)).bytes();
             let name = format!("m:{}Response", call.operation.local());
             bytes.extend(xml_response(shared, 200, &envelope(shared, named(name))).bytes());
             Some(Outcome::Raw(bytes, true))
@@ -361,6 +367,9 @@ pub(crate) fn xml_response(shared: &Shared, status: u16, envelope: &Element) -> 
 }
 
 fn fault(shared: &Shared, status: u16, why: &Fault) -> Outcome {
+    if why.code.is_empty() {
+        return Outcome::Reply(xml_response(shared, status, &bare_fault(&why.text)));
+    }
     let mut detail = el("detail")
         .with(text("e:ResponseCode", why.code.clone()).attr("xmlns:e", ERRORS))
         .with(text("e:Message", why.text.clone()).attr("xmlns:e", ERRORS));
@@ -384,10 +393,11 @@ pub(crate) fn message_xml(name: &'static str, back_off: Duration) -> Element {
     el(name).with(text("t:Value", milliseconds).attr("Name", "BackOffMilliseconds"))
 }
 
-fn bare_fault() -> Element {
+/// In words alone.
+fn bare_fault(words: &str) -> Element {
     let body = el("s:Fault")
         .with(text("faultcode", "SOAP:Server"))
-        .with(text("faultstring", "E-3034: the request cannot be run"));
+        .with(text("faultstring", words.to_owned()));
     el("s:Envelope").with(el("s:Body").with(body))
 }
 

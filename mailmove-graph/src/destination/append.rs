@@ -9,12 +9,12 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
     destination::{Batch, Fence, Outcome, Receipt},
     error::{Error, ErrorKind, Result, Scope},
-    model::{Alteration, AlterationKind, FolderId, MessageId, Slot, SystemFlag},
+    model::{Alteration, AlterationKind, FolderId, Form, MessageId, Slot, SystemFlag},
 };
 use serde_json::json;
 
 use super::{
-    Inner, attach, is_other_epoch,
+    Inner, attach, import, is_other_epoch,
     open::Left,
     prepare::{self, Ready},
     stale, update,
@@ -55,8 +55,13 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
         }
     };
     let mut ready: Vec<(Slot, Ready)> = Vec::new();
+    let mut exports = Vec::new();
     for (at, outgoing) in items.into_iter().enumerate() {
         let slot = Slot::new(at);
+        if outgoing.form == Form::ExchangeStream {
+            exports.push((slot, outgoing));
+            continue;
+        }
         match prepare::prepare(outgoing, &inner.writing, mailbox).await {
             Ok(one) => ready.push((slot, one)),
             Err(error) => out.send((slot, Outcome::NotStored(error))).await,
@@ -79,6 +84,15 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
         stopped = stopped.or_else(|| outcomes.iter().find_map(|(_, outcome)| stops(outcome)));
         out.send_all(outcomes).await;
     }
+    let outcomes = match &stopped {
+        Some(error) => {
+            let all = exports.iter();
+            all.map(|(slot, _)| (*slot, error::outcome(error, false)))
+                .collect()
+        }
+        None => import::run(inner, &folder, mailbox, &exports, &*fence).await,
+    };
+    out.send_all(outcomes).await;
 }
 
 /// How many of these fit into a request; at least one.
@@ -91,7 +105,7 @@ fn fitting(ready: &[(Slot, Ready)]) -> usize {
     fits.count().clamp(1, BATCH_ITEMS)
 }
 
-fn stops(outcome: &Outcome) -> Option<Error> {
+pub(super) fn stops(outcome: &Outcome) -> Option<Error> {
     match outcome {
         Outcome::NotStored(error) | Outcome::Unknown(error) if error.scope() >= Scope::Folder => {
             Some(error::again(error))
@@ -374,6 +388,15 @@ async fn confirm(
         out.push((*slot, outcome));
     }
     out
+}
+
+/// An export that was stored has all in it that it had.
+pub(super) fn stored(id: &MessageId, found: Option<&Meta>) -> Outcome {
+    let receipt = Receipt::new(Some(id.clone()));
+    Outcome::Stored(match found {
+        Some(found) => receipt.with_flags(found.flags.clone()),
+        None => receipt,
+    })
 }
 
 /// What was stored beside what was given.

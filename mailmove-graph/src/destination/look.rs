@@ -10,13 +10,16 @@ use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result, Scope},
-    identity::HeaderDigest,
+    identity::{HeaderDigest, Meaning},
     model::{Form, MessageId},
 };
-use mailmove_exchange::sink::{Contents as _, Digest, Digested};
+use mailmove_exchange::{
+    sink::{Contents as _, Digest, Digested},
+    stamp::Stamp,
+};
 use serde_json::Value;
 
-use super::{Inner, is_other_epoch, stale, update};
+use super::{Inner, import, is_other_epoch, stale, update};
 use crate::{
     delta::{self, Changed},
     error::Doing,
@@ -113,7 +116,8 @@ fn latest(changes: Vec<Changed>) -> Vec<Meta> {
     out.into_iter().flatten().filter(whole).collect()
 }
 
-fn existing(meta: &Meta, depth: Depth) -> Existing {
+fn existing(meta: &Meta, probe: &Probe) -> Existing {
+    let depth = probe.depth;
     let mut out = Existing::new(meta.id.clone());
     if depth >= Depth::Meta {
         out.size = meta.size;
@@ -122,7 +126,10 @@ fn existing(meta: &Meta, depth: Depth) -> Existing {
         out.given = meta.stamp.map(|stamp| stamp.content);
     }
     if depth >= Depth::Header {
-        out.header = meta.stamp.map(|stamp| stamp.header);
+        out.header = match probe.form {
+            Form::Mime => meta.stamp.map(|stamp| stamp.header),
+            _ => meta.identity,
+        };
     }
     out
 }
@@ -157,24 +164,26 @@ async fn deepen(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Result<Ve
     let mut read = contents(inner, ids, depth).await?;
     let mut out = Vec::with_capacity(metas.len());
     for meta in metas {
-        let mut found = existing(&meta, depth);
+        let mut found = existing(&meta, probe);
         if let Some(Some(header)) = headers.get(&meta.id) {
             found.header = Some(*header);
         }
         match read.remove(&meta.id) {
             Some(Read::Gone) => continue,
             Some(Read::Digested(digested)) => {
-                if depth >= Depth::Header && found.header.is_none() {
+                if probe.form == Form::Mime && found.header.is_none() {
                     found.header = Some(digested.header);
                 }
                 if depth >= Depth::Content {
                     found.size = Some(digested.size);
                     found.digest = Some(digested.content);
                     found.body = digested.body;
-                    let meaning = digested
-                        .meaning
-                        .map(|meaning| (*meaning).clone().made_of_fields());
-                    found.meaning = meaning.map(Arc::new);
+                    // An export has more in it than fields.
+                    let export = |stamp: Stamp| stamp.header == import::no_header();
+                    found.meaning = match meta.stamp.is_some_and(export) {
+                        true => digested.meaning,
+                        false => digested.meaning.map(of_fields),
+                    };
                 }
             }
             // It is there, though nobody can read it.
@@ -183,6 +192,10 @@ async fn deepen(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Result<Ve
         out.push(found);
     }
     Ok(out)
+}
+
+fn of_fields(meaning: Arc<Meaning>) -> Arc<Meaning> {
+    Arc::new((*meaning).clone().made_of_fields())
 }
 
 /// Digests of headers as they came, where the server keeps them.

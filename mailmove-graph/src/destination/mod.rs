@@ -3,6 +3,7 @@
 mod append;
 mod attach;
 mod create;
+mod import;
 mod look;
 mod open;
 mod prepare;
@@ -20,13 +21,13 @@ use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::{Error, ErrorKind, Result},
     model::{
-        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Mark, MessageId, Slot,
+        Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Form, Mark, MessageId, Slot,
     },
     source::BoxStream,
 };
 use mailmove_exchange::tree;
 
-use self::open::Incomplete;
+use self::{import::Imports, open::Incomplete};
 use crate::{
     config::{Access, GraphConfig},
     delta, folders,
@@ -96,6 +97,8 @@ struct Inner {
     states: Mutex<HashMap<FolderId, String>>,
     /// Messages whose attachments did not all arrive.
     incomplete: Incomplete,
+    /// Where exports are stored.
+    imports: Imports,
 }
 
 impl GraphDestination {
@@ -128,6 +131,7 @@ impl GraphDestination {
             writing,
             states: Mutex::default(),
             incomplete: Incomplete::default(),
+            imports: Imports::default(),
         }))
     }
 }
@@ -207,6 +211,9 @@ impl Destination for GraphDestination {
         out.batching = Batching::new(BATCH_MESSAGES, BATCH_BYTES, false);
         out.max_message = Some(MESSAGE_MAX);
         out.naming = tree::naming();
+        if import::is_offered(&self.0).await? {
+            out.forms.push(Form::ExchangeStream);
+        }
         out.settle = SETTLE;
         out.late = LATE;
         Ok(out)

@@ -40,7 +40,10 @@ pub(super) const JSON_MAX: usize = 3_900_000;
 /// If it cannot be sent at all.
 pub(super) async fn prepare(outgoing: Outgoing, writing: &Writing, mailbox: u64) -> Result<Ready> {
     if outgoing.form != Form::Mime {
-        let error = Error::new(ErrorKind::Unsupported, "only MIME messages are taken");
+        let error = Error::new(
+            ErrorKind::Unsupported,
+            "only MIME messages and exports are taken",
+        );
         return Err(error.with_code("graph/form").with_scope(Scope::Message));
     }
     let content = outgoing.content;
@@ -115,7 +118,7 @@ fn check(draft: &Draft, writing: &Writing) -> Result<()> {
         ))
 }
 
-fn too_large(size: u64, limit: u64) -> Error {
+pub(super) fn too_large(size: u64, limit: u64) -> Error {
     Error::new(
         ErrorKind::TooLarge,
         "the message is larger than Graph takes",

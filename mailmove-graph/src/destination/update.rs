@@ -42,7 +42,7 @@ fn refused(failed: &Failed) -> Outcome {
     }
 }
 
-async fn send(inner: &Inner, requests: &[Request]) -> Vec<Result<Answer, Failed>> {
+pub(super) async fn send(inner: &Inner, requests: &[Request]) -> Vec<Result<Answer, Failed>> {
     match requests {
         [one] => vec![inner.pool.send(one, None).await],
         all => inner.pool.batch(all, None).await,
@@ -61,7 +61,13 @@ pub(super) async fn metas(inner: &Inner, ids: &[MessageId]) -> Result<Metas> {
             .iter()
             .map(|id| {
                 let path = message(id).query("$select", items::SELECT);
-                Request::get(path.query("$expand", &items::expand()), GET)
+                Request::get(
+                    path.query(
+                        "$expand",
+                        &items::expand(inner.pool.access().config.exports()),
+                    ),
+                    GET,
+                )
             })
             .collect();
         for (id, answer) in ids.iter().zip(send(inner, &requests).await) {

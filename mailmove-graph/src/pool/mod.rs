@@ -346,16 +346,20 @@ impl Pool {
         format!("{}{}{}", config.base(), config.mailbox(), path.as_str())
     }
 
+    /// The same of something that is not below the mailbox.
+    pub(crate) fn service_link(&self, path: &Path) -> String {
+        format!("{}{}", self.access.config.base(), path.as_str())
+    }
+
     fn base(&self) -> Result<Url, Failed> {
         crate::http::parse(self.access.config.base()).map_err(Failed::before)
     }
 
     /// Where a request goes.
     fn url(&self, to: &To) -> Result<Url, Failed> {
-        let config = &self.access.config;
         let text = match to {
             To::Mailbox(path) => self.link(path),
-            To::Service(path) => format!("{}{}", config.base(), path.as_str()),
+            To::Service(path) => self.service_link(path),
             To::Link(link) => link.clone(),
         };
         let url = Url::parse(&text).ok();

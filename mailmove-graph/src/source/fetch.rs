@@ -6,17 +6,19 @@ use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Retry, Scope},
     identity::HeaderDigest,
-    model::{Content, Form, MessageId},
+    model::{Content, FolderId, Form, ItemClass, MessageId},
     source::{FetchRequest, Fetched},
 };
 use mailmove_exchange::{
     original as header,
     sink::{Contents as _, Digest, Digested, Keep, Kept},
+    tree,
 };
 
-use super::{Inner, original};
+use super::{Inner, exports, original};
 use crate::{
     error::{self, Doing},
+    folders,
     generate::Out,
     items::{self, Meta},
     pool::Pool,
@@ -31,8 +33,8 @@ pub(super) async fn run(
     request: FetchRequest,
     out: &Out<(MessageId, Fetched)>,
 ) {
-    let why = if request.form != Form::Mime {
-        let what = "messages are fetched as MIME";
+    let why = if !matches!(request.form, Form::Mime | Form::ExchangeStream) {
+        let what = "items are fetched as MIME or exports";
         Some(Error::new(ErrorKind::Unsupported, what).with_scope(Scope::Message))
     } else if request.identity != request.folder.as_str() {
         Some(super::list::other_folder())
@@ -45,11 +47,15 @@ pub(super) async fn run(
         }
         return;
     }
+    if request.form == Form::ExchangeStream {
+        return exports::run(inner, request.ids, out).await;
+    }
     let most = inner.pool.access().config.concurrency();
+    let folder = Arc::new(request.folder);
     let fetches: Vec<_> = request
         .ids
         .into_iter()
-        .map(|id| owned(Arc::clone(inner), id))
+        .map(|id| owned(Arc::clone(inner), Arc::clone(&folder), id))
         .collect();
     let mut fetched = stream::iter(fetches).buffer_unordered(most);
     while let Some(one) = fetched.next().await {
@@ -57,13 +63,50 @@ pub(super) async fn run(
     }
 }
 
-async fn owned(inner: Arc<Inner>, id: MessageId) -> (MessageId, Fetched) {
-    let fetched = match content(&inner.pool, &id).await {
-        Ok(content) => Fetched::Content(content),
-        Err(error) if items::is_gone(&error) => Fetched::Vanished,
-        Err(error) => Fetched::Failed(error),
-    };
+async fn owned(inner: Arc<Inner>, folder: Arc<FolderId>, id: MessageId) -> (MessageId, Fetched) {
+    let fetched = as_mail(&inner, &folder, &id).await;
+    let fetched = fetched.unwrap_or_else(Fetched::Failed);
     (id, fetched)
+}
+
+async fn as_mail(inner: &Inner, folder: &FolderId, id: &MessageId) -> Result<Fetched> {
+    // What could not be exported goes as MIME if it is mail, and only then.
+    if inner.unexported.take(id) {
+        match class(&inner.pool, folder, id).await? {
+            Some(ItemClass::Mail) => {}
+            Some(_) => return Err(exports::no_mail()),
+            None => return Ok(Fetched::Vanished),
+        }
+    }
+    match content(&inner.pool, id).await {
+        Ok(content) => Ok(Fetched::Content(content)),
+        Err(error) if items::is_gone(&error) => match class(&inner.pool, folder, id).await? {
+            Some(ItemClass::Mail) => Err(error),
+            // It is no message, and is there all the same.
+            Some(_) => Err(exports::no_mail()),
+            None => Ok(Fetched::Vanished),
+        },
+        Err(error) => Err(error),
+    }
+}
+
+/// What an item is, as the interface for exports says; `None` if it is gone, or there is no such interface.
+async fn class(pool: &Pool, folder: &FolderId, id: &MessageId) -> Result<Option<ItemClass>> {
+    let Some(mailbox) = folders::open(pool).await?.exports else {
+        return Ok(None);
+    };
+    let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
+    let path = path.at("folders").id(folder).at("items").id(id);
+    let path = path.query("$select", "id,type");
+    let request = Request::get(path, Doing::message("getMailboxItem")).of_service();
+    match pool.call(&request).await {
+        Ok(answer) => {
+            let meta = Meta::of(answer.json)?;
+            Ok((meta.id == *id).then(|| tree::item_class(&meta.class)))
+        }
+        Err(error) if items::is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
 }
 
 fn request(id: &MessageId) -> Request {

@@ -43,6 +43,9 @@ pub(super) async fn run(
         return Err(other_folder());
     }
     let mut listing = Listing::new(inner, &request);
+    if request.form == Form::ExchangeStream {
+        listing.mailbox = Some(folders::exports(&inner.pool).await?);
+    }
     let mut page = listing.next().await?;
     let mut confirmed = 0;
     loop {
@@ -50,7 +53,7 @@ pub(super) async fn run(
         let mut next = None;
         if page.is_last {
             // What the server counts belongs to this page only if nothing came or went meanwhile.
-            exists = Some(folders::count(&inner.pool, &request.folder).await?);
+            exists = Some(listing.count().await?);
             listing.state = Some(page.state.clone());
             let further = listing.next().await?;
             confirmed += 1;
@@ -93,6 +96,8 @@ struct Listing<'a> {
     /// One of the messages can't be listed with all that is asked for: ids alone are.
     ids: bool,
     told: Seen,
+    /// Items of all classes are listed, by the interface for exports: the mailbox's name there.
+    mailbox: Option<String>,
 }
 
 /// What was told of in this listing already: digests of ids, and of the flags that were told.
@@ -142,6 +147,7 @@ impl<'a> Listing<'a> {
             begun: false,
             ids: false,
             told: Seen::default(),
+            mailbox: None,
         }
     }
 
@@ -191,13 +197,45 @@ impl<'a> Listing<'a> {
         self.coverage = Coverage::Full;
     }
 
+    /// Where a listing begins that is not that of messages.
+    fn begin(&self) -> Option<String> {
+        let (pool, folder) = (&self.inner.pool, &self.request.folder);
+        let path = match &self.mailbox {
+            Some(mailbox) => {
+                let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
+                path.at("folders").id(folder).at("items/delta")
+            }
+            None => Path::new()
+                .at("mailFolders")
+                .id(folder)
+                .at("messages/delta"),
+        };
+        let path = match (&self.mailbox, self.ids) {
+            (_, true) => path.query("$select", "id"),
+            (Some(_), false) => {
+                let path = path.query("$select", items::ITEM_SELECT);
+                path.query("$expand", &items::item_expand())
+            }
+            (None, false) => return None,
+        };
+        Some(match self.mailbox {
+            Some(_) => pool.service_link(&path),
+            None => pool.link(&path),
+        })
+    }
+
+    async fn count(&self) -> Result<u64> {
+        let (pool, folder) = (&self.inner.pool, &self.request.folder);
+        match &self.mailbox {
+            Some(mailbox) => folders::count_items(pool, mailbox, folder).await,
+            None => folders::count(pool, folder).await,
+        }
+    }
+
     /// The next page; a smaller one, if that is all that can be had.
     async fn around(&self) -> Result<Changes> {
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
-        let begin = self.ids.then(|| {
-            let path = Path::new().at("mailFolders").id(folder);
-            pool.link(&path.at("messages/delta").query("$select", "id"))
-        });
+        let begin = self.begin();
         let state = self.state.as_deref().or(begin.as_deref());
         let mut page = delta::page(pool, folder, state, self.most()).await;
         for most in SMALLER {
@@ -214,7 +252,9 @@ impl<'a> Listing<'a> {
     async fn page(&mut self, page: Vec<Changed>, next: Cursor) -> Result<Page> {
         // Of some changes the server tells no more than what changed.
         let partial = page.iter().filter_map(|change| match change {
-            Changed::Is(meta) if meta.received.is_none() => Some(meta.id.clone()),
+            Changed::Is(meta) if meta.received.is_none() && self.mailbox.is_none() => {
+                Some(meta.id.clone())
+            }
             _ => None,
         });
         let mut told = metas(&self.inner.pool, &partial.collect::<Vec<_>>()).await?;
@@ -239,7 +279,12 @@ impl<'a> Listing<'a> {
                     };
                     // Pages may overlap, and an item that is told twice would be copied twice.
                     match self.told.tell(&meta.id, &meta.flags) {
-                        Telling::First => changes.push(Change::Item(Box::new(listed(*meta)))),
+                        Telling::First => {
+                            if let Some(size) = meta.size {
+                                self.inner.sizes.note(&meta.id, size);
+                            }
+                            changes.push(Change::Item(Box::new(listed(*meta))));
+                        }
                         Telling::Changed => changes.push(Change::Flags(meta.id, meta.flags)),
                         Telling::Same => {}
                     }
@@ -321,7 +366,7 @@ async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<MessageId, Told
                 .at("messages")
                 .id(id)
                 .query("$select", items::SELECT);
-            let path = path.query("$expand", &items::expand());
+            let path = path.query("$expand", &items::expand(pool.access().config.exports()));
             Request::get(path, Doing::message("getMessage"))
         })
         .collect();
@@ -345,6 +390,8 @@ async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<MessageId, Told
 fn listed(meta: Meta) -> Listed {
     let mut out = Listed::new(meta.id);
     out.class = tree::item_class(&meta.class);
+    // Told if contents travel as exports.
+    out.header = meta.identity;
     out.flags = meta.flags;
     out.received = meta.received;
     out.size = meta.size;

@@ -1,6 +1,7 @@
 //! A mailbox of Microsoft 365, to be read.
 
 mod cursor;
+mod exports;
 mod fetch;
 mod list;
 mod original;
@@ -11,10 +12,10 @@ use async_trait::async_trait;
 use mailmove_core::{
     edge::{CredentialProvider, Edges},
     error::Result,
-    model::{Capabilities, Endpoint, Folder, MessageId},
+    model::{Capabilities, Endpoint, Folder, Form, MessageId},
     source::{BoxStream, FetchRequest, Fetched, ListRequest, Page, Source},
 };
-use mailmove_exchange::ids;
+use mailmove_exchange::{export, ids, sizes::Sizes};
 
 use crate::{
     config::{Access, GraphConfig},
@@ -26,13 +27,16 @@ use crate::{
 /// A mailbox of Microsoft 365, to be read. Cheap to clone; clones share their connections and limits.
 ///
 /// Folders are those of the user's own, without hidden ones and searches. Listings go by the changes of a
-/// folder, with ids that last; contents come as the MIME that Exchange makes of its messages.
+/// folder, with ids that last; contents come as the MIME that Exchange makes of its messages, or as its own
+/// exports.
 #[derive(Clone, Debug)]
 pub struct GraphSource(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     pool: Arc<Pool>,
+    sizes: Sizes,
+    unexported: exports::Unexported,
 }
 
 impl GraphSource {
@@ -51,6 +55,8 @@ impl GraphSource {
         };
         Self(Arc::new(Inner {
             pool: Pool::new(access),
+            sizes: Sizes::default(),
+            unexported: exports::Unexported::default(),
         }))
     }
 
@@ -75,6 +81,10 @@ impl Source for GraphSource {
         out.keeps_received = true;
         out.keeps_keywords = true;
         out.deltas = true;
+        if opened.exports.is_some() {
+            out.forms.push(Form::ExchangeStream);
+            out.classes = export::CLASSES.to_vec();
+        }
         // Exchange tells the size of its own form.
         out.exact_sizes = false;
         Ok(out)

@@ -30,3 +30,17 @@ impl MailFolder {
         kind.ends_with("mailSearchFolder")
     }
 }
+
+/// A folder as the interface for exports shows it: of whatever class.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub(crate) struct MailboxFolder {
+    pub(crate) id: String,
+    pub(crate) display_name: Option<String>,
+    pub(crate) parent_folder_id: Option<String>,
+    pub(crate) child_folder_count: Option<u64>,
+    pub(crate) total_item_count: Option<u64>,
+    /// What it is made for, such as `IPF.Contact`.
+    #[serde(rename = "type")]
+    pub(crate) class: Option<String>,
+}

@@ -61,6 +61,18 @@ pub(crate) const HEADER: &str = "String 0x007D";
 pub(crate) const DELIVERED: &str = "SystemTime 0x0E06";
 /// `PR_CLIENT_SUBMIT_TIME`: when it was sent, by which Sent Items are sorted.
 pub(crate) const SENT: &str = "SystemTime 0x0039";
+/// `PR_INTERNET_MESSAGE_ID`.
+pub(crate) const MESSAGE_ID: &str = "String 0x1035";
+/// `PR_SUBJECT`.
+pub(crate) const SUBJECT: &str = "String 0x0037";
+/// `PR_START_DATE`.
+pub(crate) const START: &str = "SystemTime 0x0060";
+/// `PR_END_DATE`.
+pub(crate) const END: &str = "SystemTime 0x0061";
+/// `PidLidGlobalObjectId`: which meeting it is.
+pub(crate) const GLOBAL_ID: &str = "Binary {6ED8DA90-450B-101B-98DA-00AA003F1305} Id 0x3";
+/// `PidLidFileUnder`: how a contact is sorted.
+pub(crate) const FILE_UNDER: &str = "String {00062004-0000-0000-C000-000000000046} Id 0x8005";
 /// `PR_IN_REPLY_TO_ID`.
 pub(crate) const IN_REPLY_TO: &str = "String 0x1042";
 /// `PR_INTERNET_REFERENCES`.
@@ -75,6 +87,9 @@ pub(crate) const CONTAINER_CLASS: &str = "String 0x3613";
 pub(crate) const LAST_COMMIT: &str = "SystemTime 0x670A";
 /// `PR_DELETED_COUNT_TOTAL`: how many items ever left a folder.
 pub(crate) const DELETED_COUNT: &str = "Integer 0x670B";
+
+/// `PR_FLAG_STATUS`: flagged.
+pub(crate) const FLAG_STATUS: &str = "Integer 0x1090";
 
 /// The id of the property in which we note what a message was made from.
 pub(crate) fn stamp() -> String {

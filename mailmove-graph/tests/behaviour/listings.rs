@@ -58,7 +58,7 @@ async fn a_first_look_takes_few_requests() {
     for number in 0..30 {
         account.create(&[format!("folder {number}")]).unwrap();
     }
-    let source = source(config(&server));
+    let source = source(config(&server).with_exports(false));
     source.capabilities().await.unwrap();
     assert_eq!(source.folders().await.unwrap().len(), 31);
     // Roles, then all folders.
@@ -180,6 +180,27 @@ async fn changes_tell_what_came_changed_and_went() {
         .collect();
     assert_eq!(removed, [known[2].clone()]);
     assert_eq!(changed.last().unwrap().exists, Some(3));
+}
+
+#[tokio::test]
+async fn one_message_that_spoils_its_page_costs_itself() {
+    let server = start(|builder| builder).await;
+    fill(&server, 30);
+    assert!(server.poison_item("ann", &["INBOX"], 7, "ErrorCorruptData"));
+    let source = source(config(&server));
+    let found = all(&source).await;
+    assert_eq!(ids(&found).len(), 30);
+    assert_eq!(found.last().unwrap().exists, Some(30));
+    let fetched = crate::support::fetch(&source, ids(&found)).await;
+    let words = crate::support::words(&fetched);
+    assert_eq!(words.iter().filter(|word| *word == "content").count(), 29);
+    assert!(words.contains(&"graph/corrupt".to_owned()));
+    // The next pass knows how to go on.
+    let folder = inbox(&source).await;
+    let cursor = found.last().unwrap().next.clone();
+    let request = ListRequest::new(&folder).with_since(Some(cursor));
+    let next = pages(&source, request).await.unwrap();
+    assert_eq!((ids(&next).len(), next[0].coverage), (0, Coverage::Delta));
 }
 
 #[tokio::test]

@@ -10,6 +10,7 @@
 mod access;
 mod contents;
 mod edges;
+mod exports;
 mod limits;
 mod listings;
 mod support;

@@ -1,5 +1,13 @@
 //! What the destination does, seen from the server.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "a panic is how a test fails"
+)]
+
 mod attachments;
+mod imports;
 mod outcomes;
 mod support;

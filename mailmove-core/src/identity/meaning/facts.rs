@@ -204,6 +204,62 @@ pub(super) fn name(media: &Media) -> Option<Fact> {
     })
 }
 
+/// How important a message is said to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Importance {
+    pub(super) level: Level,
+    /// Its fields disagree, or say what nobody knows.
+    pub(super) odd: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Level {
+    Low,
+    /// Also that of what says nothing.
+    #[default]
+    Normal,
+    High,
+}
+
+impl Importance {
+    /// Programs write one of three fields, or several. The first that says something counts.
+    pub(super) fn of(header: &[u8]) -> Self {
+        let mut said = Vec::new();
+        let mut odd = false;
+        for name in ["Importance", "X-Priority", "X-MSMail-Priority"] {
+            let all = fields(header, name.as_bytes());
+            odd |= all.len() > 1;
+            if let Some(text) = all.first() {
+                let level = Level::read(String::from_utf8_lossy(text).trim());
+                odd |= level.is_none();
+                said.extend(level);
+            }
+        }
+        let level = said.first().copied().unwrap_or_default();
+        odd |= said.iter().any(|one| *one != level);
+        Self { level, odd }
+    }
+}
+
+impl Level {
+    /// `high`, or `1 (Highest)` to `5 (Lowest)`.
+    fn read(text: &str) -> Option<Self> {
+        let digits = text.split(|c: char| !c.is_ascii_digit()).next();
+        match digits.filter(|digits| !digits.is_empty()) {
+            Some("1" | "2") => return Some(Self::High),
+            Some("3") => return Some(Self::Normal),
+            Some("4" | "5") => return Some(Self::Low),
+            _ => {}
+        }
+        match text.to_ascii_lowercase().as_str() {
+            "high" => Some(Self::High),
+            "normal" | "medium" => Some(Self::Normal),
+            "low" => Some(Self::Low),
+            _ => None,
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -241,6 +297,40 @@ mod tests {
             assert!(one.digest.is_some() && !one.odd, "{name}");
             assert_eq!(one.digest, same.digest, "{name}");
             assert_ne!(one.digest, other.digest, "{name}");
+        }
+    }
+
+    #[test]
+    fn how_important_it_is_is_read_from_any_of_three_fields() {
+        for (header, level, odd) in [
+            ("", Level::Normal, false),
+            ("Importance: high\r\n", Level::High, false),
+            ("importance:  LOW\r\nX-Priority: 5\r\n", Level::Low, false),
+            ("X-Priority: 1 (Highest)\r\n", Level::High, false),
+            (
+                "X-Priority: 2\r\nX-MSMail-Priority: High\r\n",
+                Level::High,
+                false,
+            ),
+            ("X-MSMail-Priority: Low\r\n", Level::Low, false),
+            (
+                "X-Priority: 3\r\nX-MSMail-Priority: Normal\r\n",
+                Level::Normal,
+                false,
+            ),
+            ("X-Priority: 4 (Low)\r\n", Level::Low, false),
+            ("Importance: medium\r\n", Level::Normal, false),
+            (
+                "Importance: normal\r\nX-Priority: 1\r\n",
+                Level::Normal,
+                true,
+            ),
+            ("Importance: urgent\r\nX-Priority: 1\r\n", Level::High, true),
+            ("X-Priority: 10\r\n", Level::Normal, true),
+            ("Importance: low\r\nImportance: low\r\n", Level::Low, true),
+        ] {
+            let found = Importance::of(header.as_bytes());
+            assert_eq!((found.level, found.odd), (level, odd), "{header}");
         }
     }
 

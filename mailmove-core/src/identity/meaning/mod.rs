@@ -13,7 +13,7 @@ mod text;
 
 pub use reader::MeaningReader;
 
-use facts::{Fact, Facts};
+use facts::{Fact, Facts, Importance};
 use text::Text;
 
 /// What of two messages is compared.
@@ -42,6 +42,8 @@ pub enum Aspect {
     InReplyTo,
     /// `References`.
     References,
+    /// How important it is, as `Importance`, `X-Priority` or `X-MSMail-Priority` say.
+    Importance,
     /// The text: the first part of type `text/plain` that is no attachment.
     Text,
     /// The first part of type `text/html` that is no attachment: what stands outside of its tags.
@@ -71,7 +73,7 @@ impl Aspect {
     ];
 
     /// All of them.
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 17] = [
         Self::MessageId,
         Self::Date,
         Self::From,
@@ -83,6 +85,7 @@ impl Aspect {
         Self::Subject,
         Self::InReplyTo,
         Self::References,
+        Self::Importance,
         Self::Text,
         Self::Html,
         Self::Attachment,
@@ -105,6 +108,7 @@ impl Aspect {
             Self::Subject => "subject",
             Self::InReplyTo => "in-reply-to",
             Self::References => "references",
+            Self::Importance => "importance",
             Self::Text => "text",
             Self::Html => "html",
             Self::Attachment => "attachment",
@@ -231,6 +235,8 @@ pub struct Deviation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Meaning {
     header: Facts,
+    /// Of the message itself; nobody asks for that of a message within.
+    importance: Importance,
     text: Option<Text>,
     html: Option<Text>,
     attachments: Vec<Attachment>,
@@ -317,6 +323,10 @@ impl Meaning {
                 let first = aspect == Aspect::From && of_fields && given.several;
                 differs(aspect, loss.or(first.then_some(Loss::Authors)));
             }
+        }
+        if self.importance.level != found.importance.level {
+            let loss = self.importance.odd.then_some(Loss::OddField);
+            differs(Aspect::Importance, loss);
         }
         let of_text = text(self.text, found.text, self.html.is_some());
         let of_html = text(self.html, found.html, self.text.is_some());

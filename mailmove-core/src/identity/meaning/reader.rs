@@ -2,7 +2,7 @@
 
 use super::{
     Attachment, Meaning, What,
-    facts::{self, facts},
+    facts::{self, Importance, facts},
     short,
     text::{Kind, Reading, Text},
 };
@@ -72,11 +72,15 @@ impl MeaningReader {
 
 impl Visitor for Making {
     fn header(&mut self, header: &[u8], media: &Media, of_message: bool) {
+        let outermost = self.open.len() == 1;
         let Some(message) = self.open.last_mut() else {
             return;
         };
         if of_message {
             message.header = facts(header);
+            if outermost {
+                message.importance = Importance::of(header);
+            }
         }
         message.malformed |= media.odd;
         match media.kind.as_str() {

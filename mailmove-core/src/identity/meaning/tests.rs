@@ -189,6 +189,29 @@ fn what_servers_add_to_a_message_is_no_difference_but_people_and_text_are() {
 }
 
 #[test]
+fn how_important_a_message_is_is_told_but_not_of_one_within() {
+    let high = plain("X-Priority: 1 (Highest)\n", "x");
+    assert_eq!(differs(&high, &plain("Importance: High\n", "x")), [""; 0]);
+    for changed in ["", "Importance: Normal\n", "Importance: Low\n"] {
+        assert_eq!(differs(&high, &plain(changed, "x")), ["importance"]);
+        // Nor is it made up.
+        let back = differs(&plain(changed, "x"), &high);
+        assert_eq!(back, ["importance"]);
+    }
+    // Where nothing is said, and where that is said, it is the same.
+    let normal = plain("Importance: Normal\n", "x");
+    assert_eq!(differs(&plain("", "x"), &normal), [""; 0]);
+    let odd = plain("Importance: normal\nX-Priority: 1\n", "x");
+    assert_eq!(differs(&odd, &normal), [""; 0]);
+    assert_eq!(differs(&odd, &high), ["importance/odd-field"]);
+    let within = |importance: &str| {
+        let head = "Content-Type: message/rfc822\n";
+        plain(head, &format!("{importance}Subject: y\n\ntext"))
+    };
+    assert_eq!(differs(&within("Importance: high\n"), &within("")), [""; 0]);
+}
+
+#[test]
 fn nesting_and_numbers_are_bounded() {
     let deep: String = (0..200)
         .map(|at| format!("Content-Type: multipart/mixed; boundary=b{at}\n\n--b{at}\n"))

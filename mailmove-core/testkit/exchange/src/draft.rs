@@ -66,7 +66,7 @@ impl Draft {
                 self.props.importance = match number {
                     0 => Some("Low".to_owned()),
                     2 => Some("High".to_owned()),
-                    _ => None,
+                    _ => Some("Normal".to_owned()),
                 };
             }
             _ => {

@@ -322,6 +322,21 @@ impl Connection {
         self.stream.flush().await
     }
 
+    /// Ends a connection on which somebody is still sending: he shall be able to read what he was told.
+    pub async fn linger(mut self) {
+        let _ = self.stream.shutdown().await;
+        let rest = async {
+            let mut bytes = vec![0; 64 << 10];
+            while self
+                .stream
+                .read(&mut bytes)
+                .await
+                .is_ok_and(|count| count > 0)
+            {}
+        };
+        let _ = tokio::time::timeout(std::time::Duration::from_secs(5), rest).await;
+    }
+
     /// Ends the connection in order, so that what was sent arrives.
     pub async fn close(mut self) {
         let _ = self.stream.shutdown().await;

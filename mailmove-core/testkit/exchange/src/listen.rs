@@ -128,7 +128,10 @@ async fn serve<S: Service>(
                 response.close = true;
                 service.refused(status);
                 let _ = connection.send(&response.bytes()).await;
-                return connection.close().await;
+                return match status {
+                    413 => connection.linger().await,
+                    _ => connection.close().await,
+                };
             }
         };
         let close = request.close;

@@ -97,7 +97,7 @@ impl Value {
 pub struct Props {
     /// `IPM.Note` if absent.
     pub class: Option<String>,
-    /// `Low` or `High`; `Normal` if absent.
+    /// `Low`, `Normal` or `High`; what the header says if absent.
     pub importance: Option<String>,
     /// `Normal` if absent.
     pub sensitivity: Option<String>,
@@ -218,6 +218,25 @@ impl Known<'_> {
             .or_else(|| dates::parse_mail(&self.mime.header("date")?))
     }
 
+    /// How important it is: as was set, else as its header says.
+    #[must_use]
+    pub fn importance(&self) -> &str {
+        if let Some(set) = self.props.importance.as_deref() {
+            return set;
+        }
+        let header = |name: &str| {
+            self.mime
+                .header(name)
+                .map(|text| text.trim().to_lowercase())
+        };
+        let priority = header("x-priority").unwrap_or_default();
+        match (header("importance").as_deref(), priority.chars().next()) {
+            (Some("high"), _) | (None, Some('1' | '2')) => "High",
+            (Some("low"), _) | (None, Some('4' | '5')) => "Low",
+            _ => "Normal",
+        }
+    }
+
     /// PidTagMessageFlags: read, unsent, with attachments, and once read.
     fn message_flags(&self) -> i32 {
         let bit = |on: bool, bit: i32| if on { bit } else { 0 };
@@ -269,9 +288,9 @@ impl Known<'_> {
             0x1081 => self.verb().and_then(integer),
             0x1080 => self.icon().and_then(integer),
             0x001A => Some(Value::one("String", self.props.class())),
-            0x0017 => integer(match self.props.importance.as_deref() {
-                Some("Low") => 0,
-                Some("High") => 2,
+            0x0017 => integer(match self.importance() {
+                "Low" => 0,
+                "High" => 2,
                 _ => 1,
             }),
             0x0E08 => integer(i32::try_from(self.message.body.len()).unwrap_or(i32::MAX)),

@@ -35,7 +35,7 @@ pub fn rebuild(known: &Known<'_>) -> Vec<u8> {
         mime: known.mime,
         // Without a date that can be read, it is when the message came.
         date: known.sent().unwrap_or(known.message.date.unix),
-        importance: known.props.importance.as_deref().unwrap_or("Normal"),
+        importance: known.importance(),
         original: &known.message.body,
     };
     sources.rebuild(0).into_bytes()

@@ -1,4 +1,4 @@
-//! Items as Exchange exports them: all of an item, whatever its class, in a form that only Exchange reads.
+//! Items as Exchange exports them.
 
 use mailmove_core::{
     edge::Spool,
@@ -6,7 +6,10 @@ use mailmove_core::{
     model::{Content, Form, MessageId},
     source::Fetched,
 };
-use mailmove_exchange::sink::{Keep, Kept};
+use mailmove_exchange::{
+    export,
+    sink::{Keep, Kept},
+};
 
 use super::{
     Inner,
@@ -20,9 +23,6 @@ use crate::{
 
 const EXPORT: Doing = Doing::message("ExportItems");
 
-/// What stands at the end of an export that the server did not finish.
-const TRUNCATED: &[u8] = b"=== Truncated Data ===";
-
 /// One request for exports. Each id comes back once.
 pub(super) async fn streams(inner: &Inner, ids: &[MessageId]) -> Vec<(MessageId, Fetched)> {
     let spool: &Spool = &inner.pool.access().edges.spool;
@@ -34,9 +34,15 @@ pub(super) async fn streams(inner: &Inner, ids: &[MessageId]) -> Vec<(MessageId,
     let mut answer = match answer {
         Ok(answer) => answer,
         Err(failed) => {
-            heed(inner, ids.len(), &failed.error);
-            let failed =
-                |id: &MessageId| (id.clone(), Fetched::Failed(not_exported(&failed.error)));
+            let error = inner.pool.blame(failed.error).await;
+            heed(inner, ids.len(), &error);
+            if error::is_halved(&error, ids.len()) {
+                let (one, other) = ids.split_at(ids.len() / 2);
+                let mut out = Box::pin(streams(inner, one)).await;
+                out.extend(Box::pin(streams(inner, other)).await);
+                return out;
+            }
+            let failed = |id: &MessageId| (id.clone(), Fetched::Failed(not_exported(&error)));
             return ids.iter().map(failed).collect();
         }
     };
@@ -98,18 +104,7 @@ async fn whole(kept: Kept) -> Result<Content> {
         return Err(broken());
     }
     let content = kept.content?;
-    let mut end: Vec<u8> = Vec::new();
-    let mut reader = content.reader();
-    while let Some(piece) = reader.next().await? {
-        end.extend_from_slice(
-            piece
-                .get(piece.len().saturating_sub(64)..)
-                .unwrap_or_default(),
-        );
-        let from = end.len().saturating_sub(64);
-        end.drain(..from);
-    }
-    if end.trim_ascii_end().ends_with(TRUNCATED) {
+    if export::is_truncated(&content).await? {
         let what = "the server did not finish the export";
         return Err(Error::new(ErrorKind::Unavailable, what)
             .with_code("ews/truncated")

@@ -1,0 +1,287 @@
+//! Items as another Exchange exported them: stored as they are, with all of their properties.
+//!
+//! Imports go to an address of their own, which holds a token of its own. An export takes no mark along; it gets
+//! one as soon as it is there.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use mailmove_core::{
+    destination::{Fence, Outcome, Outgoing},
+    edge::Secret,
+    error::{Error, ErrorKind, Result},
+    identity::HeaderDigest,
+    model::{Content, FolderId, MessageId, Slot},
+};
+use mailmove_exchange::{date::parse_date, stamp::Stamp};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tokio::sync::Mutex;
+
+use super::{Inner, MESSAGE_MAX, append, prepare, update};
+use crate::{
+    error::{self, Doing},
+    folders,
+    http::{Failed, Piece},
+    wire::{Body, Path, Request, property},
+};
+
+const SESSION: Doing = Doing::account("createImportSession");
+const IMPORT: Doing = Doing::message("importItem");
+/// An address is not used in the last minute before its end.
+const EARLY: Duration = Duration::from_secs(60);
+
+/// Where imports go.
+#[derive(Debug, Default)]
+pub(super) struct Imports(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    session: Option<Session>,
+    /// Whether there is such a thing for us, once that is known.
+    offered: Option<bool>,
+}
+
+#[derive(Debug)]
+struct Session {
+    url: Secret,
+    until: Duration,
+}
+
+/// Whether exports can be stored here: where they may not, messages go as fields.
+///
+/// # Errors
+/// If the server does not answer.
+pub(super) async fn is_offered(inner: &Inner) -> Result<bool> {
+    if !inner.pool.access().config.exports() {
+        return Ok(false);
+    }
+    let mut state = inner.imports.0.lock().await;
+    if let Some(offered) = state.offered {
+        return Ok(offered);
+    }
+    let offered = match session(inner, &mut state).await {
+        Ok(_) => true,
+        Err(error) if is_refusal(&error) => {
+            tracing::info!(%error, "exports cannot be stored here");
+            false
+        }
+        Err(error) => return Err(error),
+    };
+    state.offered = Some(offered);
+    Ok(offered)
+}
+
+fn is_refusal(error: &Error) -> bool {
+    let kinds = [
+        ErrorKind::Denied,
+        ErrorKind::NotFound,
+        ErrorKind::Refused,
+        ErrorKind::Unsupported,
+    ];
+    kinds.contains(&error.kind()) && !error.is_transient()
+}
+
+/// The address, a new one if need be.
+async fn session(inner: &Inner, state: &mut State) -> Result<Secret> {
+    let now = inner.pool.access().edges.clock.now();
+    if let Some(session) = &state.session
+        && now + EARLY < session.until
+    {
+        return Ok(session.url.clone());
+    }
+    let text = |json: &Value, name: &str| {
+        let text = json.get(name).and_then(Value::as_str).map(str::to_owned);
+        text.ok_or_else(|| error::unexpected("an import without an address"))
+    };
+    let mailbox = folders::exports(&inner.pool).await?;
+    let path = Path::new().at("admin/exchange/mailboxes").id(&mailbox);
+    let request = Request::post(path.at("createImportSession"), SESSION).of_service();
+    let answer = inner.pool.call(&request).await?;
+    let url = Secret::new(text(&answer.json, "importUrl")?);
+    let until = text(&answer.json, "expirationDateTime")?;
+    let until = parse_date(&until).and_then(|at| u64::try_from(at.seconds()).ok());
+    state.session = Some(Session {
+        url: url.clone(),
+        until: until.map_or(now, Duration::from_secs),
+    });
+    Ok(url)
+}
+
+/// An item that is to be stored.
+struct Given<'a> {
+    slot: Slot,
+    content: &'a Content,
+    stamp: Stamp,
+}
+
+/// Stores exports, one after the other.
+pub(super) async fn run(
+    inner: &Inner,
+    folder: &FolderId,
+    mailbox: u64,
+    items: &[(Slot, Outgoing)],
+    fence: &dyn Fence,
+) -> Vec<(Slot, Outcome)> {
+    let given = items.iter().map(|(slot, outgoing)| Given {
+        slot: *slot,
+        content: &outgoing.content,
+        stamp: Stamp {
+            content: outgoing.content.digest(),
+            header: no_header(),
+            mailbox,
+        },
+    });
+    let mut made: Vec<(Given<'_>, Result<MessageId, Outcome>)> = Vec::new();
+    let mut stopped: Option<Error> = None;
+    for given in given {
+        let stored = match &stopped {
+            Some(error) => Err(error::outcome(error, false)),
+            None => store(inner, folder, given.content, fence).await,
+        };
+        if let Err(outcome) = &stored {
+            stopped = stopped.or_else(|| append::stops(outcome));
+        }
+        made.push((given, stored));
+    }
+    lasting(inner, &mut made).await;
+    note(inner, &made).await;
+    let ids: Vec<MessageId> = made
+        .iter()
+        .filter_map(|(_, made)| made.as_ref().ok().cloned())
+        .collect();
+    // What was stored is stored, whether it can be read back or not.
+    let found = update::metas(inner, &ids).await.unwrap_or_default();
+    made.into_iter()
+        .map(|(given, made)| {
+            let outcome = match made {
+                Ok(id) => append::stored(&id, found.get(&id)),
+                Err(outcome) => outcome,
+            };
+            (given.slot, outcome)
+        })
+        .collect()
+}
+
+/// What stands in a mark in place of a header's digest: items are told apart by their properties.
+pub(super) fn no_header() -> HeaderDigest {
+    HeaderDigest::of(b"")
+}
+
+async fn store(
+    inner: &Inner,
+    folder: &FolderId,
+    content: &Content,
+    fence: &dyn Fence,
+) -> Result<MessageId, Outcome> {
+    if content.size() > MESSAGE_MAX {
+        let error = prepare::too_large(content.size(), MESSAGE_MAX);
+        return Err(Outcome::NotStored(error));
+    }
+    let mut renewed = false;
+    loop {
+        let url = {
+            let mut state = inner.imports.0.lock().await;
+            session(inner, &mut state).await
+        };
+        let url = url.map_err(Outcome::NotStored)?;
+        match import(inner, &url, folder, content, fence).await {
+            Ok(id) => return Ok(id),
+            // An address whose time is over; nothing was done.
+            Err(failed) if is_over(&failed) && !renewed => {
+                inner.imports.0.lock().await.session = None;
+                renewed = true;
+            }
+            Err(failed) => {
+                let error = failed.error.with_context("folder", folder.as_str());
+                return Err(error::outcome(&error, failed.perhaps_executed));
+            }
+        }
+    }
+}
+
+fn is_over(failed: &Failed) -> bool {
+    let kinds = [ErrorKind::Auth, ErrorKind::Denied, ErrorKind::NotFound];
+    !failed.perhaps_executed && kinds.contains(&failed.error.kind())
+}
+
+async fn import(
+    inner: &Inner,
+    url: &Secret,
+    folder: &FolderId,
+    content: &Content,
+    fence: &dyn Fence,
+) -> Result<MessageId, Failed> {
+    let folder = Value::from(folder.as_str());
+    let before = format!("{{\"FolderId\":{folder},\"Mode\":\"create\",\"Data\":\"");
+    let body = Body::Pieces(vec![
+        Piece::Bytes(Bytes::from(before)),
+        Piece::Base64(content.clone()),
+        Piece::Bytes(Bytes::from_static(b"\"}")),
+    ]);
+    let answer = inner
+        .pool
+        .send_to(url, Method::POST, &[], body, IMPORT, Some(fence))
+        .await?;
+    let id = answer.json.get("itemId").and_then(Value::as_str);
+    let id = id.filter(|id| !id.is_empty()).map(MessageId::new);
+    id.ok_or_else(|| {
+        Failed::after(error::unexpected(
+            "the server does not confirm that it stored an item",
+        ))
+    })
+}
+
+/// Asks for the ids that last, in place of those of an import. Without one it is stored all the same, and has to be
+/// looked up.
+async fn lasting(inner: &Inner, made: &mut [(Given<'_>, Result<MessageId, Outcome>)]) {
+    let ids: Vec<&str> = made
+        .iter()
+        .filter_map(|(_, made)| made.as_ref().ok().map(MessageId::as_str))
+        .collect();
+    if ids.is_empty() {
+        return;
+    }
+    let body = json!({
+        "inputIds": ids,
+        "sourceIdType": "restId",
+        "targetIdType": "restImmutableEntryId",
+    });
+    let doing = Doing::message("translateExchangeIds");
+    let request = Request::post(Path::new().at("translateExchangeIds"), doing).json(&body);
+    let told = inner.pool.call(&request).await.map(|answer| answer.json);
+    let told = told.unwrap_or_default();
+    let pairs = told.get("value").and_then(Value::as_array);
+    for (_, made) in made {
+        let Ok(id) = &*made else { continue };
+        let is = |pair: &&Value| pair.get("sourceId").and_then(Value::as_str) == Some(id.as_str());
+        let new = pairs.into_iter().flatten().find(is);
+        let new = new.and_then(|pair| pair.get("targetId")?.as_str());
+        *made = match new.filter(|new| !new.is_empty()) {
+            Some(new) => Ok(MessageId::new(new)),
+            None => Err(Outcome::Stored(mailmove_core::destination::Receipt::new(
+                None,
+            ))),
+        };
+    }
+}
+
+/// Notes at what was taken what it is. Where that fails, only what came in since tells them apart from others,
+/// if it ever comes to that.
+async fn note(inner: &Inner, made: &[(Given<'_>, Result<MessageId, Outcome>)]) {
+    let requests: Vec<Request> = made
+        .iter()
+        .filter_map(|(given, made)| {
+            let id = made.as_ref().ok()?;
+            let mark = json!([{ "id": property::stamp(), "value": given.stamp.write() }]);
+            let body = json!({ "singleValueExtendedProperties": mark });
+            let path = Path::new().at("messages").id(id.as_str());
+            Some(Request::patch(path, Doing::message("markMessage")).json(&body))
+        })
+        .collect();
+    for answer in update::send(inner, &requests).await {
+        if let Err(failed) = answer {
+            tracing::debug!(error = %failed.error, "an import could not be marked");
+        }
+    }
+}

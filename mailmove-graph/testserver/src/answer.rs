@@ -410,6 +410,7 @@ pub(crate) fn run(call: &Call) -> Answer {
         "DeleteAttachment" => attachments::delete(call),
         "CreateUploadSession" => uploads::create(call),
         "ListMailboxFolders" | "ListMailboxChildFolders" => exports::folders(call),
+        "MailboxFolderDelta" => delta::mailbox_folders(call),
         "GetMailboxFolder" => exports::folder(call),
         "ListMailboxItems" => exports::items(call),
         "MailboxItemDelta" => delta::mailbox_items(call),

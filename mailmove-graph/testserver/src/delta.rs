@@ -257,23 +257,39 @@ fn gone(call: &Call, folder: &FolderInfo, uid: u32, sort: Sort) -> Option<Value>
 }
 
 pub(crate) fn folders(call: &Call) -> Answer {
+    let shown_ones = tree::listed_folders(call, false);
+    let each = tree::listed_folders(call, true).into_iter().map(|folder| {
+        let place = ids::Place::Folder(folder.id);
+        Ok((folder.id, tree::render_among(call, place, &shown_ones)?))
+    });
+    changed_folders(call, "mailFolder", each.collect::<Result<_, Failure>>()?)
+}
+
+/// Of folders of all classes.
+pub(crate) fn mailbox_folders(call: &Call) -> Answer {
+    let all = call.mailbox.account.folders();
+    let each = all.iter().map(|folder| {
+        let shown = exports::show_folder_among(call, folder, &all)?;
+        Ok((folder.id, shown))
+    });
+    changed_folders(call, "mailboxFolder", each.collect::<Result<_, Failure>>()?)
+}
+
+/// Those that are not as they were told, of all that there are.
+fn changed_folders(call: &Call, kind: &str, all: Vec<(FolderId, Value)>) -> Answer {
     let walks = &call.shared.walks;
     let before = match token(&call.query) {
-        Some(token) => open_folders(call, token).ok_or_else(|| resync(call))?,
+        Some(token) => open_folders(call, kind, token).ok_or_else(|| resync(call))?,
         None => Told::new(),
     };
-    let all = tree::listed_folders(call, true);
-    let shown_ones = tree::listed_folders(call, false);
     let mut now = Told::new();
     let mut changed = Vec::new();
-    for folder in &all {
-        let place = ids::Place::Folder(folder.id);
-        let shown = tree::render_among(call, place, &shown_ones)?;
+    for (id, shown) in all {
         let state = shown.to_string();
-        if before.get(&folder.id) != Some(&state) {
-            changed.push((folder.id, shown));
+        if before.get(&id) != Some(&state) {
+            changed.push((id, shown));
         }
-        now.insert(folder.id, state);
+        now.insert(id, state);
     }
     let most = call.page(usize::MAX)?;
     let mut values = Vec::new();
@@ -281,7 +297,7 @@ pub(crate) fn folders(call: &Call) -> Answer {
     for id in before.keys().filter(|id| !now.contains_key(id)) {
         let place = ids::Place::Folder(*id);
         values.push(json!({
-            "@odata.type": "#microsoft.graph.mailFolder",
+            "@odata.type": format!("#microsoft.graph.{kind}"),
             "id": call.folder_id(place),
             "@removed": {"reason": "deleted"},
         }));
@@ -294,19 +310,20 @@ pub(crate) fn folders(call: &Call) -> Answer {
         values.push(shown);
     }
     let token = ids::opaque(&format!(
-        "G\n{}\n{}\n{}\n",
+        "G\n{kind}\n{}\n{}\n{}\n",
         call.mailbox.account.user(),
         walks.epoch(),
         walks.keep(told)
     ));
-    let context = call.context("Collection(mailFolder)");
+    let context = call.context(&format!("Collection({kind})"));
     listed(context, values, vec![link(call, whole, &token)])
 }
 
-fn open_folders(call: &Call, token: &str) -> Option<Told> {
+fn open_folders(call: &Call, kind: &str, token: &str) -> Option<Told> {
     let text = ids::unopaque(token)?;
     let mut lines = text.split('\n');
     let ours = lines.next() == Some("G")
+        && lines.next() == Some(kind)
         && lines.next() == Some(call.mailbox.account.user())
         && lines.next() == Some(&call.shared.walks.epoch().to_string());
     let told = call.shared.walks.kept(lines.next()?.parse().ok()?)?;

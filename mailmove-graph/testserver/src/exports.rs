@@ -21,14 +21,20 @@ use crate::sessions::Purpose;
 /// More are not exported at once.
 const MOST: usize = 20;
 
-/// Folders of all classes right below this one; hidden ones, too.
-fn children(call: &Call, path: &[String]) -> Vec<FolderInfo> {
-    let mut all = call.mailbox.account.folders();
-    all.retain(|f| f.path.len() == path.len() + 1 && f.path.starts_with(path));
-    all
+fn is_below(folder: &FolderInfo, path: &[String]) -> bool {
+    folder.path.len() == path.len() + 1 && folder.path.starts_with(path)
 }
 
 fn show_folder(call: &Call, folder: &FolderInfo) -> Result<Value, Failure> {
+    show_folder_among(call, folder, &call.mailbox.account.folders())
+}
+
+/// A folder as this interface shows it, where all that there are are known.
+pub(crate) fn show_folder_among(
+    call: &Call,
+    folder: &FolderInfo,
+    all: &[FolderInfo],
+) -> Result<Value, Failure> {
     let account = &call.mailbox.account;
     let above = folder.path.split_last().map_or(&[][..], |(_, above)| above);
     let parent = match above {
@@ -41,7 +47,7 @@ fn show_folder(call: &Call, folder: &FolderInfo) -> Result<Value, Failure> {
         "id": call.folder_id(Place::Folder(folder.id)),
         "displayName": call.mailbox.display_name(folder),
         "parentFolderId": call.folder_id(parent),
-        "childFolderCount": children(call, &folder.path).len(),
+        "childFolderCount": all.iter().filter(|f| is_below(f, &folder.path)).count(),
         "totalItemCount": account.status(folder.id)?.messages,
         "type": call.mailbox.class(folder.id),
     }))
@@ -55,7 +61,9 @@ pub(crate) fn folders(call: &Call) -> Answer {
         },
         None => Vec::new(),
     };
-    let all = children(call, &path);
+    // Hidden ones, too.
+    let mut all = call.mailbox.account.folders();
+    all.retain(|folder| is_below(folder, &path));
     let skip = call.query.number("$skip")?.unwrap_or(0);
     let mut values = Vec::new();
     for folder in all.iter().skip(skip).take(call.page(10)?) {

@@ -198,7 +198,7 @@ fn messages(method: &str, rest: &[&str], at: usize) -> Result<Found, Failure> {
 fn exchange(method: &str, tail: &[&str]) -> Result<Found, Failure> {
     let operation = match (method, tail) {
         ("GET", ["folders"]) => "ListMailboxFolders",
-        ("GET", ["folders", "delta" | "delta()"]) => return Err(Failure::segment("delta")),
+        ("GET", ["folders", "delta" | "delta()"]) => "MailboxFolderDelta",
         ("GET", ["folders", _]) => "GetMailboxFolder",
         ("GET", ["folders", _, "childfolders"]) => "ListMailboxChildFolders",
         ("GET", ["folders", _, "items"]) => "ListMailboxItems",

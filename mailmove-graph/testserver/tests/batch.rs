@@ -186,6 +186,10 @@ async fn items_of_all_classes_travel_as_streams() {
         (1, Some("IPM.Appointment"))
     );
     assert!(delta.is_some());
+    let (again, _, more) = client.pages(&format!("{base}/folders/delta")).await;
+    assert_eq!(again.len(), folders.len());
+    let (unchanged, _, _) = client.pages(&more.unwrap()).await;
+    assert!(unchanged.is_empty());
     let inbox = folders
         .iter()
         .find(|f| f["displayName"] == "Inbox")

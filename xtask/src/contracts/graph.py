@@ -33,6 +33,7 @@ DOCUMENTED_OPTIONS = {
     "GET /users/{id}/mailFolders/{id}/messages/delta":
         {"$select", "$expand", "$filter", "$top", "$orderby", "$deltatoken", "$skiptoken"},
     "GET /users/{id}/mailFolders/delta": {"$select", "$top", "$deltatoken", "$skiptoken"},
+    "GET /admin/exchange/mailboxes/{id}/folders/delta": {"$select", "$top", "$deltatoken", "$skiptoken"},
     "GET /admin/exchange/mailboxes/{id}/folders/{id}/items/delta":
         {"$select", "$expand", "$top", "$deltatoken", "$skiptoken"},
 }

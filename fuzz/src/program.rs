@@ -5,7 +5,7 @@
 pub(crate) mod output;
 #[path = "../../examples/cli/src/table.rs"]
 pub(crate) mod table;
-#[path = "../../examples/cli/src/url.rs"]
+#[path = "../../examples/cli/src/url/mod.rs"]
 pub(crate) mod url;
 #[path = "../../examples/cli/src/value.rs"]
 pub(crate) mod value;

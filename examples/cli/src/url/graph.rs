@@ -37,8 +37,6 @@ pub(crate) enum GraphRoute {
     /// As fields and attachments, or as Exchange's own exports where they come from Exchange.
     #[default]
     Fields,
-    /// As MIME; all of them arrive as drafts.
-    Drafts,
     /// By IMAP, with the same login: bytes arrive as they are.
     Imap,
 }
@@ -61,7 +59,7 @@ pub(crate) struct Graph {
 
 /// For whoever wrote others.
 const OPTIONS: &str = "Options are ?client=APPLICATION-ID, ?auth=secret, ?auth=certificate or ?auth=device, \
-                       ?cloud=global, usgov, dod or china, ?route=fields, drafts or imap, ?signed=as-plain, and for a test server \
+                       ?cloud=global, usgov, dod or china, ?route=fields or ?route=imap, ?signed=as-plain, and for a test server \
                        ?at=HOST:PORT.";
 
 const SHAPE: &str = "Write graph://tenant/user, as graph://example.com/ann@example.com?client=APPLICATION-ID; \
@@ -151,7 +149,6 @@ fn read_query(query: &str, graph: &mut Graph) -> Result<(), String> {
             ("cloud", "dod") => graph.cloud = GraphCloud::UsDefense,
             ("cloud", "china") => graph.cloud = GraphCloud::China,
             ("route", "fields") => graph.route = GraphRoute::Fields,
-            ("route", "drafts") => graph.route = GraphRoute::Drafts,
             ("route", "imap") => graph.route = GraphRoute::Imap,
             ("signed", "as-plain") => graph.unsigned = true,
             ("at", value) => {

@@ -145,16 +145,16 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
     ] {
         assert_eq!(parse(text).unwrap().to_string(), shown);
     }
-    let url = parse("graph://t/u?client=ab-1&auth=certificate&cloud=china&route=drafts").unwrap();
+    let url = parse("graph://t/u?client=ab-1&auth=certificate&cloud=china&route=imap").unwrap();
     assert_eq!(
         (url.host.as_str(), url.port),
-        ("microsoftgraph.chinacloudapi.cn", 443)
+        ("partner.outlook.cn", 993)
     );
     let graph = graph_of(url);
     assert_eq!(graph.client.as_deref(), Some("ab-1"));
     assert_eq!(
         (graph.login, graph.route),
-        (GraphLogin::Certificate, GraphRoute::Drafts)
+        (GraphLogin::Certificate, GraphRoute::Imap)
     );
     let own = parse("graph://t/u?at=127.0.0.1:8443&signed=as-plain").unwrap();
     assert_eq!((own.host.as_str(), own.port), ("127.0.0.1", 8443));
@@ -171,6 +171,7 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
         "graph://t/a?client=",
         "graph://t/a?client=a%20b",
         "graph://t/a?cloud=mine",
+        "graph://t/a?route=drafts",
         "graph://t/a?tls=off",
     ] {
         assert!(parse(bad).unwrap_err().remedy().is_some(), "{bad}");

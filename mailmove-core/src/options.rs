@@ -43,6 +43,9 @@ pub struct Options {
     /// Where both sides can, items travel as Exchange's own export, which keeps all of them: mail, events, contacts,
     /// tasks. Otherwise, and where an export fails, as MIME: then mail alone.
     pub streams: bool,
+    /// That also between EWS and Graph. Microsoft does not say that one takes what the other gave out, and nobody has
+    /// tried it with this library, so it has to be asked for.
+    pub streams_across: bool,
     /// What is done about a message that the destination refuses.
     pub repair: RepairPolicy,
     /// Take a destination that lost messages as it is now: they are not sent again, and the folder
@@ -70,6 +73,7 @@ impl Options {
             daily_up: None,
             waits_for_next_day: true,
             streams: true,
+            streams_across: false,
             repair: RepairPolicy::AfterRefusal,
             accept_lost: false,
         }

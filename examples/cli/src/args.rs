@@ -212,6 +212,9 @@ pub(crate) struct JobArgs {
     /// Between two Exchange servers: mail as MIME, instead of everything as Exchange's own exports
     #[arg(long, help_heading = "Connections")]
     pub(crate) as_mime: bool,
+    /// Between EWS and Microsoft 365: everything as Exchange's own exports. Nobody has tried that with a tenant
+    #[arg(long, help_heading = "Connections", conflicts_with = "as_mime")]
+    pub(crate) as_exports: bool,
     /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines
     #[arg(long, help_heading = "Connections")]
     pub(crate) compress: bool,

@@ -60,6 +60,7 @@ impl Job {
         options.waits_for_next_day = !args.no_wait;
         options.late = args.late.map(|late| Duration::from_secs(late.into()));
         options.streams = !args.as_mime;
+        options.streams_across = args.as_exports;
         if args.any_order {
             options.order = Order::Relaxed;
         }

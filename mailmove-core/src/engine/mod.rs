@@ -158,10 +158,12 @@ struct FolderNotes {
 }
 
 /// In which form contents travel, and the options with the classes of folders that go so.
-fn route(options: &Options, from: &Capabilities, to: &Capabilities) -> (Form, Options) {
-    let mut options = options.clone();
+fn route(migration: &MigrationBuilder, from: &Capabilities, to: &Capabilities) -> (Form, Options) {
+    let mut options = migration.options.clone();
+    let alike = migration.source.endpoint().scheme == migration.destination.endpoint().scheme;
+    let streams = options.streams && (alike || options.streams_across);
     let both = |form| from.forms.contains(&form) && to.forms.contains(&form);
-    let form = match options.streams && both(Form::ExchangeStream) {
+    let form = match streams && both(Form::ExchangeStream) {
         true => Form::ExchangeStream,
         false => Form::Mime,
     };
@@ -221,7 +223,7 @@ impl Engine {
         };
         let asked_for = mend::is_open(&*ledger).await?;
         let daily = daily::Daily::open(&migration.options, &from, &to, &*ledger).await?;
-        let (form, options) = route(&migration.options, &from, &to);
+        let (form, options) = route(migration, &from, &to);
         Ok(Self {
             source: Arc::clone(&migration.source),
             destination: Arc::clone(&migration.destination),

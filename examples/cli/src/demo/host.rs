@@ -62,6 +62,11 @@ impl Server {
                 let builder = graph::Server::builder(store)
                     .user(USER)
                     .client(APPLICATION, PASSWORD)
+                    .tenant(if is_source {
+                        "old.example"
+                    } else {
+                        "new.example"
+                    })
                     .rebuilds_mime()
                     .without_shape_gate();
                 let builder = match is_source {

@@ -146,10 +146,7 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
         assert_eq!(parse(text).unwrap().to_string(), shown);
     }
     let url = parse("graph://t/u?client=ab-1&auth=certificate&cloud=china&route=imap").unwrap();
-    assert_eq!(
-        (url.host.as_str(), url.port),
-        ("partner.outlook.cn", 993)
-    );
+    assert_eq!((url.host.as_str(), url.port), ("partner.outlook.cn", 993));
     let graph = graph_of(url);
     assert_eq!(graph.client.as_deref(), Some("ab-1"));
     assert_eq!(

@@ -268,3 +268,40 @@ async fn the_demo_goes_to_and_from_exchange() {
     assert!(of("verification").all(|line| line["clean"] == true));
     assert_eq!(lines.last().unwrap()["equal"], true);
 }
+
+#[tokio::test]
+async fn the_demo_goes_to_and_from_microsoft_365() {
+    let directory = tempfile::tempdir().unwrap();
+    let demo = async |arguments: &[&str]| {
+        let mut command = crate::support::program(&["demo", "--messages", "200"]);
+        command.args(arguments).env("TMPDIR", directory.path());
+        run(command).await
+    };
+    let shown = demo(&["--to", "graph"]).await;
+    shown.succeeds();
+    for text in [
+        "An IMAP server and a Microsoft 365 (Graph) server run",
+        "second-body",
+        "verified: 250 messages, no difference",
+        "ledger closed: 250 found",
+        "both servers hold the same messages",
+    ] {
+        assert!(shown.stdout.contains(text), "no {text:?} in {shown:#?}");
+    }
+    for arguments in [
+        ["--from", "graph", "--to", "imap"],
+        ["--from", "graph", "--to", "graph"],
+        ["--from", "graph", "--to", "ews"],
+        ["--from", "ews", "--to", "graph"],
+    ] {
+        let shown = demo(&arguments).await;
+        shown.succeeds();
+        for text in [
+            "verified: 250 messages, no difference",
+            "ledger closed: 250 found",
+            "both servers hold the same messages",
+        ] {
+            assert!(shown.stdout.contains(text), "no {text:?} in {shown:#?}");
+        }
+    }
+}

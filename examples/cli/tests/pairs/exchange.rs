@@ -1,11 +1,14 @@
-//! By way of Exchange, which makes each message anew whenever it is read: from Dovecot, and on to Cyrus.
+//! By way of Exchange and of Microsoft 365, which make each message anew whenever it is read: from Dovecot, and on
+//! to Cyrus.
 
 use std::collections::BTreeMap;
 
 use mailmove_core::identity::{Meaning, MeaningReader};
 use mailmove_ews_testserver::{Scheme, Server as Exchange};
+use mailmove_graph_testserver::Server as Graph;
 use mailmove_testkit::mailbox::Store;
 use serde_json::Value;
+use tokio::runtime::Runtime;
 
 use crate::{
     compare::sum,
@@ -16,11 +19,55 @@ use crate::{
 const USER: &str = "ann@example.com";
 const PASSWORD: &str = "horse battery";
 
-fn side(server: &Exchange) -> Side {
-    Side {
-        url: format!("ews://{USER}@127.0.0.1:{}/owa", server.tls_address().port()),
-        password: PASSWORD.to_owned(),
-        ca_pem: server.ca_pem().to_owned(),
+/// What is gone through.
+enum Way {
+    Exchange(Exchange),
+    Graph(Graph),
+}
+
+impl Way {
+    fn exchange(runtime: &Runtime) -> Self {
+        let builder = Exchange::builder(Store::new()).user("ann", PASSWORD);
+        let builder = builder
+            .schemes(&[Scheme::Ntlm])
+            .rebuilds_mime()
+            .without_default_folders();
+        // Corpora say what nobody foresaw.
+        let started = runtime.block_on(builder.without_shape_gate().start());
+        Self::Exchange(started.unwrap())
+    }
+
+    fn graph(runtime: &Runtime) -> Self {
+        let builder = Graph::builder(Store::new()).user("ann");
+        let builder = builder
+            .client("app", PASSWORD)
+            .rebuilds_mime()
+            .without_default_folders();
+        let started = runtime.block_on(builder.without_shape_gate().start());
+        Self::Graph(started.unwrap())
+    }
+
+    fn side(&self) -> Side {
+        let (url, ca_pem) = match self {
+            Self::Exchange(server) => {
+                let port = server.tls_address().port();
+                (
+                    format!("ews://{USER}@127.0.0.1:{port}/owa"),
+                    server.ca_pem(),
+                )
+            }
+            Self::Graph(server) => {
+                let port = server.tls_address().port();
+                let options = format!("client=app&at=127.0.0.1:{port}&signed=as-plain");
+                let url = format!("graph://{}/{USER}?{options}", server.tenant());
+                (url, server.ca_pem())
+            }
+        };
+        Side {
+            url,
+            password: PASSWORD.to_owned(),
+            ca_pem: ca_pem.to_owned(),
+        }
     }
 }
 
@@ -41,11 +88,17 @@ struct Became {
     unequal: Vec<String>,
 }
 
-fn compare(before: Mailbox, mut after: Mailbox) -> Became {
+/// `of_fields`: the messages after were fields on their way.
+fn compare(before: Mailbox, mut after: Mailbox, of_fields: bool) -> Became {
     let mut out = Became::default();
     for (folder, mails) in before {
         let there = after.remove(&folder).unwrap_or_default().into_iter();
-        let mut there: Vec<_> = there.map(|message| (meaning(&message), message)).collect();
+        let mut there: Vec<_> = there
+            .map(|message| match (of_fields, meaning(&message)) {
+                (true, meaning) => (meaning.made_of_fields(), message),
+                (false, meaning) => (meaning, message),
+            })
+            .collect();
         for mail in mails {
             let own = meaning(&mail);
             let known = |(meaning, _): &(Meaning, Message)| {
@@ -99,39 +152,32 @@ fn failures(report: &Value) -> usize {
     report["failures"].as_array().map_or(0, Vec::len)
 }
 
-fn goes_by_exchange(what: &str, mails: &[Mail]) {
+fn goes_by(name: &str, way: impl Fn(&Runtime) -> Way, what: &str, mails: &[Mail]) {
     let (Some(source), Some(destination)) = (Server::find("a"), Server::find("cyrus")) else {
         return;
     };
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let builder = Exchange::builder(Store::new()).user("ann", PASSWORD);
-    let builder = builder
-        .schemes(&[Scheme::Ntlm])
-        .rebuilds_mime()
-        .without_default_folders();
-    // Corpora say what nobody foresaw.
-    let exchange = runtime
-        .block_on(builder.without_shape_gate().start())
-        .unwrap();
+    let runtime = Runtime::new().unwrap();
+    let way = way(&runtime);
+    let of_fields = matches!(way, Way::Graph(_));
     let (ann, bob) = (fresh("ann"), fresh("bob"));
     let taken = source.fill(&ann, mails);
-    let there = Job::between(source.side(&ann), side(&exchange));
+    let there = Job::between(source.side(&ann), way.side());
     let first = there.migrate();
     assert_eq!(sum(&first, "found") as usize, taken);
     let (code, verified) = there.run("verify", &["--full"]);
     let unknown = verified["differences"].as_array().into_iter().flatten();
     let unknown: Vec<&Value> = unknown.filter(|one| one["known"] != true).collect();
     assert!(code == 0 || failures(&first) > 0, "{unknown:#?}");
-    let back = Job::between(side(&exchange), destination.side(&bob));
+    let back = Job::between(way.side(), destination.side(&bob));
     let second = back.migrate();
-    let became = compare(source.dump(&ann), destination.dump(&bob));
+    let became = compare(source.dump(&ann), destination.dump(&bob), of_fields);
     let Became {
         losses,
         dates,
         unequal,
     } = &became;
     println!(
-        "CHAIN {what:8} a -> exchange -> cyrus: taken {taken}, refused {} and {}; dates {dates}; losses: {losses:?}",
+        "CHAIN {what:8} a -> {name} -> cyrus: taken {taken}, refused {} and {}; dates {dates}; losses: {losses:?}",
         failures(&first),
         failures(&second)
     );
@@ -148,10 +194,19 @@ fn goes_by_exchange(what: &str, mails: &[Mail]) {
     }
 }
 
+fn everything_goes_by(name: &str, way: impl Fn(&Runtime) -> Way) {
+    goes_by(name, &way, "made-up", &made_up(19));
+    if let Some(mails) = corpora::mails(number("MAILMOVE_PAIR_MAILS", 200)) {
+        goes_by(name, &way, "real", &mails);
+    }
+}
+
 #[test]
 fn dovecot_to_exchange_to_cyrus() {
-    goes_by_exchange("made-up", &made_up(19));
-    if let Some(mails) = corpora::mails(number("MAILMOVE_PAIR_MAILS", 200)) {
-        goes_by_exchange("real", &mails);
-    }
+    everything_goes_by("exchange", Way::exchange);
+}
+
+#[test]
+fn dovecot_to_microsoft_365_to_cyrus() {
+    everything_goes_by("graph", Way::graph);
 }

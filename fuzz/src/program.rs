@@ -1,5 +1,9 @@
 //! Parts of the program `mailmove`, which is no library.
-#![allow(dead_code, reason = "not all of each file is looked at")]
+#![allow(
+    dead_code,
+    unused_imports,
+    reason = "not all of each file is looked at"
+)]
 
 #[path = "../../examples/cli/src/output.rs"]
 pub(crate) mod output;

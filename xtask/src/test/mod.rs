@@ -31,7 +31,7 @@ const fn step(name: &'static str, quick: bool, run: Check) -> Step {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const STEPS: [Step; 20] = [
+const STEPS: [Step; 21] = [
     step("fmt", true, steps::fmt),
     step("paths", true, crate::checks::paths::check),
     step("clippy", true, steps::clippy),
@@ -40,6 +40,7 @@ const STEPS: [Step; 20] = [
     step("clippy-testkit", true, steps::clippy_testkit),
     step("clippy-imap", true, steps::clippy_imap),
     step("clippy-ews", true, steps::clippy_ews),
+    step("clippy-graph", true, steps::clippy_graph),
     step("msrv", true, crate::checks::msrv::check),
     step("dependencies", true, crate::checks::dependencies::check),
     step("licences", true, crate::checks::licences::check),

@@ -8,11 +8,13 @@ use crate::servers::{self, Lifetime, Servers};
 use crate::{Result, corpora, workspace};
 
 /// The crates that are published, in the order of their dependencies.
-pub(crate) const PUBLISHED: [&str; 4] = [
+pub(crate) const PUBLISHED: [&str; 6] = [
     "mailmove-core",
     "mailmove-testkit",
+    "mailmove-exchange",
     "mailmove-imap",
     "mailmove-ews",
+    "mailmove-graph",
 ];
 
 /// Names of servers, clients and mails, and of the conformance suite's harnesses.
@@ -71,6 +73,10 @@ pub(super) fn clippy_imap(context: &mut Context) -> Result<Outcome> {
 
 pub(super) fn clippy_ews(context: &mut Context) -> Result<Outcome> {
     alone(context, "mailmove-ews", &[])
+}
+
+pub(super) fn clippy_graph(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-graph", &[])
 }
 
 pub(super) fn build(context: &mut Context) -> Result<Outcome> {

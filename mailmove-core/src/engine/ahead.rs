@@ -21,7 +21,7 @@ use crate::{
     checkpoint::Record,
     destination::{self, Outcome, Outgoing},
     error::{Error, ErrorKind, Result},
-    model::{FolderId, Mark},
+    model::{FolderId, Form, Mark},
     observe::Direction,
     options::Order,
 };
@@ -54,6 +54,8 @@ impl Engine {
     pub(super) fn width(&self) -> usize {
         // Where an append does not say what it stored, a batch has to be looked up before the next one.
         match self.options.order {
+            // Of exports that look alike one at most may be in doubt.
+            _ if self.form != Form::Mime => 1,
             Order::Relaxed if self.to.returns_ids => self.to.concurrency.max(1),
             _ => 1,
         }

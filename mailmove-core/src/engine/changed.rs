@@ -16,11 +16,11 @@ use crate::{
 /// Code of a row whose message changed at the source, and is to be sent again.
 const CHANGED: &str = "source/changed";
 
-/// What to record of items that changed.
-pub(super) async fn records(
+/// Copies that are to be replaced since their items changed, and the rows of these.
+pub(super) fn replaced(
     engine: &Engine,
     changed: Vec<(Stored, Listed)>,
-) -> Result<Vec<Record>> {
+) -> (Vec<Replaced>, Vec<Record>) {
     let mut replaced = Vec::new();
     let mut rows = Vec::new();
     for (stored, listed) in changed {
@@ -33,9 +33,7 @@ pub(super) async fn records(
             rows.push(Record::Item(Box::new(row)));
         }
     }
-    let mut records = replace::remember(engine, replaced).await?;
-    records.extend(rows);
-    Ok(records)
+    (replaced, rows)
 }
 
 /// The row as it is sent again; `None` if there is nothing to be done.
@@ -71,12 +69,15 @@ fn again(
 
 /// Notes what changed while it was listed and copied for the first time; true if there is anything to send.
 pub(super) async fn meanwhile(engine: &Engine, lane: &Lane, changed: Vec<Listed>) -> Result<bool> {
+    if changed.is_empty() {
+        return Ok(false);
+    }
     let ids = changed.iter().map(|listed| listed.id.clone()).collect();
     let known = engine.ledger.items(lane.row.no, ids).await?;
     let pairs = known.into_iter().zip(changed);
     let pairs = pairs.filter_map(|(known, listed)| Some((known?, listed)));
-    let records = records(engine, pairs.collect()).await?;
-    let any = !records.is_empty();
-    engine.ledger.commit(records).await?;
+    let (replaced, rows) = replaced(engine, pairs.collect());
+    let any = !rows.is_empty();
+    replace::commit(engine, replaced, rows).await?;
     Ok(any)
 }

@@ -244,7 +244,7 @@ fn settle_for_next(
         // Any earlier mark is a lower bound, too, and as such no proof that nothing left.
         let earlier = lane.place.mark.clone().filter(|_| after.token.is_some());
         lane.target.mark = after.mark.clone().or(earlier);
-        records.extend(still::record(lane, after));
+        records.extend(still::record(lane, after, ours));
     }
     if lane.row != before.0 {
         records.push(Record::Folder(Box::new(lane.row.clone())));

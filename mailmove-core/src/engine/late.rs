@@ -85,14 +85,12 @@ async fn one_folder(engine: &Engine, lane: &Lane) -> Result<()> {
             rows.push(Record::Item(Box::new(row)));
         }
     }
-    let mut records = replace::remember(engine, replaced).await?;
-    records.extend(rows);
-    if records.is_empty() {
+    if rows.is_empty() {
         return Ok(());
     }
     let (intents, intended) = flags::intend(engine, work);
-    records.extend(intents);
-    engine.ledger.commit(records).await?;
+    rows.extend(intents);
+    replace::commit(engine, replaced, rows).await?;
     flags::carry_out(engine, intended).await
 }
 

@@ -173,11 +173,8 @@ async fn differing(engine: &Engine, mending: &Mending, lane: &Lane) -> Result<()
                 rows.insert(compared.stored.number, row);
             }
         }
-        let mut records = replace::remember(engine, damaged).await?;
-        records.extend(rows.into_values().map(item));
-        if !records.is_empty() {
-            engine.ledger.commit(records).await?;
-        }
+        let rows = rows.into_values().map(item).collect();
+        replace::commit(engine, damaged, rows).await?;
     }
     Ok(())
 }

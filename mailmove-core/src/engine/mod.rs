@@ -115,6 +115,8 @@ pub(crate) struct Engine {
     dead_letters: Option<Arc<dyn DeadLetters>>,
     /// One message at a time: repairs need memory.
     repairing: tokio::sync::Mutex<()>,
+    /// One lane at a time: the ledger counts the lists of what is being replaced.
+    replacing: tokio::sync::Mutex<()>,
     notes: Mutex<Notes>,
     /// What the sides do ahead.
     ahead: Mutex<JoinSet<()>>,
@@ -253,6 +255,7 @@ impl Engine {
                 keeps_bytes,
                 ..Notes::default()
             }),
+            replacing: tokio::sync::Mutex::default(),
             ahead: Mutex::default(),
         })
     }

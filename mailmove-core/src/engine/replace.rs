@@ -59,16 +59,25 @@ fn lists(text: Option<String>) -> u32 {
     text.and_then(|text| text.parse().ok()).unwrap_or(0)
 }
 
-/// What to record, in one commit with the rows that give up their claims.
-pub(super) async fn remember(engine: &Engine, replaced: Vec<Replaced>) -> Result<Vec<Record>> {
-    if replaced.is_empty() {
-        return Ok(Vec::new());
+/// Remembers these copies, in one commit with the rows that give up their claims.
+pub(super) async fn commit(
+    engine: &Engine,
+    replaced: Vec<Replaced>,
+    rows: Vec<Record>,
+) -> Result<()> {
+    if replaced.is_empty() && rows.is_empty() {
+        return Ok(());
     }
-    let at = lists(engine.ledger.meta(LISTS).await?);
-    Ok(vec![
-        Record::Meta(LISTS.to_owned(), (at + 1).to_string()),
-        Record::Meta(key(at), written(&replaced)?),
-    ])
+    let mut records = Vec::with_capacity(rows.len() + 2);
+    // Lanes remember at the same time: each list has a number of its own until it is recorded.
+    let _turn = engine.replacing.lock().await;
+    if !replaced.is_empty() {
+        let at = lists(engine.ledger.meta(LISTS).await?);
+        records.push(Record::Meta(LISTS.to_owned(), (at + 1).to_string()));
+        records.push(Record::Meta(key(at), written(&replaced)?));
+    }
+    records.extend(rows);
+    engine.ledger.commit(records).await
 }
 
 fn written(replaced: &[Replaced]) -> Result<String> {
@@ -209,7 +218,9 @@ async fn in_folder(
             continue;
         }
         let same = new.digest.is_some() && (new.digest == row.digest || new.digest == old.digest);
-        let good = same || !engine.keeps_bytes();
+        // One that says nothing about itself was not read.
+        let was_read = new.header.is_some() || new.digest.is_some();
+        let good = was_read && (same || !engine.keeps_bytes());
         if is_alike(one, row, old) && good && one.ours {
             removing.insert(one.there.clone(), one.clone());
         } else {

@@ -16,6 +16,7 @@ use super::{
     pass::{Ended, of_folder},
     retry::Backoff,
     settle::{self, Doubt, Place, Verdict},
+    still,
 };
 use crate::{
     checkpoint::{FolderNo, ItemRow, ItemState, Record, Scan, TargetNo},
@@ -457,8 +458,10 @@ async fn without_lane(engine: &Engine, lanes: &Ended, destination: &[Folder]) ->
             Some(targets) => targets,
             None => targets.insert(engine.ledger.targets().await?),
         };
-        let lane = Lane::left(row, targets, destination).filter(|lane| lane.place.mark.is_some());
-        out.extend(lane.map(|lane| (lane, None)));
+        if let Some(lane) = Lane::left(row, targets, destination) {
+            let lane = still::left(engine, lane).await?;
+            out.extend(lane.map(|lane| (lane, None)));
+        }
     }
     Ok(out)
 }

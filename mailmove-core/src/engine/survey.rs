@@ -11,7 +11,7 @@ use super::{
     labels::{self, LABEL},
     lane::Lane,
     produce::row_of,
-    reconcile,
+    reconcile, replace,
     retry::Backoff,
 };
 use crate::{
@@ -199,7 +199,8 @@ async fn take(
             (Change::Flags(..) | Change::Removed(_), _) => {}
         }
     }
-    records.extend(changed::records(engine, altered).await?);
+    let (replaced, rows) = changed::replaced(engine, altered);
+    records.extend(rows);
     let fresh = records.len();
     if fresh > 0 {
         // New rows get numbers: they are seen too.
@@ -210,7 +211,7 @@ async fn take(
                 _ => None,
             })
             .collect();
-        engine.ledger.commit(records).await?;
+        replace::commit(engine, replaced, records).await?;
         for stored in engine
             .ledger
             .items(lane.row.no, ids)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 
 use futures_util::StreamExt as _;
 
-use super::{Engine, lane::Lane, letters::Known, produce::Producer, reconcile::World};
+use super::{Engine, lane::Lane, letters::Known, produce::Producer, reconcile::World, still};
 use crate::{
     checkpoint::{FolderNo, FolderState, ItemRow, ItemState, Record, Scan},
     dead_letter::DeadLetter,
@@ -172,7 +172,11 @@ pub(super) async fn only_those(
         if row.state != FolderState::Gone || !any_row(engine, row.no, is_lost).await? {
             continue;
         }
-        let Some(mut lane) = Lane::left(row.clone(), &targets, destination) else {
+        let lane = match Lane::left(row.clone(), &targets, destination) {
+            Some(lane) => still::left(engine, lane).await?,
+            None => None,
+        };
+        let Some(mut lane) = lane else {
             engine.emit(Event::Note {
                 folder: Some(row.path),
                 text: "dead letters of this folder stay: it has no place at the destination".into(),

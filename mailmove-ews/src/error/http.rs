@@ -54,8 +54,8 @@ fn by_status(refusal: &Refusal) -> (Error, bool) {
         401 if refusal.known => (unavailable("http/unauthorized-now"), false),
         401 => (login_refused(), false),
         403 => (forbidden(refusal), false),
-        404 | 413 if refusal.sent > LARGE => (too_large(), false),
-        400 if refusal.sent > LARGE => (too_large(), false),
+        413 => (too_large(), false),
+        400 | 404 if refusal.sent > LARGE => (too_large(), false),
         // Some servers stumble over the request after a large one, and say so on closing.
         400 => (unavailable("http/bad-request"), false),
         404 | 405 | 410 => (not_ews(), false),
@@ -249,6 +249,7 @@ mod tests {
             (404, 100, "ews/not-ews", false),
             (404, 50 << 20, "ews/request-too-large", false),
             (413, 50 << 20, "ews/request-too-large", false),
+            (413, 600_000, "ews/request-too-large", false),
             (403, 100, "ews/disabled", false),
             (200, 100, "ews/not-ews", true),
         ] {

@@ -5,12 +5,13 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use mailmove_core::{
     Edges, Migration,
+    checkpoint::CheckpointStore,
     destination::Depth,
     edge::{Credential, StaticCredential},
     model::AlterationKind,
     options::Options,
     report::{Report, Status},
-    store::MemoryStore,
+    store::{MemoryStore, SqliteStore},
 };
 use mailmove_ews::{EwsConfig, EwsDestination, EwsSource};
 use mailmove_ews_testserver::{Action, Language, Server};
@@ -121,11 +122,15 @@ impl World {
     }
 
     fn migration(&self) -> Migration {
+        self.migration_in(self.store.clone())
+    }
+
+    fn migration_in(&self, store: impl CheckpointStore + 'static) -> Migration {
         let edges = || Edges::new().with_clock(Arc::new(self.clock.clone()));
         let ((from, one), (to, other)) = (login(&self.from), login(&self.to));
         let source = EwsSource::new(from, one, edges());
         let destination = EwsDestination::new(to, other, edges());
-        let builder = Migration::builder(source, destination).store(self.store.clone());
+        let builder = Migration::builder(source, destination).store(store);
         builder
             .options(self.options.clone())
             .edges(edges())
@@ -237,6 +242,42 @@ async fn what_changes_at_the_source_is_replaced() {
     assert_eq!(world.to.counters().created, created);
     let verified = world.migration().verify(Depth::Content).await.unwrap();
     assert!(verified.is_clean(), "{:#?}", verified.differences);
+}
+
+/// Folders are worked on at the same time: each remembers what it replaces.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn what_changes_in_many_folders_at_once_is_replaced_in_all() {
+    let world = World::new().await;
+    let directory = tempfile::tempdir().unwrap();
+    let run = async || {
+        let migration = world.migration_in(SqliteStore::new(directory.path()));
+        let report = migration.run().await.unwrap();
+        assert_eq!(report.status(), Status::Complete, "{report:#?}");
+        report.total()
+    };
+    let name = |number: usize| format!("Kalender/{number}");
+    for number in 0..12 {
+        account(&world.from)
+            .create(&["Kalender", &number.to_string()])
+            .unwrap();
+        put(
+            &world.from,
+            &["Kalender", &number.to_string()],
+            "IPM.Appointment",
+            3,
+        );
+    }
+    run().await;
+    for number in 0..12 {
+        let text = format!("Subject: {}\r\n\r\nIt is put off.\r\n", name(number));
+        rewrite(&world.from, &["Kalender", &number.to_string()], 2, &text);
+    }
+    let total = run().await;
+    assert_eq!((total.copied, total.replaced, total.doubled), (12, 12, 0));
+    for number in 0..12 {
+        let there = items(&world.to, &["Calendar", &number.to_string()]);
+        assert_eq!(there.len(), 3, "{there:?}");
+    }
 }
 
 /// What its user changed at the destination is kept beside, and what he removed stays away.

@@ -1,15 +1,25 @@
 //! Tokens of folders: a pass with nothing new costs next to nothing.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use mailmove_core::{
-    Edges, Migration, Source as _, model::Token, report::Status, store::MemoryStore,
+    Edges, Migration, Source as _,
+    model::Token,
+    observe::{Event, Observer},
+    report::{Report, Status},
+    store::MemoryStore,
 };
 use mailmove_ews::{EwsDestination, EwsSource};
 use mailmove_ews_testserver::{Builder, Scheme, Server};
 use mailmove_testkit::{
     clock::TestClock,
-    mailbox::{FlagOp, NewMessage},
+    mailbox::{Account, FlagOp, NewMessage},
 };
 
 use crate::support::{account, config, count, fill, inbox, letter, password, source, start};
@@ -159,4 +169,55 @@ async fn nothing_new(scheme: Scheme, folders: usize, login: u64) {
     assert_eq!(written.operations, expected.clone().into(), "{written:?}");
     assert_eq!(account(&to).messages(lost).unwrap().len(), 0);
     assert_eq!(count(&to), 0);
+}
+
+/// Somebody who removes messages from the destination's inbox as soon as a pass works on it.
+#[derive(Clone, Debug)]
+struct Remover(Account, Arc<AtomicBool>);
+
+impl Observer for Remover {
+    fn on(&self, event: &Event) {
+        if matches!(event, Event::FolderStarted { .. }) && self.1.swap(false, Ordering::Relaxed) {
+            let inbox = self.0.folder(&["INBOX"]).unwrap().id;
+            assert_eq!(self.0.remove(inbox, &[2, 3]).unwrap().len(), 2);
+        }
+    }
+}
+
+/// What leaves the destination while a pass is at work there is noticed by the next one, though nothing happens
+/// in that folder any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_left_during_a_pass_is_noticed_by_the_next() {
+    let (from, to) = (
+        start(|builder| builder).await,
+        start(|builder| builder).await,
+    );
+    let remover = Remover(account(&to), Arc::new(AtomicBool::new(false)));
+    let store = MemoryStore::new();
+    let clock = TestClock::jumping(Duration::from_secs(1_800_000_000));
+    let edges = || Edges::new().with_clock(Arc::new(clock.clone()));
+    let pass = async || -> Report {
+        let source = EwsSource::new(config(&from), password(), edges());
+        let destination = EwsDestination::new(config(&to), password(), edges());
+        let migration = Migration::builder(source, destination)
+            .store(store.clone())
+            .observer(remover.clone())
+            .edges(edges())
+            .build()
+            .unwrap();
+        migration.run().await.unwrap()
+    };
+    fill(&from, 10);
+    assert_eq!(pass().await.total().copied, 10);
+    let inbox = account(&from).folder(&["INBOX"]).unwrap().id;
+    account(&from)
+        .append(inbox, vec![NewMessage::new(letter(77))])
+        .unwrap();
+    remover.1.store(true, Ordering::Relaxed);
+    let second = pass().await;
+    assert_eq!(second.total().copied, 1);
+    assert_eq!(count(&to), 9);
+    let third = pass().await;
+    assert_eq!(third.total().removed_there, 2, "{third:#?}");
+    assert_eq!(pass().await.total().removed_there, 2);
 }

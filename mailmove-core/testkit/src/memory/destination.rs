@@ -27,7 +27,13 @@ impl Destination for MemoryMailbox {
     }
 
     async fn folders(&self) -> Result<Vec<Folder>> {
-        self.all_folders().await
+        let mut folders = self.all_folders().await?;
+        if !self.options.names_marks {
+            for folder in &mut folders {
+                folder.mark = None;
+            }
+        }
+        Ok(folders)
     }
 
     fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {

@@ -68,6 +68,7 @@ struct Options {
     page: usize,
     inline: Option<u64>,
     counted: bool,
+    names_marks: bool,
     merges: bool,
     merges_late: bool,
     latency: Duration,
@@ -98,6 +99,7 @@ impl MemoryMailbox {
             page: 100,
             inline: Some(u64::MAX),
             counted: true,
+            names_marks: true,
             merges: false,
             merges_late: false,
             latency: Duration::ZERO,
@@ -144,6 +146,13 @@ impl MemoryMailbox {
     #[must_use]
     pub fn with_opaque_marks(mut self) -> Self {
         Arc::make_mut(&mut self.options).counted = false;
+        self
+    }
+
+    /// Names no marks with its folders as a destination, as systems do where each costs a request.
+    #[must_use]
+    pub fn with_marks_on_demand(mut self) -> Self {
+        Arc::make_mut(&mut self.options).names_marks = false;
         self
     }
 

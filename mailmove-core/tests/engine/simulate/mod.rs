@@ -90,6 +90,9 @@ impl Simulation {
         if setup.opaque {
             world.destination = world.destination.with_opaque_marks();
         }
+        if setup.on_demand {
+            world.destination = world.destination.with_opaque_marks().with_marks_on_demand();
+        }
         world.options = Options::new();
         if setup.relaxed {
             world.options.order = Order::Relaxed;

@@ -17,6 +17,8 @@ pub(super) struct Setup {
     pub(super) moves: bool,
     pub(super) removes: bool,
     pub(super) opaque: bool,
+    /// The destination names no marks with its folders.
+    pub(super) on_demand: bool,
     /// The destination folds identical messages of a folder, some time after it took them.
     pub(super) folds: bool,
     pub(super) inline: bool,
@@ -116,7 +118,12 @@ pub(super) enum Trouble {
 }
 
 pub(super) fn setup(rng: &mut Rng) -> Setup {
+    // Without numbers of their own, so that earlier seeds go on as they did.
+    let mut beside = rng.clone();
+    beside.chance(50);
+    let on_demand = beside.chance(30);
     Setup {
+        on_demand,
         batch: rng.pick(&[1, 2, 3, 4, 8]),
         atomic: rng.chance(50),
         returns_ids: rng.chance(80),

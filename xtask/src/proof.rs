@@ -16,7 +16,7 @@ pub(crate) fn interrupts(args: &[&str]) -> Result<()> {
     };
     let mut command = process::cargo();
     command.args(["test", "-p", "mailmove-imap", "-p", "mailmove-ews"]);
-    command.args(["--test", "interrupt", "--"]);
+    command.args(["-p", "mailmove-graph", "--test", "interrupt", "--"]);
     // One server after the other: each test has as many attempts at once as are of use.
     command.args([only, "--nocapture", "--test-threads=1"]);
     command.env("MAILMOVE_INTERRUPT", "all");

@@ -37,13 +37,19 @@ URLs:
   ...?as=OTHER&style=STYLE            how the login says so: authzid (usual), master (Dovecot:
                                       OTHER*USER; another sign: master:SIGN), exchange
                                       (USER\\OTHER), proxyauth (Sun, Oracle)
+  ews://USER@HOST[/PATH]              Exchange; USER is DOMAIN\\NAME or an address; ?as=MAILBOX,
+                                      ?auth=ntlm, negotiate or basic, ?archive=on, ?name=HOST, ?tls=off
+  graph://TENANT/USER?client=ID       Microsoft 365, as the application ID; &auth=secret (usual),
+                                      certificate or device, &route=imap, &signed=as-plain,
+                                      &cloud=usgov, dod or china
   USER may hold an @; other special characters are written as %XX.
 
 Folders are written as paths, e.g. Archive/2019. Patterns match whole paths: * stands for any
 characters within a name, ? for one, ** for anything over levels; re:REGEX is a regular expression.
 
 Passwords, in this order:
-  --from-password-file, --to-password-file   first line of a file
+  --from-password-file, --to-password-file   first line of a file; the whole file where it holds
+                                             certificate and key (&auth=certificate)
   MAILMOVE_FROM_PASSWORD, MAILMOVE_TO_PASSWORD
   a prompt, if there is a terminal
 OAuth tokens instead of passwords:
@@ -88,7 +94,7 @@ Exit codes: 0 found, 1 not in the ledger, 2 wrong input, 3 the ledger cannot be 
     #[command(after_help = "\
 Starts two servers (TLS) on this machine, IMAP unless you say otherwise, fills one with generated mail,
 migrates it, lets new mail arrive, flags change and messages move, migrates again, and verifies every
-message: by its bytes, or, where Exchange made it anew, by what it means.")]
+message: by its bytes, or, where Exchange or Microsoft 365 made it anew, by what it means.")]
     Demo(DemoArgs),
 }
 
@@ -202,17 +208,18 @@ pub(crate) struct JobArgs {
     /// The same for the destination alone
     #[arg(long, value_name = "SHA256", help_heading = "Connections")]
     pub(crate) to_pin: Option<String>,
-    /// Most connections to each side
+    /// Most connections to each side (Microsoft 365: requests at once)
     #[arg(long, value_name = "N", help_heading = "Connections",
           value_parser = clap::value_parser!(u8).range(1..=64))]
     pub(crate) connections: Option<u8>,
     /// Messages of a folder may arrive in any order: a large folder goes over all connections at once
     #[arg(long, help_heading = "Connections")]
     pub(crate) any_order: bool,
-    /// Between two Exchange servers: mail as MIME, instead of everything as Exchange's own exports
+    /// Between two Exchange servers, or two mailboxes of Microsoft 365: mail as MIME, instead of Exchange's own exports
     #[arg(long, help_heading = "Connections")]
     pub(crate) as_mime: bool,
-    /// Between EWS and Microsoft 365: everything as Exchange's own exports. Nobody has tried that with a tenant
+    /// Between EWS and Microsoft 365: as Exchange's own exports; towards Microsoft 365 mail alone, from it everything.
+    /// Nobody has tried that with a tenant
     #[arg(long, help_heading = "Connections", conflicts_with = "as_mime")]
     pub(crate) as_exports: bool,
     /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines

@@ -269,24 +269,7 @@ impl Server {
         Some(known.extended(&key, &kind)?.first().to_owned())
     }
 
-    /// Sets a property of an item by its id; false if there is no such item or the id is none.
-    pub fn set_item_property(
-        &self,
-        user: &str,
-        path: &[&str],
-        uid: u32,
-        id: &str,
-        value: &str,
-    ) -> bool {
-        let Some((key, kind)) = props::key(id) else {
-            return false;
-        };
-        self.change_item(user, path, uid, |props| {
-            props.extended.insert(key, Value::one(&kind, value));
-        })
-    }
-
-    /// Sets the date that such a property of an item holds, in seconds since 1970; false if there is no
+    /// Sets the date that a property of an item holds, in seconds since 1970; false if there is no
     /// such item.
     pub fn set_item_date(&self, user: &str, path: &[&str], uid: u32, tag: u16, unix: i64) -> bool {
         self.change_item(user, path, uid, |props| {

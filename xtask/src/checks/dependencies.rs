@@ -13,7 +13,7 @@ struct Rule {
     has_not: &'static [&'static str],
 }
 
-const RULES: [Rule; 5] = [
+const RULES: [Rule; 6] = [
     Rule {
         asked: &["-p", "mailmove-imap"],
         has: &["mailmove-core", "tokio", "imap-proto"],
@@ -30,9 +30,16 @@ const RULES: [Rule; 5] = [
     },
     Rule {
         asked: &["-p", "mailmove-ews"],
-        has: &["mailmove-core", "tokio", "hyper", "quick-xml"],
+        has: &[
+            "mailmove-core",
+            "mailmove-exchange",
+            "tokio",
+            "hyper",
+            "quick-xml",
+        ],
         has_not: &[
             "mailmove-imap",
+            "mailmove-graph",
             "imap-proto",
             "reqwest",
             "rusqlite",
@@ -54,6 +61,24 @@ const RULES: [Rule; 5] = [
             "openssl",
             "native-tls",
             "aws-lc-rs",
+        ],
+    },
+    // What Exchange's adapters share: what is true by whatever protocol, and so none.
+    Rule {
+        asked: &["-p", "mailmove-exchange"],
+        has: &["mailmove-core", "serde_json"],
+        has_not: &[
+            "mailmove-imap",
+            "mailmove-ews",
+            "mailmove-graph",
+            "imap-proto",
+            "quick-xml",
+            "reqwest",
+            "hyper",
+            "rustls",
+            "rusqlite",
+            "libsqlite3-sys",
+            "sqlx",
         ],
     },
     Rule {

@@ -31,13 +31,14 @@ const fn step(name: &'static str, quick: bool, run: Check) -> Step {
 }
 
 /// In the order in which they run: what fails fast comes first.
-const STEPS: [Step; 21] = [
+const STEPS: [Step; 22] = [
     step("fmt", true, steps::fmt),
     step("paths", true, crate::checks::paths::check),
     step("clippy", true, steps::clippy),
     step("clippy-core", true, steps::clippy_core),
     step("clippy-core-bare", true, steps::clippy_core_bare),
     step("clippy-testkit", true, steps::clippy_testkit),
+    step("clippy-exchange", true, steps::clippy_exchange),
     step("clippy-imap", true, steps::clippy_imap),
     step("clippy-ews", true, steps::clippy_ews),
     step("clippy-graph", true, steps::clippy_graph),

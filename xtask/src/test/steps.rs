@@ -67,6 +67,10 @@ pub(super) fn clippy_testkit(context: &mut Context) -> Result<Outcome> {
     alone(context, "mailmove-testkit", &[])
 }
 
+pub(super) fn clippy_exchange(context: &mut Context) -> Result<Outcome> {
+    alone(context, "mailmove-exchange", &[])
+}
+
 pub(super) fn clippy_imap(context: &mut Context) -> Result<Outcome> {
     alone(context, "mailmove-imap", &[])
 }

@@ -37,7 +37,7 @@ pub(crate) enum GraphRoute {
     /// As fields and attachments, or as Exchange's own exports where they come from Exchange.
     #[default]
     Fields,
-    /// By IMAP, with the same login: bytes arrive as they are.
+    /// By IMAP, with the same login: as much of the MIME as Exchange keeps. A source is read by IMAP, too.
     Imap,
 }
 

@@ -139,10 +139,13 @@ impl<V: Visitor> Walker<V> {
             if self.line.last() == Some(&b'\n') {
                 self.end_line();
             } else if self.line.len() >= LINE {
-                let line = std::mem::take(&mut self.line);
+                let mut line = std::mem::take(&mut self.line);
+                // A line end is not torn: it may belong to a boundary.
+                let begun = line.pop_if(|last| *last == b'\r');
                 self.pass(&line);
                 self.long = true;
                 self.reuse(line);
+                self.line.extend(begun);
             }
         }
     }
@@ -374,5 +377,57 @@ impl Body {
         decoded.clear();
         self.decoder.update(bytes, decoded);
         visitor.data(decoded);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Default)]
+    struct Data(Vec<u8>, Vec<(u64, u64)>);
+
+    impl Visitor for Data {
+        fn header(&mut self, _: &[u8], _: &Media, _: bool) {}
+        fn message(&mut self, _: &Media, _: u64) {}
+        fn message_end(&mut self, _: u64) {}
+        fn body(&mut self, _: Leaf, _: Media, start: u64) {
+            self.1.push((start, start));
+        }
+        fn data(&mut self, bytes: &[u8]) {
+            self.0.extend_from_slice(bytes);
+        }
+        fn body_end(&mut self, end: u64, _: bool) {
+            if let Some(last) = self.1.last_mut() {
+                last.1 = end;
+            }
+        }
+    }
+
+    #[test]
+    fn the_line_end_before_a_boundary_is_no_data_however_long_the_line() {
+        let head = "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\n";
+        for length in [
+            1,
+            LINE - 2,
+            LINE - 1,
+            LINE,
+            LINE + 1,
+            2 * LINE - 1,
+            3 * LINE,
+        ] {
+            let line = "x".repeat(length);
+            let message = format!("{head}{line}\r\n--b--\r\n");
+            for step in [1, 7, LINE, message.len()] {
+                let mut walker = Walker::new(Data::default());
+                for piece in message.as_bytes().chunks(step) {
+                    walker.update(piece);
+                }
+                let Data(data, places) = walker.finish();
+                assert_eq!(data, line.as_bytes(), "{length} in pieces of {step}");
+                let place = (head.len() as u64, (head.len() + length) as u64);
+                assert_eq!(places, [place], "{length} in pieces of {step}");
+            }
+        }
     }
 }

@@ -13,6 +13,8 @@
 //! then hands out pages: whoever reads them may fetch meanwhile, even where there is but one
 //! connection.
 
+mod ask;
+
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
@@ -21,7 +23,7 @@ use std::{
 use futures_util::stream;
 use mailmove_core::{
     error::{Error, Result, Scope},
-    identity::{HEADER_FIELDS, HeaderDigest},
+    identity::HeaderDigest,
     model::{Content, Form, Listed},
     source::{BoxStream, Change, Coverage, ListRequest, Page},
 };
@@ -31,8 +33,8 @@ use super::{
     convert,
     count::Count,
     cursor::Place,
-    delta::{self, Begun, Opening},
-    labels::{self, Labels},
+    delta::{Begun, Opening},
+    labels::Labels,
     substitute,
     suspects::{Broken, Suspects},
     told::{Told, told},
@@ -44,10 +46,8 @@ use crate::{
     error::{self, Doing},
     ids,
     pool::{Lease, Pool},
-    session::{self, Mode, Session},
-    wire::{
-        Code, Command, FetchItem, FetchParams, FieldName, Status, StatusKind, Tag, UidRange, UidSet,
-    },
+    session::Session,
+    wire::{Code, Status, StatusKind, Tag, UidRange, UidSet},
 };
 
 /// Commands sent ahead while contents come along.
@@ -287,85 +287,6 @@ impl Listing {
             lease.forget_folder();
         }
         Ok(())
-    }
-
-    /// A connection that has the folder open, since the windows before if possible.
-    async fn reopen(&mut self) -> Result<Lease> {
-        let folder = &self.request.folder;
-        let mut lease = self.pool.lease(Some(folder)).await?;
-        let identity = &self.request.identity;
-        let opened = lease.enter_same(folder, Mode::Read, identity).await?;
-        if opened.view == self.view {
-            return Ok(lease);
-        }
-        // Another opening has other numbers.
-        self.view = opened.view;
-        self.count.reopened(opened.exists);
-        if let Some(end) = delta::uid_next(&mut lease, &opened).await? {
-            // What came meanwhile is part of what the server counts now.
-            self.windows.extend(end);
-        }
-        Ok(lease)
-    }
-
-    async fn send_ahead(&mut self, session: &mut Session) -> Result<()> {
-        let ahead = if self.streams() { AHEAD } else { 1 };
-        while self.in_flight.len() < ahead {
-            if self.count.is_through() {
-                self.windows.stop();
-            }
-            let fresh = self.begun.fresh;
-            let borders = self.broken.borders().chain([fresh]);
-            let Some(range) = self.windows.take(borders) else {
-                break;
-            };
-            // Messages before the cursor are known: nobody needs their contents.
-            let known = range.start() < fresh;
-            let contents = self.streams() && !known && !self.broken.covers(range);
-            self.ask(session, range, contents).await?;
-        }
-        Ok(())
-    }
-
-    async fn ask(&mut self, session: &mut Session, range: UidRange, contents: bool) -> Result<()> {
-        let (window, command) = self.window(session, range, contents)?;
-        session.connection.send(command).await?;
-        self.in_flight.push_back(window);
-        Ok(())
-    }
-
-    fn window(
-        &self,
-        session: &mut Session,
-        range: UidRange,
-        contents: bool,
-    ) -> Result<(Window, Command)> {
-        let mut items = vec![
-            FetchItem::Uid,
-            FetchItem::Flags,
-            FetchItem::InternalDate,
-            FetchItem::Size,
-        ];
-        items.extend_from_slice(labels::items(session.can()));
-        if contents {
-            items.push(FetchItem::Body);
-        } else if self.request.headers {
-            let names = HEADER_FIELDS.iter();
-            items.push(FetchItem::HeaderFields(
-                names.filter_map(|name| FieldName::new(name).ok()).collect(),
-            ));
-        }
-        let set = UidSet::range(range.start(), range.end()).unwrap_or_default();
-        let tag = session.connection.tag();
-        let encoder = session.connection.encoder();
-        let command = encoder.uid_fetch(tag, &set, &items, FetchParams::default());
-        let window = Window {
-            tag,
-            range,
-            contents,
-            found: 0,
-        };
-        Ok((window, command.map_err(session::encode)?))
     }
 
     /// Takes what the server says next.

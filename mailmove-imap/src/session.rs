@@ -407,6 +407,28 @@ impl Session {
         Ok(opened)
     }
 
+    /// Opens a folder to write, and closes it in the same round trip where that can be done without expunging it:
+    /// what is told on opening is all that is wanted.
+    ///
+    /// # Errors
+    /// As [`enter`](Self::enter).
+    pub(crate) async fn glance(&mut self, folder: &FolderId) -> Result<Opened> {
+        let tag = self.connection.tag();
+        let closes = self.can().has("UNSELECT");
+        let unselect = closes.then(|| self.connection.encoder().unselect(tag));
+        let behind = unselect.into_iter().collect();
+        let opened = self
+            .open_folder_and(folder, Mode::Write, &SelectParams::Plain, behind, |_| {})
+            .await;
+        self.selected = None;
+        if closes {
+            // Where the folder was not opened there is nothing to close, and the server says so.
+            let closed = self.connection.complete(tag, |_| {}).await;
+            return opened.and_then(|opened| closed.map(|_| opened));
+        }
+        opened
+    }
+
     /// Opens a folder and makes sure that it is the one meant, in the same state of numbering.
     ///
     /// # Errors

@@ -63,6 +63,11 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out) {
     let mut rules = Rules {
         permanent: permanent.as_ref(),
         accepted: inner.known.accepted(&folder),
+        harmless: match is_atomic(&lease.server) {
+            true => inner.known.harmless(&folder),
+            // What is refused late comes after those that were sent behind it.
+            false => inner.known.accepted(&folder),
+        },
         refused: inner.known.refused(&folder),
         largest: largest_here(inner, &lease.server, &folder),
         binary: lease.can().has("BINARY"),

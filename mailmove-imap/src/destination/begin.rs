@@ -9,12 +9,7 @@ use mailmove_core::{
 };
 
 use super::{BATCH_ITEMS, Inner, is_other_epoch, prepare::needs_permanent};
-use crate::{
-    error, folders,
-    pool::Lease,
-    session::{self, Mode},
-    wire::MailboxName,
-};
+use crate::{error, folders, pool::Lease, session, wire::MailboxName};
 
 /// What has to be known before anything is sent. Whatever fails here, nothing was stored.
 pub(super) async fn begin(
@@ -33,7 +28,11 @@ pub(super) async fn begin(
     let name = session::mailbox(folder)?;
     let looking = inner.known.looking(folder).await;
     let mut lease = inner.pool.lease(None).await?;
-    let opens = needs_permanent(items) && inner.known.permanent(folder).is_none();
+    let keywords = needs_permanent(items);
+    if keywords {
+        inner.known.expect_keywords();
+    }
+    let opens = keywords && inner.known.permanent(folder).is_none();
     if opens {
         learn_flags(inner, &mut lease, folder, mark).await?;
     }
@@ -54,6 +53,12 @@ pub(super) async fn expect(inner: &Arc<Inner>, folder: &FolderId, mark: &Mark) {
     let Ok(mut lease) = inner.pool.lease(None).await else {
         return;
     };
+    if inner.known.expects_keywords() && inner.known.permanent(folder).is_none() {
+        if let Ok(validity) = learn_flags(inner, &mut lease, folder, mark).await {
+            inner.known.confirm(folder, validity);
+        }
+        return;
+    }
     if mark.epoch.as_str().is_empty() || inner.known.is_confirmed(folder, mark) {
         return;
     }
@@ -62,17 +67,14 @@ pub(super) async fn expect(inner: &Arc<Inner>, folder: &FolderId, mark: &Mark) {
     }
 }
 
-/// Opens the folder to see which flags it keeps.
+/// Opens the folder to see which flags it keeps. Gives its UIDVALIDITY.
 async fn learn_flags(
     inner: &Arc<Inner>,
     lease: &mut Lease,
     folder: &FolderId,
     mark: &Mark,
-) -> Result<()> {
-    let opened = lease
-        .open_folder(folder, Mode::Write, &Default::default(), |_| {})
-        .await?;
-    lease.leave().await?;
+) -> Result<u32> {
+    let opened = lease.glance(folder).await?;
     if opened.read_only {
         return Err(error::read_only().with_context("folder", folder.as_str()));
     }
@@ -82,7 +84,7 @@ async fn learn_flags(
     if is_other_epoch(mark, opened.validity) {
         return Err(gone(inner, folder, mark, Some(opened.validity)));
     }
-    Ok(())
+    Ok(opened.validity)
 }
 
 /// Makes sure that the folder of the mark is there, and learns how large a message it takes. Gives its

@@ -39,6 +39,10 @@ struct State {
     listed: Option<(Listing, Instant)>,
     folders: HashMap<FolderId, FolderState>,
     synchronising: bool,
+    /// Messages of this mailbox have keywords.
+    keywords: bool,
+    /// Keywords that the server took in any folder.
+    accepted: HashSet<Keyword>,
     utf8: Utf8,
     inbox_opened: bool,
     dates_refused: bool,
@@ -146,6 +150,33 @@ impl Known {
         known.permanent = Some(flags.clone());
     }
 
+    /// A message has keywords: others will, too, and their folders are asked which they keep.
+    pub(super) fn expect_keywords(&self) {
+        self.state().keywords = true;
+    }
+
+    pub(super) fn expects_keywords(&self) -> bool {
+        self.state().keywords
+    }
+
+    /// The keywords that need no leave in a folder: those that it has taken before, and where it takes any, those
+    /// that another one has. A server's parser is the same in all of them.
+    pub(super) fn harmless(&self, folder: &FolderId) -> HashSet<Keyword> {
+        let state = self.state();
+        let Some(known) = state.folders.get(folder) else {
+            return HashSet::new();
+        };
+        let mut harmless = known.accepted.clone();
+        if known
+            .permanent
+            .as_ref()
+            .is_some_and(wire::Flags::may_create)
+        {
+            harmless.extend(state.accepted.iter().cloned());
+        }
+        harmless
+    }
+
     /// The keywords that the folder has taken before.
     pub(super) fn accepted(&self, folder: &FolderId) -> HashSet<Keyword> {
         let state = self.state();
@@ -158,12 +189,15 @@ impl Known {
 
     pub(super) fn accept(&self, folder: &FolderId, keywords: impl IntoIterator<Item = Keyword>) {
         let mut state = self.state();
-        state
-            .folders
-            .entry(folder.clone())
-            .or_default()
-            .accepted
-            .extend(keywords);
+        let State {
+            folders, accepted, ..
+        } = &mut *state;
+        let known = folders.entry(folder.clone()).or_default();
+        for keyword in keywords {
+            if known.accepted.insert(keyword.clone()) {
+                accepted.insert(keyword);
+            }
+        }
     }
 
     /// The keywords that the folder has refused.

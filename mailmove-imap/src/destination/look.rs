@@ -6,7 +6,7 @@ use mailmove_core::{
     destination::{Depth, Existing, Probe},
     error::Result,
     identity::{BodyHasher, HEADER_FIELDS, HeaderDigest},
-    model::{ContentDigest, FolderId, Timestamp},
+    model::{ContentDigest, FolderId, MessageId, Timestamp},
 };
 
 use super::{Inner, binary, is_other_epoch, prepare::core_flags};
@@ -19,8 +19,8 @@ use crate::{
     pool::Lease,
     session::{self, Mode, Opened},
     wire::{
-        BodyContent, BodyStart, Fetch, FetchItem, FetchParams, FieldName, MAX_SET, Response,
-        Section, ServerDate, Status, Tag, UidSet,
+        BodyContent, BodyStart, Command, Fetch, FetchItem, FetchParams, FieldName, MAX_SET,
+        Response, Section, SelectParams, ServerDate, Status, Tag, UidSet,
     },
 };
 
@@ -49,37 +49,81 @@ const fn wanted(depth: Depth) -> u32 {
 }
 
 async fn look(inner: &Arc<Inner>, probe: &Probe, out: &Out) -> Result<()> {
-    let mut lease = inner.pool.lease(Some(&probe.folder)).await?;
-    // Opened anew: what another connection stored just now must be seen.
-    let opened = lease
-        .open_folder(&probe.folder, Mode::Read, &Default::default(), |_| {})
-        .await?;
-    check(probe, &opened)?;
     let from = probe.since.as_ref().and_then(|mark| mark.next).unwrap_or(1);
     let Ok(from) = u32::try_from(from.max(1)) else {
         return Ok(());
+    };
+    let mut lease = inner.pool.lease(Some(&probe.folder)).await?;
+    let known = probe.ids.as_ref().map(|ids| known(ids, from, probe));
+    let known = known.transpose()?;
+    let mut sent = None;
+    if let Some(part) = known.as_ref().and_then(|known| known.parts.first()) {
+        sent = Some(command(&mut lease, part, &items(probe.depth))?);
+    }
+    let (tag, behind) = sent.unzip();
+    // Opened anew: what another connection stored just now must be seen.
+    let opened = lease
+        .open_folder_and(
+            &probe.folder,
+            Mode::Read,
+            &SelectParams::Plain,
+            behind.into_iter().collect(),
+            |_| {},
+        )
+        .await;
+    let numbering = known.as_ref().and_then(|known| known.validity);
+    let opened = opened.and_then(|opened| check(probe, numbering, &opened).map(|()| opened));
+    let opened = match (opened, tag) {
+        (Err(error), Some(tag)) => {
+            // Of no use: the folder is not there, or another one.
+            lease.connection.complete(tag, |_| {}).await?;
+            return Err(error);
+        }
+        (opened, _) => opened?,
     };
     let mut looking = Looking {
         inner,
         probe,
         validity: opened.validity,
         lease: Some(lease),
+        sent: tag,
     };
-    match &probe.ids {
-        Some(wanted) => {
-            let uids = known_uids(wanted, opened.validity, &probe.folder)?;
-            let set: UidSet = uids.into_iter().filter(|uid| *uid >= from).collect();
-            looking.sets(&set, out).await
-        }
+    match known {
+        Some(known) => looking.parts(&known.parts, out).await,
         None if opened.exists == 0 => Ok(()),
         None => looking.range(from, &opened, out).await,
     }
 }
 
-/// Whether the folder is the one that the mark was taken of.
-fn check(probe: &Probe, opened: &Opened) -> Result<()> {
+/// Messages whose ids are given.
+struct KnownIds {
+    /// The state of numbering that all ids are of, if there are any.
+    validity: Option<u32>,
+    /// Cut by text length and by number: a few ranges may name a whole folder.
+    parts: Vec<UidSet>,
+}
+
+fn known(ids: &[MessageId], from: u32, probe: &Probe) -> Result<KnownIds> {
+    let validity = ids.first().map(|id| {
+        let parsed = ids::parse_message_id(id).ok_or_else(|| ids::foreign_id(id));
+        parsed.map(|(validity, _)| validity)
+    });
+    let validity = validity.transpose()?;
+    let uids = known_uids(ids, validity.unwrap_or_default(), &probe.folder)?;
+    let set: UidSet = uids.into_iter().filter(|uid| *uid >= from).collect();
+    let pieces = set.pieces(wanted(probe.depth)).into_iter();
+    Ok(KnownIds {
+        validity,
+        parts: pieces.flat_map(|piece| piece.split(MAX_SET)).collect(),
+    })
+}
+
+/// Whether the folder is the one that the mark was taken of, and in the numbering of the ids.
+fn check(probe: &Probe, numbering: Option<u32>, opened: &Opened) -> Result<()> {
     let since = probe.since.as_ref();
-    if since.is_some_and(|mark| is_other_epoch(mark, opened.validity)) {
+    if since.is_some_and(|mark| is_other_epoch(mark, opened.validity))
+        || numbering.is_some_and(|known| known != opened.validity)
+    {
         return Err(session::stale(&probe.folder));
     }
     Ok(())
@@ -90,7 +134,7 @@ fn check(probe: &Probe, opened: &Opened) -> Result<()> {
 /// # Errors
 /// If one is of another state of numbering: then none of them means anything here.
 pub(super) fn known_uids<'a>(
-    wanted: impl IntoIterator<Item = &'a mailmove_core::model::MessageId>,
+    wanted: impl IntoIterator<Item = &'a MessageId>,
     validity: u32,
     folder: &FolderId,
 ) -> Result<Vec<u32>> {
@@ -111,15 +155,14 @@ struct Looking<'a> {
     validity: u32,
     /// Given back while the reader works on a page, so that who reads can also write.
     lease: Option<Lease>,
+    /// The command for the first window, if it was sent already.
+    sent: Option<Tag>,
 }
 
 impl Looking<'_> {
-    async fn sets(&mut self, set: &UidSet, out: &Out) -> Result<()> {
-        // Cut by text length and by number: a few ranges may name a whole folder.
-        for piece in set.pieces(wanted(self.probe.depth)) {
-            for part in piece.split(MAX_SET) {
-                self.window(&part, out).await?;
-            }
+    async fn parts(&mut self, parts: &[UidSet], out: &Out) -> Result<()> {
+        for part in parts {
+            self.window(part, out).await?;
         }
         Ok(())
     }
@@ -167,7 +210,8 @@ impl Looking<'_> {
             Some(lease) => lease,
             None => self.again().await?,
         };
-        let (mut found, doubtful) = fetch(&mut lease, self.probe, self.validity, set).await?;
+        let sent = self.sent.take();
+        let (mut found, doubtful) = fetch(&mut lease, self.probe, self.validity, set, sent).await?;
         binary::look_again(self.inner, &mut lease, &mut found, &doubtful).await?;
         let page: Vec<Existing> = found.into_values().collect();
         drop(lease);
@@ -205,11 +249,19 @@ fn items(depth: Depth) -> Vec<FetchItem> {
     items
 }
 
+fn command(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<(Tag, Command)> {
+    let tag = lease.connection.tag();
+    let encoder = lease.connection.encoder();
+    let command = encoder.uid_fetch(tag, set, items, FetchParams::default());
+    Ok((tag, command.map_err(session::encode)?))
+}
+
 async fn fetch(
     lease: &mut Lease,
     probe: &Probe,
     validity: u32,
     set: &UidSet,
+    mut sent: Option<Tag>,
 ) -> Result<(Found, Vec<u32>)> {
     let items = items(probe.depth);
     let mut page = Page {
@@ -221,11 +273,14 @@ async fn fetch(
     };
     let mut later = vec![set.clone()];
     while let Some(part) = later.pop() {
-        let tag = lease.connection.tag();
-        let encoder = lease.connection.encoder();
-        let command = encoder.uid_fetch(tag, &part, &items, FetchParams::default());
-        let command = command.map_err(session::encode)?;
-        lease.connection.send(command).await?;
+        let tag = match sent.take() {
+            Some(tag) => tag,
+            None => {
+                let (tag, command) = command(lease, &part, &items)?;
+                lease.connection.send(command).await?;
+                tag
+            }
+        };
         let status = page.take(lease, tag).await?;
         let left = cut::left(&part, &status)?;
         if left.is_empty() && status.kind != crate::wire::StatusKind::Ok {

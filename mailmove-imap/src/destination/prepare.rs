@@ -32,9 +32,9 @@ pub(super) struct Ready {
     flags: Flags,
     /// Some of its flags were left out.
     reduced: bool,
-    /// Keywords that this folder never took; they are why it waits for leave.
+    /// Keywords that this folder never took.
     new: Vec<Keyword>,
-    /// It would wait for leave without them too.
+    /// It would wait for leave without keywords too.
     synchronising: bool,
     /// `\Flagged` is to be set once it is stored.
     pub(super) flagged: bool,
@@ -50,6 +50,8 @@ pub(super) struct Rules<'a> {
     /// PERMANENTFLAGS, if known.
     pub(super) permanent: Option<&'a wire::Flags>,
     pub(super) accepted: HashSet<Keyword>,
+    /// Keywords that are sent without leave, those accepted among them.
+    pub(super) harmless: HashSet<Keyword>,
     /// Keywords that the server refused before.
     pub(super) refused: HashSet<Keyword>,
     pub(super) largest: Option<u64>,
@@ -120,21 +122,23 @@ impl Rules<'_> {
         let mut altered = Vec::new();
         let (flags, dropped) = self.split(&item.flags);
         note_dropped(&dropped, &mut altered);
-        // A keyword that this folder never took waits for the server's leave: if it is refused, the
-        // message after it was not sent yet.
         let keywords = flags.keywords().iter();
         let new: Vec<Keyword> = keywords
             .filter(|keyword| !self.accepted.contains(keyword))
             .cloned()
             .collect();
+        // A keyword that this folder never took waits for the server's leave: if it is refused, the
+        // message after it was not sent yet.
+        let asks = new.iter().any(|keyword| !self.harmless.contains(keyword));
         self.accepted.extend(new.iter().cloned());
+        self.harmless.extend(new.iter().cloned());
         let flagged = self.flagged_after && flags.contains(SystemFlag::Flagged);
         let date = self.dates.of(item.received);
         altered.extend(
             date.replaced
                 .map(|why| Alteration::new(AlterationKind::DateReplaced, why)),
         );
-        let waits = !new.is_empty() || self.synchronising || date.doubtful;
+        let waits = asks || self.synchronising || date.doubtful;
         let mut message = AppendMessage::new(item.content.size())
             .with_flags(sent_flags(&flags, flagged))
             .with_binary(self.binary && item.content.holds_nul())
@@ -401,6 +405,7 @@ mod tests {
         Rules {
             permanent,
             accepted: HashSet::new(),
+            harmless: HashSet::new(),
             refused: HashSet::from([Keyword::new("bad").unwrap()]),
             largest: Some(10),
             binary: true,

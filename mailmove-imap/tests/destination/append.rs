@@ -4,7 +4,7 @@ use std::sync::{
 };
 
 use mailmove_core::{
-    Error, ErrorKind,
+    Destination as _, Error, ErrorKind,
     destination::{Batch, Fence, Outcome},
     model::{AlterationKind, Content, Flags, Mark},
 };
@@ -93,6 +93,60 @@ async fn a_new_keyword_waits_and_an_old_one_does_not() {
     assert_eq!(world.server.counters().literals_synchronising, 1);
     assert_eq!(world.server.counters().command("SELECT"), 1);
     assert!(world.stored(&["Box"])[3].flags.contains("Work"));
+}
+
+#[tokio::test]
+async fn a_keyword_that_another_folder_took_needs_no_leave_where_any_is_taken() {
+    // Without MULTIAPPEND one that is refused late would lose its place in the order.
+    for (multi, asked) in [(true, 1), (false, 2)] {
+        let world = world(|server| match multi {
+            true => server,
+            false => server.without(Capability::MultiAppend),
+        })
+        .await;
+        let first = world.ensure(&["First"]).await;
+        let second = world.ensure(&["Second"]).await;
+        stored_ids(world.append(&first, vec![flagged("a", "Work")]).await);
+        let before = world.server.counters();
+        // What the second folder keeps is asked ahead, as somebody has keywords.
+        let mark = second.mark.clone().unwrap();
+        world.destination.expect(&second.id, &mark).await;
+        let ahead = world.server.counters();
+        assert_eq!(ahead.command("SELECT"), before.command("SELECT") + 1);
+        assert_eq!(ahead.command("UNSELECT"), ahead.command("SELECT"));
+        let items = vec![flagged("b", "\\Seen"), flagged("c", "Work")];
+        stored_ids(world.append(&second, items).await);
+        let after = world.server.counters();
+        assert_eq!(after.command("SELECT"), ahead.command("SELECT"));
+        assert_eq!(after.literals_synchronising, asked);
+        assert!(world.stored(&["Second"])[1].flags.contains("Work"));
+    }
+}
+
+#[tokio::test]
+async fn a_keyword_sent_without_leave_and_refused_costs_only_itself() {
+    let world = world(|server| server).await;
+    let first = world.ensure(&["First"]).await;
+    let second = world.ensure(&["Second"]).await;
+    stored_ids(world.append(&first, vec![flagged("a", "Work")]).await);
+    let mark = second.mark.clone().unwrap();
+    world.destination.expect(&second.id, &mark).await;
+    // It said that it takes any, and has no room for one more (Cyrus).
+    world
+        .account
+        .configure(|limits| limits.keywords = Keywords::OnlyStrict(Vec::new()));
+    let items = vec![
+        flagged("b", "\\Seen"),
+        flagged("c", "\\Seen Work"),
+        outgoing("d"),
+    ];
+    let receipts = receipts(world.append(&second, items).await);
+    assert_eq!(world.server.counters().literals_synchronising, 1);
+    assert!(receipts[0].altered.is_empty() && receipts[2].altered.is_empty());
+    assert_eq!(receipts[1].flags, Some(Flags::parse("\\Seen")));
+    assert_eq!(receipts[1].altered[0].kind, AlterationKind::FlagDropped);
+    let bodies = ["b", "c", "d"].map(mail);
+    assert_eq!(world.bodies(&["Second"]), bodies, "each once, in order");
 }
 
 #[tokio::test]

@@ -64,7 +64,14 @@ async fn marks_and_ids_narrow_the_look() {
     assert_eq!(ids(world.probe(since).await.unwrap()), second);
     let some = vec![first[1].clone(), second[0].clone()];
     let probe = Probe::new(folder.id.clone(), Depth::Ids).with_ids(some.clone());
+    world.server.reset_counters();
     assert_eq!(ids(world.probe(probe.clone()).await.unwrap()), some);
+    let counters = world.server.counters();
+    assert_eq!(
+        (counters.command("EXAMINE"), counters.command("UID FETCH")),
+        (1, 1)
+    );
+    assert_eq!(counters.round_trips, 1, "what is known is asked at once");
     assert_eq!(
         ids(world.probe(probe.with_since(Some(mark))).await.unwrap()),
         second
@@ -90,6 +97,9 @@ async fn another_epoch_is_stale() {
             ErrorKind::Stale
         );
     }
+    // What had been asked along with it was answered and let go: the connection serves on.
+    assert_eq!(world.existing(&folder, Depth::Ids).await.len(), 1);
+    assert_eq!(world.server.counters().connections, 1);
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 use std::io::Write as _;
 use std::sync::Arc;
+use std::time::Duration;
 
 use mailmove_testkit_exchange::http::{Request, Response};
 use mailmove_testkit_exchange::listen::Outcome;
@@ -118,7 +119,10 @@ async fn graph(shared: &Arc<Shared>, session: Session, path: &str, request: Requ
     let base = format!("{}/v1.0", origin(session, &request));
     match path.trim_end_matches('/').to_ascii_lowercase().as_str() {
         "/$batch" => batch::answer(shared, &caller, base, request).await,
-        _ => one(shared, &caller, base, path, request).await,
+        _ => {
+            let arrived = shared.config.clock.now();
+            one(shared, &caller, base, path, request, arrived).await
+        }
     }
 }
 
@@ -129,13 +133,14 @@ fn origin(session: Session, request: &Request) -> String {
     format!("{scheme}://{host}")
 }
 
-/// Answers one request: alone, or of a batch.
+/// Answers one request: alone, or of a batch that arrived when it did.
 pub(crate) async fn one(
     shared: &Arc<Shared>,
     caller: &Caller,
     base: String,
     path: &str,
     request: Request,
+    arrived: Duration,
 ) -> Outcome {
     let route = match route(&request.method, path) {
         Ok(route) => route,
@@ -146,7 +151,7 @@ pub(crate) async fn one(
         return refuse(shared, Failure::segment(route.operation));
     }
     match admitted(shared, caller, &route) {
-        Ok(mailbox) => serve(shared, mailbox, route, base, request).await,
+        Ok(mailbox) => serve(shared, mailbox, route, base, request, arrived).await,
         Err(failure) => refuse(shared, failure),
     }
 }
@@ -179,7 +184,8 @@ async fn authorised(
         attachment: None,
     };
     let base = format!("{}/v1.0", origin(session, &request));
-    serve(shared, mailbox, route, base, request).await
+    let arrived = shared.config.clock.now();
+    serve(shared, mailbox, route, base, request, arrived).await
 }
 
 /// Runs an operation on a mailbox, within its limits.
@@ -189,10 +195,12 @@ async fn serve(
     route: Route,
     base: String,
     request: Request,
+    arrived: Duration,
 ) -> Outcome {
     let prefer = prefer(&request);
     shared.counting.lock().immutable += u64::from(prefer.immutable);
-    let slot = match shared.enter(mailbox.account.user(), request.body.len() as u64) {
+    let user = mailbox.account.user();
+    let slot = match shared.enter(user, request.body.len() as u64, arrived) {
         Ok(slot) => slot,
         Err(failure) => return refuse(shared, failure),
     };

@@ -206,6 +206,7 @@ async fn run(
     refused_at: Option<(usize, String)>,
 ) -> Option<Response> {
     let mut done: BTreeMap<String, Done> = BTreeMap::new();
+    let arrived = shared.config.clock.now();
     let order: Vec<_> = steps.iter().map(|step| step.id.clone()).collect();
     let mut waiting: Vec<_> = steps.into_iter().enumerate().collect();
     let mut running = JoinSet::new();
@@ -230,7 +231,7 @@ async fn run(
             }
             let (shared, caller, base) = (Arc::clone(shared), caller.clone(), base.to_owned());
             running.spawn(async move {
-                let outcome = one(&shared, &caller, base, &step.path, step.request).await;
+                let outcome = one(&shared, &caller, base, &step.path, step.request, arrived).await;
                 (step.id, outcome)
             });
         }

@@ -14,8 +14,8 @@ struct Usage {
     requests: VecDeque<Duration>,
     uploads: VecDeque<(Duration, u64)>,
     uploaded: u64,
-    /// No request should come before.
-    back_off: Duration,
+    /// Since when no request should come, and until when.
+    back_off: (Duration, Duration),
 }
 
 /// What happened to all mailboxes.
@@ -52,10 +52,13 @@ impl Shared {
     /// A back-off begins now.
     pub(crate) fn begin_back_off(&self, mailbox: &str, time: Option<Duration>) {
         let Some(time) = time else { return };
-        let until = self.config.clock.now() + time;
+        let now = self.config.clock.now();
         let mut all = self.limits.lock();
         let usage = all.entry(mailbox.to_owned()).or_default();
-        usage.back_off = usage.back_off.max(until);
+        if usage.back_off.1 <= now {
+            usage.back_off.0 = now;
+        }
+        usage.back_off.1 = usage.back_off.1.max(now + time);
     }
 
     fn throttled(&self, mailbox: &str, message: &'static str, wait: Duration) -> Failure {
@@ -66,13 +69,20 @@ impl Shared {
         Failure::new(429, "ApplicationThrottled", message).wait(wait)
     }
 
-    /// A place for a request with so many bytes, unless the mailbox has served enough.
-    pub(crate) fn enter(self: &Arc<Self>, mailbox: &str, bytes: u64) -> Result<Slot, Failure> {
+    /// A place for a request with so many bytes, unless the mailbox has served enough. `arrived`: when it was
+    /// sent, by itself or in a batch.
+    pub(crate) fn enter(
+        self: &Arc<Self>,
+        mailbox: &str,
+        bytes: u64,
+        arrived: Duration,
+    ) -> Result<Slot, Failure> {
         let config = &self.config;
         let now = config.clock.now();
         let mut all = self.limits.lock();
         let usage = all.entry(mailbox.to_owned()).or_default();
-        let early = now < usage.back_off;
+        // A batch that was on its way already goes on.
+        let early = usage.back_off.0 <= arrived && now < usage.back_off.1;
         usage.forget(now, config.request_window, config.upload_window);
         let over = usage.busy >= config.concurrency;
         let refused = if over {

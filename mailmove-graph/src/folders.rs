@@ -248,7 +248,10 @@ async fn known(pool: &Pool) -> Result<Known> {
 }
 
 fn is_absent(error: &Error) -> bool {
-    matches!(error.code(), "graph/not-found" | "graph/refused")
+    matches!(
+        error.code(),
+        "graph/not-found" | "graph/bad-id" | "graph/refused"
+    )
 }
 
 /// All folders of the mailbox.

@@ -359,11 +359,21 @@ fn by_content(said: &Said) -> Option<Error> {
 }
 
 fn absent(doing: Doing, said: &Said) -> Option<Error> {
-    let gone = said.is(&[
-        "ErrorItemNotFound",
+    let bad_id = said.is(&[
         "ErrorInvalidIdMalformed",
         "ErrorInvalidId",
         "ErrorInvalidIdEmpty",
+    ]);
+    if bad_id {
+        // Nothing is said of whether what was meant is there.
+        return Some(
+            Error::new(ErrorKind::NotFound, "the server does not know that id")
+                .with_code("graph/bad-id")
+                .with_scope(doing.scope),
+        );
+    }
+    let gone = said.is(&[
+        "ErrorItemNotFound",
         "ErrorFolderNotFound",
         "ErrorParentFolderNotFound",
         "ResourceNotFound",
@@ -439,7 +449,8 @@ mod tests {
             (503, "serviceNotAvailable", "", "graph/unavailable", true),
             (504, "UnknownError", "", "graph/unavailable", true),
             (404, "ErrorItemNotFound", "", "graph/no-item", false),
-            (400, "ErrorInvalidIdMalformed", "", "graph/no-item", false),
+            (400, "ErrorInvalidIdMalformed", "", "graph/bad-id", false),
+            (404, "ErrorInvalidId", "", "graph/bad-id", false),
             (410, "SyncStateNotFound", "", "graph/sync-state", false),
             (400, "SyncStateInvalid", "", "graph/sync-state", false),
             (

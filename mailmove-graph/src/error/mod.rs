@@ -78,6 +78,13 @@ pub(crate) fn foreign_link() -> Error {
     .with_remedy("No token was sent there. Check who answers at the address of Graph.")
 }
 
+/// A link that leads to itself, or to nothing new for ever.
+pub(crate) fn same_link() -> Error {
+    Error::new(ErrorKind::Protocol, "the server's links lead nowhere")
+        .with_code("graph/endless")
+        .with_retry(Retry::Backoff)
+}
+
 /// The same error for another item; its source stays with the first.
 pub(crate) fn again(error: &Error) -> Error {
     let copy = Error::new(error.kind(), error.message().to_owned())

@@ -37,6 +37,7 @@ struct Inner {
     pool: Arc<Pool>,
     sizes: Sizes,
     unexported: exports::Unexported,
+    stumbles: list::Stumbles,
 }
 
 impl GraphSource {
@@ -57,6 +58,7 @@ impl GraphSource {
             pool: Pool::new(access),
             sizes: Sizes::default(),
             unexported: exports::Unexported::default(),
+            stumbles: list::Stumbles::default(),
         }))
     }
 

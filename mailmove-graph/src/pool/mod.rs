@@ -92,6 +92,17 @@ pub(crate) struct Open {
 }
 
 impl Open {
+    /// It may be a content that the server hands out as it is: neither a page for people nor what Graph has to say
+    /// itself, and it can be told whether all of it came.
+    pub(crate) fn is_content(&self) -> bool {
+        let kind = self.received.field("content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.to_ascii_lowercase();
+        let is_other =
+            kind.ends_with("/html") || kind.ends_with("/json") || kind.ends_with("+json");
+        self.received.status == 200 && !is_other && self.received.has_end()
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         self.received.piece().await

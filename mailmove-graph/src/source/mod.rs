@@ -4,6 +4,7 @@ mod cursor;
 mod exports;
 mod fetch;
 mod list;
+mod mime;
 mod original;
 
 use std::sync::Arc;

@@ -8,10 +8,12 @@ use std::{
     time::Duration,
 };
 
+use futures_util::StreamExt as _;
 use mailmove_core::{
-    error::Scope,
-    model::{Folder, FolderId, FolderPath},
-    source::ListRequest,
+    Source as _,
+    error::{Retry, Scope},
+    model::{Content, Folder, FolderId, FolderPath, MessageId},
+    source::{FetchRequest, Fetched, ListRequest},
 };
 use mailmove_graph::{GraphConfig, GraphSource};
 use tokio::{
@@ -64,6 +66,83 @@ fn folder() -> Folder {
     Folder::new(FolderId::new("f"), FolderPath::new(["INBOX"]), "f")
 }
 
+async fn fetched(url: &str) -> Fetched {
+    let request = FetchRequest::new(FolderId::new("f"), "f", vec![MessageId::new("m")]);
+    let mut all: Vec<_> = at(url).fetch(request).collect().await;
+    all.pop().unwrap().1
+}
+
+const MAIL: &str = "Received: from a\r\nSubject: x\r\n\r\nText.\r\n";
+
+#[tokio::test]
+async fn what_is_no_message_never_becomes_one() {
+    let answer = |head: &str, body: &str| format!("HTTP/1.1 {head}\r\n\r\n{body}");
+    let len = MAIL.len();
+    let plain = "Content-Type: text/plain";
+    for (head, body) in [
+        (format!("200 OK\r\n{plain}\r\nContent-Length: 0"), ""),
+        ("204 No Content".to_owned(), ""),
+        (
+            format!("202 Accepted\r\n{plain}\r\nContent-Length: {len}"),
+            MAIL,
+        ),
+        (
+            format!("200 OK\r\nContent-Type: text/html; charset=utf-8\r\nContent-Length: {len}"),
+            MAIL,
+        ),
+        (
+            format!("200 OK\r\nContent-Type: application/json\r\nContent-Length: {len}"),
+            MAIL,
+        ),
+        (
+            format!("200 OK\r\n{plain}\r\nContent-Length: 13"),
+            "<html></html>",
+        ),
+        (
+            format!("200 OK\r\n{plain}\r\nContent-Length: 12"),
+            "No such mail",
+        ),
+        // Nobody can tell whether this is all of it.
+        (format!("200 OK\r\n{plain}"), MAIL),
+    ] {
+        let text = answer(&head, body).into_bytes();
+        let (url, _) = answering(move |line, _| match line.contains("$value") {
+            true => text.clone(),
+            false => sized(100),
+        })
+        .await;
+        let Fetched::Failed(error) = fetched(&url).await else {
+            panic!("{head}");
+        };
+        assert_eq!(
+            (error.scope(), error.retry()),
+            (Scope::Message, Retry::Backoff),
+            "{head}"
+        );
+    }
+    let whole = answer(&format!("200 OK\r\n{plain}\r\nContent-Length: {len}"), MAIL).into_bytes();
+    let chunked = format!("200 OK\r\n{plain}\r\nTransfer-Encoding: chunked");
+    let chunked = answer(&chunked, &format!("{len:x}\r\n{MAIL}\r\n0\r\n\r\n")).into_bytes();
+    for text in [whole, chunked] {
+        let (url, _) = answering(move |_, _| text.clone()).await;
+        match fetched(&url).await {
+            Fetched::Content(content) => assert_eq!(bytes(&content).await, MAIL.as_bytes()),
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+/// What the server says of a message's size.
+fn sized(bytes: u64) -> Vec<u8> {
+    json(&format!(
+        "{{\"id\":\"m\",\"singleValueExtendedProperties\":[{{\"id\":\"Integer 0xe08\",\"value\":\"{bytes}\"}}]}}"
+    ))
+}
+
+async fn bytes(content: &Content) -> Vec<u8> {
+    content.prefix(1 << 20).await.unwrap().to_vec()
+}
+
 #[tokio::test]
 async fn links_that_lead_in_circles_are_left() {
     // To itself.
@@ -110,4 +189,28 @@ async fn a_page_without_entries_is_none() {
         .await
         .unwrap_err();
     assert_eq!(error.code(), "graph/malformed");
+}
+
+/// A byte now and then, for ever.
+#[tokio::test]
+async fn an_answer_that_never_ends_is_left() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/v1.0", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            tokio::spawn(async move {
+                let _ = stream.read(&mut [0; 4096]).await;
+                let head = b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n{";
+                let mut sent = stream.write_all(head).await;
+                while sent.is_ok() {
+                    tokio::time::sleep(Duration::from_millis(5)).await;
+                    sent = stream.write_all(b" ").await;
+                }
+            });
+        }
+    });
+    let config = GraphConfig::new("t", "ann").with_base(&url).unwrap();
+    let source = source(config.with_timeout(Duration::from_millis(50)));
+    let listing = pages(&source, ListRequest::new(&folder())).await;
+    assert_eq!(listing.unwrap_err().code(), "graph/timeout");
 }

@@ -45,6 +45,8 @@ pub(crate) struct Said {
     pub(crate) claims: Option<String>,
     /// It was Graph that answered.
     pub(crate) graph: bool,
+    /// Its text may hold what nobody is to see.
+    pub(crate) is_secret: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +136,7 @@ pub(crate) fn refused(doing: Doing, said: &Said) -> Failed {
         false => error.with_context("code", printable(&said.code)),
     };
     let error = match printable(&said.text) {
-        text if text.is_empty() => error,
+        text if text.is_empty() || said.is_secret => error,
         text => error.with_context("answer", text),
     };
     Failed {
@@ -523,6 +525,23 @@ mod tests {
                 (is, executed),
                 "{status} {code}"
             );
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_secret_is_not_repeated() {
+        let doing = Doing::message("import");
+        for is_secret in [false, true] {
+            let mut said = said(400, "ErrorX", "at https://h/import?authtoken=hush");
+            said.is_secret = is_secret;
+            let error = refused(doing, &said).error;
+            assert_ne!(
+                error.chain().contains("hush"),
+                is_secret,
+                "{}",
+                error.chain()
+            );
+            assert_ne!(format!("{error:?}").contains("hush"), is_secret);
         }
     }
 

@@ -41,6 +41,14 @@ pub(crate) fn malformed(cause: serde_json::Error) -> Error {
         .with_source(cause)
 }
 
+/// The same of one that may hold a token, of which the reader's own words may repeat a piece.
+pub(crate) fn unreadable(cause: serde_json::Error) -> Error {
+    drop(cause);
+    Error::new(ErrorKind::Protocol, "the answer cannot be read")
+        .with_code("graph/malformed")
+        .with_retry(Retry::Backoff)
+}
+
 pub(crate) fn too_long() -> Error {
     Error::new(ErrorKind::Protocol, "the answer is larger than any may be")
         .with_code("graph/too-large-answer")

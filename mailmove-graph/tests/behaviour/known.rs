@@ -2,7 +2,7 @@
 
 use mailmove_core::{
     Source as _,
-    error::Retry,
+    error::{Retry, Scope},
     model::{Cursor, Flags, Folder, Form},
     source::{Change, Coverage, ListRequest, Page},
 };
@@ -181,6 +181,24 @@ async fn a_page_that_is_not_done_in_time_is_asked_for_in_pieces() {
     assert_eq!((ids(&found).len(), found[0].changes.len()), (120, 50));
     // Later ones are as large as ever.
     assert_eq!(mail(&source, &folder, None).await[0].changes.len(), 120);
+}
+
+#[tokio::test]
+async fn one_message_that_is_forbidden_costs_itself() {
+    let server = start(|builder| builder).await;
+    fill(&server, 3);
+    let source = source(config(&server));
+    let found = crate::support::all(&source).await;
+    server.faults().arm("GetMime", 2, Action::Status(403));
+    let fetched = fetch(&source, ids(&found)).await;
+    let mut told = words(&fetched);
+    told.sort();
+    assert_eq!(told, ["content", "content", "graph/denied"]);
+    let scopes = fetched.iter().filter_map(|(_, fetched)| match fetched {
+        mailmove_core::source::Fetched::Failed(error) => Some(error.scope()),
+        _ => None,
+    });
+    assert_eq!(scopes.collect::<Vec<_>>(), [Scope::Message]);
 }
 
 #[tokio::test]

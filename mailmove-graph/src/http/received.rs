@@ -61,7 +61,16 @@ impl Received {
     pub(crate) fn has_end(&self) -> bool {
         self.response.version() >= Version::HTTP_2
             || self.headers.contains_key(header::CONTENT_LENGTH)
-            || self.headers.contains_key(header::TRANSFER_ENCODING)
+            || self.is_chunked()
+    }
+
+    fn is_chunked(&self) -> bool {
+        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let last = codings
+            .next_back()
+            .and_then(|codings| codings.to_str().ok());
+        let last = last.and_then(|codings| codings.rsplit(',').next());
+        last.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"))
     }
 
     /// A field's value, if it is text.

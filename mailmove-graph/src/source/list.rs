@@ -73,11 +73,7 @@ pub(super) async fn run(
         let is_last = page.is_last && next.is_none();
         let next_cursor = cursor::write(&page.state, listing.mailbox.is_some());
         let made = listing.page(page.changes, next_cursor).await?;
-        match made
-            .changes
-            .iter()
-            .all(|change| matches!(change, Change::Removed(_)))
-        {
+        match made.changes.is_empty() {
             true => idle += 1,
             false => idle = 0,
         }
@@ -112,6 +108,8 @@ struct Listing<'a> {
     /// One of the messages can't be listed with all that is asked for: ids alone are.
     ids: bool,
     told: Seen,
+    /// Digests of the links to pages of this listing.
+    links: HashSet<u64>,
     /// Items of all classes are listed, by the interface for exports: the mailbox's name there.
     mailbox: Option<String>,
 }
@@ -147,12 +145,15 @@ impl Stumbles {
     }
 }
 
-/// What was told of in this listing already: digests of ids, and of what was told of each.
+/// What was told of in this listing already: digests of ids, and of what was told of each; [`GONE`] if that it went.
 #[derive(Default)]
 struct Seen {
     hashers: (RandomState, RandomState),
     all: HashMap<(u64, u64), u64>,
 }
+
+/// What stands for a message that went.
+const GONE: u64 = 0;
 
 enum Telling {
     First,
@@ -171,15 +172,16 @@ impl Seen {
         let what = (meta.flags.to_string(), format!("{content:?}"));
         let what = self.hashers.0.hash_one(what);
         match self.all.insert(self.key(&meta.id), what) {
-            None => Telling::First,
+            None | Some(GONE) => Telling::First,
             Some(before) if before == what => Telling::Same,
             Some(_) => Telling::Changed,
         }
     }
 
-    fn forget(&mut self, id: &MessageId) {
+    /// False if that was told already.
+    fn tell_gone(&mut self, id: &MessageId) -> bool {
         let key = self.key(id);
-        self.all.remove(&key);
+        self.all.insert(key, GONE) != Some(GONE)
     }
 }
 
@@ -198,6 +200,7 @@ impl<'a> Listing<'a> {
             begun: false,
             ids: false,
             told: Seen::default(),
+            links: HashSet::new(),
             mailbox,
         }
     }
@@ -211,6 +214,15 @@ impl<'a> Listing<'a> {
     }
 
     async fn next(&mut self) -> Result<Changes> {
+        let page = self.next_page().await?;
+        let link = self.told.hashers.0.hash_one(&page.state);
+        match page.is_last || self.links.insert(link) {
+            true => Ok(page),
+            false => Err(error::same_link().with_scope(Scope::Folder)),
+        }
+    }
+
+    async fn next_page(&mut self) -> Result<Changes> {
         let page = self.around().await;
         match page {
             // The server forgot where we were: everything is listed again. That is told as such, so that
@@ -227,7 +239,7 @@ impl<'a> Listing<'a> {
                 self.around().await
             }
             Err(error) if is_poison(&error) && !self.ids && self.coverage == Coverage::Full => {
-                self.state = None;
+                self.anew();
                 self.ids = true;
                 self.around().await
             }
@@ -244,6 +256,7 @@ impl<'a> Listing<'a> {
     }
 
     fn anew(&mut self) {
+        self.links.clear();
         self.state = None;
         self.coverage = Coverage::Full;
     }
@@ -350,10 +363,10 @@ impl<'a> Listing<'a> {
                     };
                     changes.extend(self.change(*meta, is_read));
                 }
-                Changed::Gone(id) => {
-                    self.told.forget(&id);
+                Changed::Gone(id) if self.told.tell_gone(&id) => {
                     changes.push(Change::Removed(id));
                 }
+                Changed::Gone(_) => {}
             }
         }
         if self.request.headers && self.request.form == Form::Mime {

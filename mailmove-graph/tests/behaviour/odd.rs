@@ -35,7 +35,7 @@ async fn answering(
     tokio::spawn(async move {
         while let Ok((mut stream, _)) = listener.accept().await {
             let mut seen = Vec::new();
-            while !seen.windows(4).any(|end| end == b"\r\n\r\n") {
+            while !is_whole(&seen) {
                 if stream.read_buf(&mut seen).await.unwrap_or(0) == 0 {
                     break;
                 }
@@ -48,6 +48,17 @@ async fn answering(
         }
     });
     (url, count)
+}
+
+/// A head and as much of a body as it says.
+fn is_whole(request: &[u8]) -> bool {
+    let text = String::from_utf8_lossy(request).to_ascii_lowercase();
+    let Some((head, body)) = text.split_once("\r\n\r\n") else {
+        return false;
+    };
+    let mut fields = head.lines();
+    let len = fields.find_map(|line| line.strip_prefix("content-length:"));
+    body.len() >= len.map_or(0, |len| len.trim().parse().unwrap())
 }
 
 fn at(url: &str) -> GraphSource {
@@ -104,6 +115,10 @@ async fn what_is_no_message_never_becomes_one() {
         ),
         // Nobody can tell whether this is all of it.
         (format!("200 OK\r\n{plain}"), MAIL),
+        (
+            format!("200 OK\r\n{plain}\r\nTransfer-Encoding: gzip"),
+            MAIL,
+        ),
     ] {
         let text = answer(&head, body).into_bytes();
         let (url, _) = answering(move |line, _| match line.contains("$value") {
@@ -143,6 +158,9 @@ async fn bytes(content: &Content) -> Vec<u8> {
     content.prefix(1 << 20).await.unwrap().to_vec()
 }
 
+const MARKED: &str = "{\"id\":\"m\",\"isRead\":true,\"isDraft\":false,\"flag\":null,\"categories\":[],\
+    \"receivedDateTime\":\"2026-01-01T00:00:00Z\"}";
+
 #[tokio::test]
 async fn links_that_lead_in_circles_are_left() {
     // To itself.
@@ -163,6 +181,23 @@ async fn links_that_lead_in_circles_are_left() {
     );
     // The first link is ours, and may be written in another way.
     assert!(count.load(Ordering::SeqCst) <= 2);
+    // From the second page to the first, with ever the same that comes and goes.
+    let number = AtomicUsize::new(0);
+    let (url, count) = answering(move |_, base| {
+        let (entry, next) = match number.fetch_add(1, Ordering::SeqCst) % 2 {
+            0 => (MARKED, "b"),
+            _ => ("{\"id\":\"m\",\"@removed\":{\"reason\":\"deleted\"}}", "a"),
+        };
+        json(&format!(
+            "{{\"value\":[{entry}],\"@odata.nextLink\":\"{base}/{next}\"}}"
+        ))
+    })
+    .await;
+    let error = pages(&at(&url), ListRequest::new(&folder()))
+        .await
+        .unwrap_err();
+    assert_eq!(error.code(), "graph/endless");
+    assert!(count.load(Ordering::SeqCst) <= 4);
     // To ever new pages of nothing.
     let number = AtomicUsize::new(0);
     let (url, count) = answering(move |_, base| {
@@ -179,6 +214,53 @@ async fn links_that_lead_in_circles_are_left() {
         .unwrap_err();
     assert_eq!(error.code(), "graph/endless");
     assert!(count.load(Ordering::SeqCst) < 1100);
+}
+
+/// The answers to all requests of a batch, however many there are.
+fn batch(status: u16, body: &str) -> Vec<u8> {
+    let one = |id: usize| format!("{{\"id\":\"{id}\",\"status\":{status},\"body\":{body}}}");
+    let all: Vec<_> = (0..20).map(one).collect();
+    json(&format!("{{\"responses\":[{}]}}", all.join(",")))
+}
+
+#[tokio::test]
+async fn folders_that_stand_on_a_further_page_are_not_left_out() {
+    const PAGE: &str = "{\"value\":[{\"id\":\"f\",\"displayName\":\"a\",\"childFolderCount\":0}],";
+    for (case, code, most) in [
+        // It is gone: nobody knows which folders were on it.
+        ("gone", "graph/not-found", 3),
+        ("same", "graph/endless", 4),
+        ("nothing", "graph/endless", 110),
+    ] {
+        let number = AtomicUsize::new(0);
+        let (url, count) = answering(move |_, base| {
+            let number = number.fetch_add(1, Ordering::SeqCst);
+            match (number, case) {
+                (0, _) => batch(200, "{\"id\":\"root\"}"),
+                (2, "gone") => batch(404, "{\"error\":{\"code\":\"ErrorItemNotFound\"}}"),
+                (_, "nothing") => {
+                    let link = format!("\"@odata.nextLink\":\"{base}/users/ann/x?n={number}\"}}");
+                    batch(200, &format!("{PAGE}{link}"))
+                }
+                _ => {
+                    let link = format!("\"@odata.nextLink\":\"{base}/users/ann/x\"}}");
+                    batch(200, &format!("{PAGE}{link}"))
+                }
+            }
+        })
+        .await;
+        let config = GraphConfig::new("t", "ann").with_base(&url).unwrap();
+        let error = source(config.with_exports(false))
+            .folders()
+            .await
+            .unwrap_err();
+        assert_eq!(
+            (error.code(), error.retry()),
+            (code, Retry::Backoff),
+            "{case}"
+        );
+        assert!(count.load(Ordering::SeqCst) <= most, "{case}");
+    }
 }
 
 #[tokio::test]

@@ -276,5 +276,5 @@ pub(crate) async fn list_as(pool: &Pool, tokens: Tokens) -> Result<Tree> {
             ));
         }
     }
-    Ok(tree::tree(&known.known, &all))
+    tree::tree(&known.known, &all)
 }

@@ -253,8 +253,10 @@ impl GraphConfig {
             "partner.outlook.cn",
         ];
         let host = host.to_ascii_lowercase();
-        // One that the user named may be without TLS, as a server for tests is.
-        (secure && MICROSOFT.contains(&host.as_str())) || self.hosts.contains(&host)
+        // Without TLS only where all goes without it, as with a server for tests.
+        let plain = self.base.starts_with("http:");
+        (secure && MICROSOFT.contains(&host.as_str()))
+            || (secure || plain) && self.hosts.contains(&host)
     }
 
     /// The mailbox's path below the address of Graph, without a slash at its end.
@@ -305,10 +307,10 @@ mod tests {
         ] {
             assert!(!config.may_upload_to(host, secure), "{host}");
         }
-        assert!(
-            config
-                .with_upload_host("127.0.0.1")
-                .may_upload_to("127.0.0.1", false)
-        );
+        let config = config.with_upload_host("127.0.0.1");
+        assert!(config.may_upload_to("127.0.0.1", true));
+        assert!(!config.may_upload_to("127.0.0.1", false));
+        let config = config.with_base("http://127.0.0.1/v1.0").unwrap();
+        assert!(config.may_upload_to("127.0.0.1", false));
     }
 }

@@ -76,7 +76,11 @@ pub(crate) async fn page_of(
     let answer = pool.call(&request).await;
     let answer = answer.map_err(|error| error.with_context("folder", folder.as_str()))?;
     let page: wire::Page<Value> = wire::read(answer.json)?;
-    let (state, is_last) = match (page.next, page.delta) {
+    let (next, is_last) = match (page.next, page.delta) {
+        // Whoever follows it goes round in circles.
+        (Some(next), _) if Some(next.as_str()) == state => {
+            return Err(error::same_link().with_scope(doing.scope));
+        }
         (Some(next), _) => (next, false),
         (None, Some(delta)) => (delta, true),
         (None, None) => {
@@ -86,13 +90,14 @@ pub(crate) async fn page_of(
     let changes: Result<Vec<Changed>> = page.value.into_iter().map(changed).collect();
     Ok(Changes {
         changes: changes?,
-        state,
+        state: next,
         is_last,
     })
 }
 
 fn changed(message: Value) -> Result<Changed> {
-    match (message.get("@removed"), items::id(&message)) {
+    let removed = message.get("@removed").filter(|reason| !reason.is_null());
+    match (removed, items::id(&message)) {
         (Some(_), Some(id)) => Ok(Changed::Gone(id)),
         _ => Ok(Changed::Is(Box::new(Meta::of(message)?))),
     }

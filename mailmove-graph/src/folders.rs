@@ -1,9 +1,12 @@
 //! The tree of mail folders.
 
-use std::{collections::HashSet, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::Duration,
+};
 
 use mailmove_core::{
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Retry},
     model::{FolderId, ItemClass, Role, Timestamp},
 };
 use mailmove_exchange::{
@@ -16,14 +19,16 @@ use serde::Deserialize;
 
 use crate::{
     error::{self, Doing},
-    pool::Pool,
-    wire::{self, MailFolder, MailboxFolder, Page, Path, Property, Request, property},
+    pool::{self, Pool},
+    wire::{self, MailFolder, MailboxFolder, Page, Path, Property, Request, To, property},
 };
 
 /// Folders that are asked for at once.
 const PAGE: usize = 200;
 /// Most folders of a mailbox: what claims more is not one.
 const FOLDERS_MAX: usize = 200_000;
+/// Pages in a row on which nothing new stands: a server that has more goes round in circles.
+const IDLE_MAX: usize = 100;
 /// A look at the roles serves a listing that follows within that time.
 const FRESH: Duration = Duration::from_secs(60);
 /// The folder that all others are in.
@@ -248,7 +253,10 @@ async fn known(pool: &Pool) -> Result<Known> {
 }
 
 fn is_absent(error: &Error) -> bool {
-    matches!(error.code(), "graph/not-found" | "graph/refused")
+    matches!(
+        error.code(),
+        "graph/not-found" | "graph/bad-id" | "graph/refused"
+    )
 }
 
 /// All folders of the mailbox.
@@ -264,31 +272,79 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
     if let Some(mailbox) = open(pool).await?.exports {
         other_folders(pool, &mailbox, &known.known, &mut all).await?;
     }
-    Ok(tree::tree(&known.known, &all))
+    tree::tree(&known.known, &all)
+}
+
+/// Pages of folders that are still to be asked for.
+struct Walk {
+    asked: VecDeque<Request>,
+    /// Pages in a row that led on and named nothing new.
+    idle: usize,
+}
+
+impl Walk {
+    fn new(first: Request) -> Self {
+        Self {
+            asked: VecDeque::from([first]),
+            idle: 0,
+        }
+    }
+
+    /// As many as go at once: there may be very many in all.
+    fn some(&mut self) -> Vec<Request> {
+        let most = self.asked.len().min(pool::BATCH_ITEMS);
+        self.asked.drain(..most).collect()
+    }
+
+    fn push(&mut self, request: Request) {
+        self.asked.push_back(request);
+    }
+
+    /// Goes on with the link on a page, unless that leads in circles.
+    fn follow(&mut self, from: &Request, link: Option<String>, is_new: bool) -> Result<()> {
+        let Some(link) = link else { return Ok(()) };
+        self.idle = if is_new { 0 } else { self.idle + 1 };
+        if from.to == To::Link(link.clone()) || self.idle > IDLE_MAX {
+            return Err(error::same_link());
+        }
+        self.push(Request::follow(&link, LIST));
+        Ok(())
+    }
+}
+
+/// A further page that is not there is no folder that was removed meanwhile: its folders are unknown. Whoever asks
+/// again begins anew.
+fn lost_page(from: &Request, error: Error) -> Result<Error> {
+    match from.to {
+        To::Link(_) => Err(error.with_retry(Retry::Backoff)),
+        _ => Ok(error),
+    }
 }
 
 async fn mail_folders(pool: &Pool, known: &tree::Known) -> Result<Vec<Raw>> {
-    let top = Path::new().at("mailFolders");
-    let mut asked = vec![page_of(top)];
+    let mut walk = Walk::new(page_of(Path::new().at("mailFolders")));
     let mut all: Vec<Raw> = Vec::new();
     let mut seen = HashSet::new();
-    // A level of the tree at a time: all its folders are asked for their children at once.
-    while !asked.is_empty() {
-        let mut next = Vec::new();
-        for answer in pool.batch(&asked, None).await {
+    // Many folders are asked for their children at once.
+    loop {
+        let asked = walk.some();
+        if asked.is_empty() {
+            return Ok(all);
+        }
+        let answers = pool.batch(&asked, None).await;
+        for (from, answer) in asked.iter().zip(answers) {
             let answer = match answer {
                 Ok(answer) => answer,
                 // It was removed meanwhile.
                 Err(failed) if failed.error.code() == "graph/not-found" && !all.is_empty() => {
+                    lost_page(from, failed.error)?;
                     continue;
                 }
                 Err(failed) => return Err(failed.error),
             };
             let now = answer.date;
             let page: Page<MailFolder> = wire::read(answer.json)?;
-            if let Some(link) = &page.next {
-                next.push(Request::follow(link, LIST));
-            }
+            let before = all.len();
             for folder in page.value {
                 if folder.id.is_empty() || !seen.insert(folder.id.clone()) {
                     continue;
@@ -297,19 +353,18 @@ async fn mail_folders(pool: &Pool, known: &tree::Known) -> Result<Vec<Raw>> {
                 let raw = raw(folder, now);
                 if has_children && !raw.hidden && !known.system.contains(&raw.id) {
                     let path = Path::new().at("mailFolders").id(&raw.id);
-                    next.push(page_of(path.at("childFolders")));
+                    walk.push(page_of(path.at("childFolders")));
                 }
                 all.push(raw);
             }
+            walk.follow(from, page.next, all.len() > before)?;
+            few(all.len())?;
         }
-        few(&all)?;
-        asked = next;
     }
-    Ok(all)
 }
 
-fn few(all: &[Raw]) -> Result<()> {
-    match all.len() > FOLDERS_MAX {
+fn few(count: usize) -> Result<()> {
+    match count > FOLDERS_MAX {
         true => Err(error::unexpected(
             "the server names more folders than a mailbox can have",
         )),
@@ -336,40 +391,42 @@ async fn other_folders(
         .map(|raw| raw.id.clone())
         .collect();
     let mut seen = HashSet::new();
-    let mut asked = vec![page(top().at("folders"))];
-    while !asked.is_empty() {
-        let mut next = Vec::new();
-        for answer in pool.batch(&asked, None).await {
+    let mut walk = Walk::new(page(top().at("folders")));
+    loop {
+        let asked = walk.some();
+        if asked.is_empty() {
+            return Ok(());
+        }
+        let answers = pool.batch(&asked, None).await;
+        for (from, answer) in asked.iter().zip(answers) {
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(failed) if failed.error.is_transient() => return Err(failed.error),
                 // What is mail is known already; the rest is not to be had.
                 Err(failed) => {
-                    tracing::warn!("folders without mail can't be listed: {}", failed.error);
+                    let error = lost_page(from, failed.error)?;
+                    tracing::warn!("folders without mail can't be listed: {error}");
                     continue;
                 }
             };
             let page_of: Page<MailboxFolder> = wire::read(answer.json)?;
-            if let Some(link) = &page_of.next {
-                next.push(Request::follow(link, LIST));
-            }
+            let before = seen.len();
             for folder in page_of.value {
                 if folder.id.is_empty() || !seen.insert(folder.id.clone()) {
                     continue;
                 }
                 if folder.child_folder_count != Some(0) && !hidden.contains(&folder.id) {
                     let path = top().at("folders").id(&folder.id);
-                    next.push(page(path.at("childFolders")));
+                    walk.push(page(path.at("childFolders")));
                 }
                 if !mail.contains(&folder.id) {
                     all.push(other(folder));
                 }
             }
+            walk.follow(from, page_of.next, seen.len() > before)?;
+            few(seen.len())?;
         }
-        few(all)?;
-        asked = next;
     }
-    Ok(())
 }
 
 fn other(folder: MailboxFolder) -> Raw {

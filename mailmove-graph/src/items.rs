@@ -70,6 +70,9 @@ pub(crate) fn item_expand() -> String {
     ])
 }
 
+/// Members of [`SELECT`] that flags are made of.
+const MAIL_FLAGS: [&str; 4] = ["isRead", "isDraft", "flag", "categories"];
+
 const READ: i64 = 1;
 const UNSENT: i64 = 8;
 
@@ -90,6 +93,8 @@ pub(crate) struct Meta {
     pub(crate) size: Option<u64>,
     pub(crate) received: Option<Timestamp>,
     pub(crate) flags: Flags,
+    /// All that flags are made of was told. Else they are not what the message has.
+    pub(crate) flagged: bool,
     pub(crate) notes: Vec<Alteration>,
     pub(crate) stamp: Option<Stamp>,
     /// What it will be once all its attachments are there: an append was cut off.
@@ -105,11 +110,13 @@ struct Message {
     is_read: Option<bool>,
     is_draft: Option<bool>,
     flag: Option<FollowUp>,
-    categories: Option<Vec<String>>,
+    categories: Option<Vec<Option<String>>>,
     received_date_time: Option<String>,
     #[serde(rename = "type")]
     class: Option<String>,
-    size: Option<u64>,
+    /// Some servers tell negative ones.
+    size: Option<Value>,
+    #[serde(deserialize_with = "property::list")]
     single_value_extended_properties: Vec<Property>,
 }
 
@@ -131,6 +138,8 @@ impl Meta {
     /// # Errors
     /// If it is none.
     pub(crate) fn of(message: Value) -> Result<Self> {
+        let has = |name: &str| message.get(name).is_some();
+        let (of_mail, of_item) = (MAIL_FLAGS.into_iter().all(has), has("categories"));
         let message: Message = crate::wire::read(message)?;
         if message.id.is_empty() {
             return Err(error::unexpected("a message without id"));
@@ -142,6 +151,7 @@ impl Meta {
         let mut notes = Vec::new();
         Ok(Self {
             flags: flags(&message, &mut notes),
+            flagged: of_mail || of_item && Property::number(all, property::MESSAGE_FLAGS).is_some(),
             identity: identity(&message, received),
             class: Property::find(all, property::CLASS)
                 .or(message.class.as_deref())
@@ -149,7 +159,7 @@ impl Meta {
                 .to_owned(),
             size: Property::number(all, property::SIZE)
                 .and_then(|size| size.try_into().ok())
-                .or(message.size),
+                .or_else(|| message.size.as_ref()?.as_u64()),
             received: received.and_then(parse_date),
             notes,
             stamp: mark.and_then(Stamp::read),
@@ -216,7 +226,7 @@ fn flags(message: &Message, notes: &mut Vec<Alteration>) -> Flags {
     if forwarded && let Ok(keyword) = Keyword::new(FORWARDED) {
         flags.insert_keyword(keyword);
     }
-    for category in message.categories.iter().flatten() {
+    for category in message.categories.iter().flatten().flatten() {
         match keywords::keyword(category) {
             Some(keyword) => flags.insert_keyword(keyword),
             None => {
@@ -282,6 +292,52 @@ mod tests {
         }
         assert!(Meta::of(json!({"isRead": true})).is_err());
         assert!(Meta::of(json!([1])).is_err());
+    }
+
+    #[test]
+    fn flags_that_were_not_told_are_not_none() {
+        let flags = json!([{"id": property::MESSAGE_FLAGS, "value": "1"}]);
+        for (message, flagged) in [
+            (json!({"id": "1"}), false),
+            (json!({"id": "1", "isRead": true}), false),
+            (
+                json!({"id": "1", "isRead": true, "isDraft": false, "categories": []}),
+                false,
+            ),
+            (
+                json!({"id": "1", "isRead": true, "isDraft": false, "flag": null, "categories": []}),
+                true,
+            ),
+            (
+                json!({"id": "1", "categories": [], "type": "IPM.Note"}),
+                false,
+            ),
+            (
+                json!({"id": "1", "categories": [], "singleValueExtendedProperties": flags}),
+                true,
+            ),
+        ] {
+            assert_eq!(
+                Meta::of(message.clone()).unwrap().flagged,
+                flagged,
+                "{message}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_odd_about_one_message_spoils_no_page() {
+        let meta = Meta::of(json!({
+            "id": "1", "size": -4, "categories": [null, "Red"], "flag": null,
+            "singleValueExtendedProperties": [
+                {"id": property::CLASS, "value": null}, null, {"id": property::SIZE, "value": 7}
+            ]
+        }));
+        let meta = meta.unwrap();
+        assert_eq!((meta.size, meta.class.as_str()), (Some(7), ""));
+        assert_eq!(meta.flags, Flags::parse("Red"));
+        let none = json!({"id": "1", "size": -4, "singleValueExtendedProperties": null});
+        assert_eq!(Meta::of(none).unwrap().size, None);
     }
 
     #[test]

@@ -1,13 +1,20 @@
 //! The tree of folders.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{HashMap, HashSet, hash_map::Entry};
 
-use mailmove_core::model::{
-    Flags, Folder, FolderId, FolderPath, ItemClass, KeptFlags, Naming, Role, SystemFlag, Token,
+use mailmove_core::{
+    error::{Error, ErrorKind, Result},
+    model::{
+        Flags, Folder, FolderId, FolderPath, ItemClass, KeptFlags, Naming, Role, SystemFlag, Token,
+    },
 };
 
 /// Deepest nesting: Exchange allows 300.
 const DEPTH_MAX: usize = 512;
+/// Longest name, in characters: Exchange allows 255. What a longer one has beyond that is left out.
+const NAME_MAX: usize = 1000;
+/// Most bytes of all paths, with what a name takes beside its text: several times what the largest mailboxes have.
+const PATHS_MAX: usize = 256 << 20;
 
 /// A folder as the server has it.
 #[derive(Clone, Debug)]
@@ -120,33 +127,33 @@ pub fn item_class(class: &str) -> ItemClass {
 }
 
 /// Puts folders together.
-#[must_use]
-pub fn tree(known: &Known, all: &[Raw]) -> Tree {
+///
+/// # Errors
+/// If their paths are longer, all together, than those of any mailbox.
+pub fn tree(known: &Known, all: &[Raw]) -> Result<Tree> {
+    tree_within(PATHS_MAX, known, all)
+}
+
+fn tree_within(most: usize, known: &Known, all: &[Raw]) -> Result<Tree> {
     let by_id: HashMap<&str, &Raw> = all.iter().map(|raw| (raw.id.as_str(), raw)).collect();
     let mut paths = Paths {
         known,
         by_id: &by_id,
+        left: most,
+        again: HashMap::new(),
     };
+    let bytes = all.iter().filter_map(|raw| raw.bytes);
     let mut out = Tree {
         root: known.root.clone(),
-        bytes: all.iter().filter_map(|raw| raw.bytes).sum(),
+        bytes: bytes.fold(0, u64::saturating_add),
         ..Tree::default()
     };
-    let mut used = BTreeSet::new();
     for raw in all {
-        let Some(mut path) = paths.path(raw) else {
+        let Some(path) = paths.path(raw)? else {
             continue;
         };
-        // Two siblings whose names are told apart by nothing that we know of.
-        while !used.insert(folded(&path)) {
-            let name = format!("{}_", path.last().unwrap_or_default());
-            let parent = path
-                .parent()
-                .unwrap_or_else(|| FolderPath::new(Vec::<String>::new()));
-            path = parent.child(name);
-        }
         let id = FolderId::new(&raw.id);
-        out.taken.insert(folded(&path), id.clone());
+        let path = paths.take(path, &id, &mut out.taken)?;
         let Some(class) = raw.class else { continue };
         let mut folder = Folder::new(id, path, &raw.id);
         folder.class = class;
@@ -158,7 +165,7 @@ pub fn tree(known: &Known, all: &[Raw]) -> Tree {
         folder.keeps = Some(kept());
         out.folders.push(folder);
     }
-    out
+    Ok(out)
 }
 
 /// Every flag, and any keyword.
@@ -171,16 +178,20 @@ pub fn kept() -> KeptFlags {
 struct Paths<'a> {
     known: &'a Known,
     by_id: &'a HashMap<&'a str, &'a Raw>,
+    /// Bytes that paths may still have.
+    left: usize,
+    /// How often a path was wanted that was taken.
+    again: HashMap<FolderPath, usize>,
 }
 
 impl Paths<'_> {
     /// Where a folder is; `None` for what is hidden or the system's, and what is below such.
-    fn path(&mut self, folder: &Raw) -> Option<FolderPath> {
+    fn path(&mut self, folder: &Raw) -> Result<Option<FolderPath>> {
         let mut names = Vec::new();
         let mut at = folder;
         loop {
             if at.hidden || self.known.system.contains(&at.id) || names.len() >= DEPTH_MAX {
-                return None;
+                return Ok(None);
             }
             if self.known.roles.get(&at.id) == Some(&Role::Inbox) {
                 names.push("INBOX".to_owned());
@@ -188,10 +199,14 @@ impl Paths<'_> {
             }
             let parent = at.parent.as_deref();
             let is_top = parent.is_none_or(|parent| parent == self.known.root);
+            let end = at.name.char_indices().nth(NAME_MAX);
+            let name = end.and_then(|(end, _)| at.name.get(..end));
+            let name = name.unwrap_or(&at.name);
+            self.spend(name.len())?;
             // In some language it may be called as the inbox is here.
-            let name = match is_top && at.name.eq_ignore_ascii_case("INBOX") {
-                true => format!("{}_", at.name),
-                false => at.name.clone(),
+            let name = match is_top && name.eq_ignore_ascii_case("INBOX") {
+                true => format!("{name}_"),
+                false => name.to_owned(),
             };
             names.push(name);
             match parent.and_then(|parent| self.by_id.get(parent)) {
@@ -200,7 +215,53 @@ impl Paths<'_> {
             }
         }
         names.reverse();
-        Some(FolderPath::new(names))
+        Ok(Some(FolderPath::new(names)))
+    }
+
+    fn spend(&mut self, name: usize) -> Result<()> {
+        let left = self.left.checked_sub(name + size_of::<String>());
+        self.left = left.ok_or_else(|| {
+            Error::new(
+                ErrorKind::Protocol,
+                "the folders' paths are longer than those of a mailbox",
+            )
+            .with_code("exchange/folder-paths")
+        })?;
+        Ok(())
+    }
+
+    /// Takes a path, or one that is like it: there may be siblings whose names are told apart by nothing that we
+    /// know of. They are counted, so that many of one name are no more work than any others.
+    fn take(
+        &mut self,
+        path: FolderPath,
+        id: &FolderId,
+        taken: &mut HashMap<FolderPath, FolderId>,
+    ) -> Result<FolderPath> {
+        let wanted = folded(&path);
+        let mut now = path.clone();
+        loop {
+            let place = match taken.entry(folded(&now)) {
+                Entry::Vacant(place) => place,
+                Entry::Occupied(_) => {
+                    let name = path.last().unwrap_or_default();
+                    let again = self.again.entry(wanted.clone()).or_default();
+                    *again += 1;
+                    let name = match *again {
+                        1 => format!("{name}_"),
+                        count => format!("{name}_{count}"),
+                    };
+                    let parent = path.parent();
+                    now = match parent {
+                        Some(parent) => parent.child(name),
+                        None => FolderPath::new([name]),
+                    };
+                    continue;
+                }
+            };
+            place.insert(id.clone());
+            return Ok(now);
+        }
     }
 }
 
@@ -261,7 +322,7 @@ mod tests {
             folder("L1", "L2", "loop"),
             folder("L2", "L1", "loop"),
         ];
-        let tree = tree(&known, &all);
+        let tree = tree(&known, &all).unwrap();
         let paths: Vec<String> = tree.folders.iter().map(|f| f.path.escaped()).collect();
         assert_eq!(
             paths,
@@ -275,5 +336,53 @@ mod tests {
         );
         assert_eq!(tree.folders[1].role, Some(Role::Sent));
         assert!(tree.taken.contains_key(&FolderPath::new(["kalender"])));
+    }
+
+    fn named(tree: &Tree) -> Vec<String> {
+        tree.folders.iter().map(|f| f.path.escaped()).collect()
+    }
+
+    #[test]
+    fn many_of_one_name_are_told_apart_at_once() {
+        let known = Known::default();
+        let mut all = vec![folder("g", "", "x_2"), folder("h", "", "X")];
+        all.extend((0..20_000).map(|number| folder(&number.to_string(), "", "x")));
+        let tree = tree(&known, &all).unwrap();
+        assert_eq!(
+            named(&tree)[..5],
+            ["x_2", "X", "x_", "x_3", "x_4"].map(str::to_owned)
+        );
+        assert_eq!(tree.folders.last().unwrap().path.escaped(), "x_20001");
+        assert_eq!((tree.folders.len(), tree.taken.len()), (20_002, 20_002));
+    }
+
+    #[test]
+    fn what_no_mailbox_has_is_bounded() {
+        let known = Known::default();
+        let mut all = vec![
+            folder("0", "", &"\u{e4}".repeat(5000)),
+            folder("1", "", &"\u{e4}".repeat(6000)),
+        ];
+        for raw in &mut all {
+            raw.bytes = Some(u64::MAX - 1);
+        }
+        let made = tree(&known, &all).unwrap();
+        let name = "\u{e4}".repeat(NAME_MAX);
+        assert_eq!(named(&made), [name.clone(), format!("{name}_")]);
+        assert_eq!(made.bytes, u64::MAX);
+        // Each has all the names above it.
+        let chain = |len: usize| -> Vec<Raw> {
+            let one = |number: usize| folder(&number.to_string(), &(number + 1).to_string(), &name);
+            (0..len).map(one).collect()
+        };
+        assert_eq!(
+            tree_within(100_000, &known, &chain(9))
+                .unwrap()
+                .folders
+                .len(),
+            9
+        );
+        let error = tree_within(100_000, &known, &chain(10)).unwrap_err();
+        assert_eq!(error.code(), "exchange/folder-paths");
     }
 }

@@ -10,7 +10,8 @@ use crate::error::{Error, ErrorKind, Result};
 /// Judges resolved addresses before a socket goes there, e.g. to keep a hosted service away from
 /// its own network. Asked for every connection anew, also after redirects.
 pub trait NetworkPolicy: Debug + Send + Sync + 'static {
-    /// May a connection to `host`, which resolved to `address`, be opened?
+    /// May a connection to `host`, which resolved to `address`, be opened? An address of IPv4 that is written as one
+    /// of IPv6 (`::ffff:127.0.0.1`) is asked about as what it is.
     ///
     /// # Errors
     /// [`ErrorKind::Denied`] if not.
@@ -38,7 +39,7 @@ pub async fn resolve(edges: &Edges, host: &str, port: u16) -> Result<Vec<SocketA
     let mut last = None;
     let mut allowed = Vec::new();
     for address in look_up(host, port).await? {
-        match edges.network.judge(host, address) {
+        match judge(edges, host, address) {
             Ok(()) => allowed.push(address),
             Err(error) => last = Some(error),
         }
@@ -47,6 +48,11 @@ pub async fn resolve(edges: &Edges, host: &str, port: u16) -> Result<Vec<SocketA
         true => Err(last.unwrap_or_else(|| no_address(host))),
         false => Ok(allowed),
     }
+}
+
+fn judge(edges: &Edges, host: &str, address: SocketAddr) -> Result<()> {
+    let canonical = SocketAddr::new(address.ip().to_canonical(), address.port());
+    edges.network.judge(host, canonical)
 }
 
 async fn look_up(host: &str, port: u16) -> Result<impl Iterator<Item = SocketAddr>> {
@@ -77,7 +83,7 @@ fn no_address(host: &str) -> Error {
 pub async fn connect(edges: &Edges, host: &str, port: u16, timeout: Duration) -> Result<TcpStream> {
     let mut last = None;
     for address in look_up(host, port).await? {
-        if let Err(error) = edges.network.judge(host, address) {
+        if let Err(error) = judge(edges, host, address) {
             last = Some(error);
             continue;
         }
@@ -110,4 +116,34 @@ pub async fn connect(edges: &Edges, host: &str, port: u16, timeout: Duration) ->
         }
     }
     Err(last.unwrap_or_else(|| no_address(host)))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{net::IpAddr, sync::Arc};
+
+    use super::*;
+
+    #[derive(Debug)]
+    struct NotHere;
+
+    impl NetworkPolicy for NotHere {
+        fn judge(&self, _host: &str, address: SocketAddr) -> Result<()> {
+            match address.ip() {
+                IpAddr::V4(ip) if ip.is_loopback() => Err(Error::new(ErrorKind::Denied, "here")),
+                _ => Ok(()),
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn an_address_that_is_written_as_another_is_judged_as_what_it_is() {
+        let edges = Edges::new().with_network(Arc::new(NotHere));
+        for host in ["127.0.0.1", "::ffff:127.0.0.1", "[::ffff:127.0.0.1]"] {
+            let error = resolve(&edges, host, 9).await.unwrap_err();
+            assert_eq!(error.kind(), ErrorKind::Denied, "{host}");
+            let error = connect(&edges, host, 9, Duration::from_secs(1)).await;
+            assert_eq!(error.unwrap_err().kind(), ErrorKind::Denied, "{host}");
+        }
+    }
 }

@@ -45,6 +45,11 @@ impl TestClock {
         self.now.send_modify(|now| *now = now.saturating_add(by));
     }
 
+    /// Sets it, be it back, as somebody sets a system's clock. Who sleeps goes by the new time.
+    pub fn set(&self, now: Duration) {
+        self.now.send_replace(now);
+    }
+
     fn move_to(&self, time: Duration) {
         self.now.send_modify(|now| *now = time.max(*now));
     }

@@ -73,7 +73,7 @@ pub(super) async fn grant(inner: &Inner, form: Vec<(&'static str, String)>) -> R
     form.push(("scope", scope(inner)));
     let since = inner.edges.clock.now();
     let body = post(inner, "token", form).await?;
-    let answer: Answer = serde_json::from_slice(&body).map_err(error::malformed)?;
+    let answer: Answer = serde_json::from_slice(&body).map_err(error::unreadable)?;
     let lasts = answer.expires_in.as_ref().and_then(seconds);
     Ok(Given {
         token: Token {

@@ -39,9 +39,18 @@ pub(super) struct Pending {
     code: Secret,
     prompt: DevicePrompt,
     interval: Duration,
+    /// When `next` was set.
+    noted: Duration,
     /// Not to be asked before.
     pub(super) next: Duration,
     until: Duration,
+}
+
+impl Pending {
+    fn wait_from(&mut self, now: Duration) {
+        self.noted = now;
+        self.next = now.saturating_add(self.interval);
+    }
 }
 
 #[derive(Deserialize)]
@@ -94,10 +103,11 @@ pub(super) async fn token(
             return Err(waiting(begun));
         }
     };
-    if now < pending.next {
+    // A clock that was set back has nothing to say of when it is time.
+    if pending.noted <= now && now < pending.next {
         return Err(waiting(pending));
     }
-    pending.next = now + pending.interval;
+    pending.wait_from(now);
     let kind = "urn:ietf:params:oauth:grant-type:device_code";
     let form = vec![
         ("grant_type", kind.to_owned()),
@@ -107,7 +117,7 @@ pub(super) async fn token(
         Err(error) if said(&error) == "authorization_pending" => Err(waiting(pending)),
         Err(error) if said(&error) == "slow_down" => {
             pending.interval += Duration::from_secs(INTERVAL);
-            pending.next = now + pending.interval;
+            pending.wait_from(now);
             Err(waiting(pending))
         }
         Err(error) if error.is_transient() => Err(error),
@@ -121,7 +131,7 @@ pub(super) async fn token(
 async fn begin(inner: &Inner) -> Result<Pending> {
     let form = vec![("scope", ask::scope(inner))];
     let body = ask::post(inner, "devicecode", form).await?;
-    let begun: Begun = serde_json::from_slice(&body).map_err(error::malformed)?;
+    let begun: Begun = serde_json::from_slice(&body).map_err(error::unreadable)?;
     let holds = Duration::from_secs(begun.expires_in.unwrap_or(900).min(86_400));
     let interval = Duration::from_secs(begun.interval.unwrap_or(INTERVAL).clamp(1, 300));
     let prompt = DevicePrompt {
@@ -135,6 +145,7 @@ async fn begin(inner: &Inner) -> Result<Pending> {
         code: Secret::new(begun.device_code),
         prompt,
         interval,
+        noted: now,
         next: now + interval,
         until: now + holds,
     })

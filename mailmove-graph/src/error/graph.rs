@@ -45,6 +45,8 @@ pub(crate) struct Said {
     pub(crate) claims: Option<String>,
     /// It was Graph that answered.
     pub(crate) graph: bool,
+    /// Its text may hold what nobody is to see.
+    pub(crate) is_secret: bool,
 }
 
 #[derive(Default, Deserialize)]
@@ -134,7 +136,7 @@ pub(crate) fn refused(doing: Doing, said: &Said) -> Failed {
         false => error.with_context("code", printable(&said.code)),
     };
     let error = match printable(&said.text) {
-        text if text.is_empty() => error,
+        text if text.is_empty() || said.is_secret => error,
         text => error.with_context("answer", text),
     };
     Failed {
@@ -359,11 +361,21 @@ fn by_content(said: &Said) -> Option<Error> {
 }
 
 fn absent(doing: Doing, said: &Said) -> Option<Error> {
-    let gone = said.is(&[
-        "ErrorItemNotFound",
+    let bad_id = said.is(&[
         "ErrorInvalidIdMalformed",
         "ErrorInvalidId",
         "ErrorInvalidIdEmpty",
+    ]);
+    if bad_id {
+        // Nothing is said of whether what was meant is there.
+        return Some(
+            Error::new(ErrorKind::NotFound, "the server does not know that id")
+                .with_code("graph/bad-id")
+                .with_scope(doing.scope),
+        );
+    }
+    let gone = said.is(&[
+        "ErrorItemNotFound",
         "ErrorFolderNotFound",
         "ErrorParentFolderNotFound",
         "ResourceNotFound",
@@ -439,7 +451,8 @@ mod tests {
             (503, "serviceNotAvailable", "", "graph/unavailable", true),
             (504, "UnknownError", "", "graph/unavailable", true),
             (404, "ErrorItemNotFound", "", "graph/no-item", false),
-            (400, "ErrorInvalidIdMalformed", "", "graph/no-item", false),
+            (400, "ErrorInvalidIdMalformed", "", "graph/bad-id", false),
+            (404, "ErrorInvalidId", "", "graph/bad-id", false),
             (410, "SyncStateNotFound", "", "graph/sync-state", false),
             (400, "SyncStateInvalid", "", "graph/sync-state", false),
             (
@@ -512,6 +525,23 @@ mod tests {
                 (is, executed),
                 "{status} {code}"
             );
+        }
+    }
+
+    #[test]
+    fn what_may_hold_a_secret_is_not_repeated() {
+        let doing = Doing::message("import");
+        for is_secret in [false, true] {
+            let mut said = said(400, "ErrorX", "at https://h/import?authtoken=hush");
+            said.is_secret = is_secret;
+            let error = refused(doing, &said).error;
+            assert_ne!(
+                error.chain().contains("hush"),
+                is_secret,
+                "{}",
+                error.chain()
+            );
+            assert_ne!(format!("{error:?}").contains("hush"), is_secret);
         }
     }
 

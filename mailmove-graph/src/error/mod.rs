@@ -41,6 +41,14 @@ pub(crate) fn malformed(cause: serde_json::Error) -> Error {
         .with_source(cause)
 }
 
+/// The same of one that may hold a token, of which the reader's own words may repeat a piece.
+pub(crate) fn unreadable(cause: serde_json::Error) -> Error {
+    drop(cause);
+    Error::new(ErrorKind::Protocol, "the answer cannot be read")
+        .with_code("graph/malformed")
+        .with_retry(Retry::Backoff)
+}
+
 pub(crate) fn too_long() -> Error {
     Error::new(ErrorKind::Protocol, "the answer is larger than any may be")
         .with_code("graph/too-large-answer")
@@ -76,6 +84,13 @@ pub(crate) fn foreign_link() -> Error {
     )
     .with_code("graph/foreign-link")
     .with_remedy("No token was sent there. Check who answers at the address of Graph.")
+}
+
+/// A link that leads to itself, or to nothing new for ever.
+pub(crate) fn same_link() -> Error {
+    Error::new(ErrorKind::Protocol, "the server's links lead nowhere")
+        .with_code("graph/endless")
+        .with_retry(Retry::Backoff)
 }
 
 /// The same error for another item; its source stays with the first.

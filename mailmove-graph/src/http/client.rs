@@ -101,7 +101,8 @@ impl Client {
     }
 
     /// Sends a request, and waits for the head of its answer. No redirect is followed, nothing is sent
-    /// twice. `last_word` is asked right before the first byte leaves.
+    /// twice. `last_word` is asked last, when there is leave for a connection and all is ready; reqwest may still have
+    /// to connect before the first byte leaves.
     ///
     /// # Errors
     /// If there is no answer.
@@ -113,18 +114,18 @@ impl Client {
         let origin = Origin::of(&sending.url).ok_or_else(|| Failed::before(no_address()))?;
         // A name is judged when it is resolved, which an address is not.
         if let Some(address) = origin.literal() {
-            let address = SocketAddr::new(address, origin.port);
+            let address = SocketAddr::new(address.to_canonical(), origin.port);
             let judged = self.edges.network.judge(&origin.host, address);
             judged.map_err(Failed::before)?;
         }
         let seat = self.seat(origin).await.map_err(Failed::before)?;
-        last_word().map_err(Failed::before)?;
         let progress = Progress::new();
         let bandwidth = self.edges.bandwidth.clone();
         let body = Outgoing::new(sending.pieces, bandwidth, progress.clone());
         let mut request = reqwest::Request::new(sending.method, sending.url);
         *request.headers_mut() = sending.headers;
         *request.body_mut() = Some(body.into());
+        last_word().map_err(Failed::before)?;
         let answer = patiently(&progress, self.patience, seat.client.execute(request)).await;
         match answer {
             None => Err(Failed::after(error::silent())),

@@ -1,10 +1,14 @@
 //! Answers.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use mailmove_core::error::Result;
-use reqwest::{StatusCode, header::HeaderMap};
+use reqwest::{
+    StatusCode, Version,
+    header::{self, HeaderMap},
+};
+use tokio::time::Instant;
 
 use super::{
     Client,
@@ -12,6 +16,10 @@ use super::{
     client::{Seat, patiently},
 };
 use crate::error;
+
+/// How many times the server's patience an answer may take that is read as a whole: it can be kept waiting for ever
+/// by a byte at a time.
+const WHOLE: u32 = 8;
 
 /// An answer; its body is still to be read. Dropped before its end, it closes the connection.
 pub(crate) struct Received {
@@ -21,6 +29,8 @@ pub(crate) struct Received {
     client: Arc<Client>,
     seat: Option<Seat>,
     progress: Progress,
+    /// Time that the server took so far.
+    taken: Duration,
 }
 
 impl fmt::Debug for Received {
@@ -43,7 +53,24 @@ impl Received {
             client,
             seat: Some(seat),
             progress,
+            taken: Duration::ZERO,
         }
+    }
+
+    /// It is said how long the body is, or where it ends. Else it ends with the connection, whyever that ends.
+    pub(crate) fn has_end(&self) -> bool {
+        self.response.version() >= Version::HTTP_2
+            || self.headers.contains_key(header::CONTENT_LENGTH)
+            || self.is_chunked()
+    }
+
+    fn is_chunked(&self) -> bool {
+        let mut codings = self.headers.get_all(header::TRANSFER_ENCODING).iter();
+        let last = codings
+            .next_back()
+            .and_then(|codings| codings.to_str().ok());
+        let last = last.and_then(|codings| codings.rsplit(',').next());
+        last.is_some_and(|coding| coding.trim().eq_ignore_ascii_case("chunked"))
     }
 
     /// A field's value, if it is text.
@@ -58,7 +85,9 @@ impl Received {
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         self.progress.note();
         let patience = self.client.patience();
+        let before = Instant::now();
         let chunk = patiently(&self.progress, patience, self.response.chunk()).await;
+        self.taken += before.elapsed();
         match chunk {
             None => {
                 self.seat = None;
@@ -81,6 +110,11 @@ impl Received {
         }
     }
 
+    /// It takes longer than a body may that is read as a whole.
+    fn is_slow(&self) -> bool {
+        self.taken > self.client.patience().saturating_mul(WHOLE)
+    }
+
     /// The whole body, which must not be longer than `most`.
     ///
     /// # Errors
@@ -91,6 +125,10 @@ impl Received {
             if out.len() + bytes.len() > most {
                 self.seat = None;
                 return Err(error::too_long());
+            }
+            if self.is_slow() {
+                self.seat = None;
+                return Err(error::silent());
             }
             out.extend_from_slice(&bytes);
         }
@@ -105,7 +143,7 @@ impl Received {
             let room = most.saturating_sub(out.len()).min(bytes.len());
             out.extend_from_slice(bytes.get(..room).unwrap_or_default());
             read += bytes.len();
-            if read > 1 << 20 {
+            if read > 1 << 20 || self.is_slow() {
                 self.seat = None;
                 break;
             }

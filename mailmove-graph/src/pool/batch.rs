@@ -1,5 +1,7 @@
 //! Several requests in one: they share a round trip, and each has an answer of its own.
 
+use std::time::Duration;
+
 use mailmove_core::{destination::Fence, model::Timestamp};
 use reqwest::Method;
 use serde::Deserialize;
@@ -35,10 +37,25 @@ struct Response {
 }
 
 impl Response {
-    fn field(&self, name: &str) -> Option<&str> {
-        let all = self.headers.iter();
-        let found = all.filter(|(key, _)| key.eq_ignore_ascii_case(name));
-        found.filter_map(|(_, value)| value.as_str()).next()
+    /// Some write what is a number as one.
+    fn field(&self, name: &str) -> Option<String> {
+        let mut all = self.headers.iter();
+        let (_, value) = all.find(|(key, _)| key.eq_ignore_ascii_case(name))?;
+        match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) => Some(number.to_string()),
+            _ => None,
+        }
+    }
+
+    /// What it says, if it refuses.
+    fn said(&self) -> Option<Said> {
+        if (200..=299).contains(&self.status) {
+            return None;
+        }
+        let mut said = Said::new(self.status, self.body.to_string().as_bytes());
+        said.retry_after = retry_after(self.field("retry-after").as_deref());
+        Some(said)
     }
 }
 
@@ -96,17 +113,20 @@ impl Pool {
         let weight = Weight {
             lanes: if ordered { 1 } else { some.len() },
             requests: some.len(),
+            is_batch: true,
         };
         let all = Request::post(Path::new().at("$batch"), Doing::account("$batch"));
         let all = all.of_service().json(&json!({ "requests": written }));
         let answer = self.send_weighing(&all, weight, fence).await?;
         let read: Responses = wire::read(answer.json).map_err(Failed::after)?;
+        let said: Vec<_> = read.responses.iter().map(Response::said).collect();
+        let wait = self.heed_batch(&said);
         let mut answers: Vec<_> = some.iter().map(|_| None).collect();
-        for response in read.responses {
+        for (response, said) in read.responses.into_iter().zip(said) {
             let at = response.id.parse::<usize>().ok();
             let place = at.and_then(|at| Some((answers.get_mut(at)?, some.get(at)?)));
             if let Some((place, request)) = place {
-                *place = Some(self.judged(request, response, answer.date));
+                *place = Some(self.judged(request, response, said, (answer.date, wait)));
             }
         }
         let missing = || Err(Failed::after(error::missing()));
@@ -116,26 +136,35 @@ impl Pool {
             .collect())
     }
 
+    /// What several requests of a batch were told is one objection, and keeps all others from leaving for the longest
+    /// of the times.
+    fn heed_batch(&self, said: &[Option<Said>]) -> Option<Duration> {
+        let objections = said.iter().flatten().filter(|said| said.is_throttling());
+        let wait = objections.map(|said| said.retry_after).max();
+        if wait.is_none() {
+            self.went_well();
+        }
+        wait.map(|told| self.heed(told))
+    }
+
     fn judged(
         &self,
         request: &Request,
         response: Response,
-        date: Option<Timestamp>,
+        said: Option<Said>,
+        (date, wait): (Option<Timestamp>, Option<Duration>),
     ) -> Result<Answer, Failed> {
-        if (200..=299).contains(&response.status) {
+        let Some(mut said) = said else {
             return Ok(Answer {
                 status: response.status,
                 json: response.body,
                 date,
             });
-        }
-        let body = response.body.to_string();
-        let mut said = Said::new(response.status, body.as_bytes());
-        said.retry_after = retry_after(response.field("retry-after"));
+        };
         if said.is_throttling() {
-            said.retry_after = Some(self.heed(said.retry_after));
+            said.retry_after = wait;
         }
-        Err(error::refused(request.doing, &said))
+        Err(self.of_one(request, error::refused(request.doing, &said)))
     }
 
     fn item(&self, at: usize, request: &Request) -> Result<Value, Failed> {
@@ -220,6 +249,18 @@ mod tests {
     use bytes::Bytes;
 
     use super::*;
+
+    #[test]
+    fn a_wait_may_be_a_number() {
+        for field in [json!("7"), json!(7), json!(6.5)] {
+            let response = json!({
+                "id": "0", "status": 429, "headers": {"Retry-After": field}, "body": {}
+            });
+            let response: Response = serde_json::from_value(response).unwrap();
+            let said = response.said().unwrap();
+            assert_eq!(said.retry_after, Some(Duration::from_secs(7)));
+        }
+    }
 
     #[test]
     fn batches_have_twenty_requests_or_four_megabytes() {

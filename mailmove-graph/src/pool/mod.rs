@@ -16,7 +16,7 @@ use bytes::Bytes;
 use mailmove_core::{
     destination::Fence,
     edge::Secret,
-    error::{Error, ErrorKind, Result, Retry},
+    error::{Error, ErrorKind, Result, Retry, Scope},
     model::Timestamp,
 };
 use mailmove_exchange::header::parse_date;
@@ -62,8 +62,8 @@ struct State {
     opened: Option<Opened>,
     /// Graph answered before.
     known: bool,
-    /// No request leaves before that, by the program's clock.
-    busy_until: Option<Duration>,
+    /// No request leaves before the second of these, by the program's clock; the first is when that was noted.
+    busy: Option<(Duration, Duration)>,
     /// Objections since a request last went well.
     objections: u32,
 }
@@ -92,6 +92,17 @@ pub(crate) struct Open {
 }
 
 impl Open {
+    /// It may be a content that the server hands out as it is: neither a page for people nor what Graph has to say
+    /// itself, and it can be told whether all of it came.
+    pub(crate) fn is_content(&self) -> bool {
+        let kind = self.received.field("content-type").unwrap_or_default();
+        let kind = kind.split(';').next().unwrap_or_default().trim();
+        let kind = kind.to_ascii_lowercase();
+        let is_other =
+            kind.ends_with("/html") || kind.ends_with("/json") || kind.ends_with("+json");
+        self.received.status == 200 && !is_other && self.received.has_end()
+    }
+
     /// The next piece of the body; `None` at its end.
     pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         self.received.piece().await
@@ -105,12 +116,15 @@ struct Weight {
     lanes: usize,
     /// Of those that may be sent within a time.
     requests: usize,
+    /// Whether it went well is said by the answers within its own.
+    is_batch: bool,
 }
 
 impl Weight {
     const ONE: Self = Self {
         lanes: 1,
         requests: 1,
+        is_batch: false,
     };
 }
 
@@ -156,7 +170,7 @@ impl Pool {
         answer.map_err(|failed| failed.error)
     }
 
-    /// Sends a request and reads its answer. The fence is asked right before the first byte leaves.
+    /// Sends a request and reads its answer. The fence is asked last, when all is ready to be sent.
     ///
     /// # Errors
     /// If there is no answer, or it refuses.
@@ -201,8 +215,6 @@ impl Pool {
                 .get(&self.access)
                 .await
                 .map_err(Failed::before)?;
-            // Others may have been told while this one waited for its token.
-            self.leave_alone()?;
             let mut headers = headers(request);
             headers.insert(header::AUTHORIZATION, token.field);
             let sending = Sending {
@@ -211,9 +223,12 @@ impl Pool {
                 headers,
                 pieces: pieces(&request.body),
             };
-            let mut received = self.client.send(sending, || last_word(fence)).await?;
+            let last_word = || self.last_word(fence);
+            let mut received = self.client.send(sending, last_word).await?;
             if received.status.is_success() {
-                self.went_well();
+                if !weight.is_batch {
+                    self.went_well();
+                }
                 let _lane = lane;
                 return Ok(Open { received, _lane });
             }
@@ -224,7 +239,8 @@ impl Pool {
                 renewed = true;
                 continue;
             }
-            return Err(self.passing(error::refused(request.doing, &said)));
+            let failed = self.passing(error::refused(request.doing, &said));
+            return Err(self.of_one(request, failed));
         }
     }
 
@@ -274,12 +290,15 @@ impl Pool {
             headers,
             pieces,
         };
-        let mut received = self.client.send(sending, || last_word(fence)).await?;
+        let last_word = || self.last_word(fence);
+        let mut received = self.client.send(sending, last_word).await?;
         if received.status.is_success() {
             self.went_well();
             return self.read(&mut received).await;
         }
-        let said = self.said(&mut received).await;
+        let mut said = self.said(&mut received).await;
+        // It may repeat the address, which is a secret.
+        said.is_secret = true;
         Err(error::refused(doing, &said))
     }
 
@@ -303,20 +322,45 @@ impl Pool {
     /// What one request was told holds for all of them: none leaves before the time is over. The engine
     /// waits, and is told how long.
     fn leave_alone(&self) -> Result<(), Failed> {
+        self.is_left_alone().map_err(Failed::before)
+    }
+
+    fn is_left_alone(&self) -> Result<()> {
         let now = self.access.edges.clock.now();
         let mut state = self.state();
-        match state.busy_until {
-            Some(until) if until > now => {
+        match state.busy {
+            // A clock that was set back has nothing to say of when the time is over.
+            Some((noted, until)) if noted <= now && until > now => {
                 let error = Error::new(ErrorKind::Throttled, "the server asks to slow down");
-                let error = error
+                Err(error
                     .with_code("graph/throttled")
-                    .with_retry(Retry::After(until - now));
-                Err(Failed::before(error))
+                    .with_retry(Retry::After(until - now)))
             }
             _ => {
-                state.busy_until = None;
+                state.busy = None;
                 Ok(())
             }
+        }
+    }
+
+    /// Asked when a request is ready and has leave to go: others may have been told to slow down while it waited.
+    fn last_word(&self, fence: Option<&dyn Fence>) -> Result<()> {
+        self.is_left_alone()?;
+        fence.map_or(Ok(()), Fence::check)
+    }
+
+    /// In a mailbox that was opened one message may be kept from being read.
+    fn of_one(&self, request: &Request, failed: Failed) -> Failed {
+        let is_one = failed.error.code() == "graph/denied"
+            && request.doing.scope == Scope::Message
+            && request.method == Method::GET
+            && self.state().opened.is_some();
+        match is_one {
+            true => Failed {
+                error: failed.error.with_scope(Scope::Message),
+                ..failed
+            },
+            false => failed,
         }
     }
 
@@ -334,7 +378,9 @@ impl Pool {
             _ => (1 << doublings).min(FLOOR_MAX),
         };
         let wait = told.unwrap_or_default().max(Duration::from_secs(floor));
-        state.busy_until = state.busy_until.max(Some(now.saturating_add(wait)));
+        let before = state.busy.filter(|(noted, _)| *noted <= now);
+        let until = before.map_or(now, |(_, until)| until);
+        state.busy = Some((now, until.max(now.saturating_add(wait))));
         wait
     }
 
@@ -407,10 +453,6 @@ impl Pool {
             false => failed,
         }
     }
-}
-
-fn last_word(fence: Option<&dyn Fence>) -> Result<()> {
-    fence.map_or(Ok(()), Fence::check)
 }
 
 fn agent() -> HeaderValue {

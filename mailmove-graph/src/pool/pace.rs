@@ -89,14 +89,16 @@ impl Pace {
 
     /// Waits until so many requests with so many bytes may be sent. Cancel safe.
     pub(super) async fn pass(&self, clock: &dyn Clock, requests: u64, bytes: u64) {
-        while let Some(wait) = self.take(clock.now(), requests, bytes) {
+        while let Some(wait) = self.take(|| clock.now(), requests, bytes) {
             clock.sleep(wait.max(Duration::from_millis(1))).await;
             *self.waited.lock().unwrap_or_else(PoisonError::into_inner) += wait;
         }
     }
 
-    fn take(&self, now: Duration, requests: u64, bytes: u64) -> Option<Duration> {
+    fn take(&self, now: impl FnOnce() -> Duration, requests: u64, bytes: u64) -> Option<Duration> {
         let mut windows = self.windows.lock().unwrap_or_else(PoisonError::into_inner);
+        // Read under the lock: a time from before another's would look like a clock that was set back.
+        let now = now();
         let (asked, sent) = &mut *windows;
         let wait = asked.wait(now, requests).max(sent.wait(now, bytes));
         if wait.is_none() {
@@ -122,7 +124,7 @@ mod tests {
         let end = now + Duration::from_secs(time);
         let mut out = Vec::new();
         while now < end {
-            match pace.take(now, 1, size) {
+            match pace.take(|| now, 1, size) {
                 Some(wait) => now += wait,
                 None => {
                     out.push((now, size));
@@ -154,9 +156,9 @@ mod tests {
         let within = Duration::from_secs(10);
         let pace = Pace::new((10, within), (100, within));
         let at = Duration::from_secs;
-        assert_eq!(pace.take(at(100), 1, 1000), None);
-        assert_eq!(pace.take(at(101), 1, 1), Some(at(9)));
-        assert_eq!(pace.take(at(110), 1, 1), None);
-        assert_eq!(pace.take(at(50), 1, 100), None);
+        assert_eq!(pace.take(|| at(100), 1, 1000), None);
+        assert_eq!(pace.take(|| at(101), 1, 1), Some(at(9)));
+        assert_eq!(pace.take(|| at(110), 1, 1), None);
+        assert_eq!(pace.take(|| at(50), 1, 100), None);
     }
 }

@@ -52,16 +52,30 @@ const UNEXPORTED_MAX: usize = 50_000;
 pub(super) struct Unexported(Mutex<HashSet<MessageId>>);
 
 impl Unexported {
-    fn note(&self, id: &MessageId) {
+    /// Notes one that may go in another form next. What befell all of them says nothing of it: it is exported later.
+    fn note(&self, id: &MessageId, error: &Error) {
+        if error.is_transient() && error.scope() != Scope::Message {
+            return;
+        }
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if all.len() < UNEXPORTED_MAX {
             all.insert(id.clone());
         }
     }
 
-    pub(super) fn take(&self, id: &MessageId) -> bool {
+    /// Whether it has to be looked at. If there was no room to note all of them each has to.
+    pub(super) fn has(&self, id: &MessageId) -> bool {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.contains(id) || all.len() >= UNEXPORTED_MAX
+    }
+
+    /// It went as mail.
+    pub(super) fn forget(&self, id: &MessageId) {
         let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(id)
+        // Those that there was no room for are known by that alone.
+        if all.len() < UNEXPORTED_MAX {
+            all.remove(id);
+        }
     }
 }
 
@@ -86,7 +100,7 @@ async fn streams(inner: Arc<Inner>, ids: Vec<MessageId>) -> Vec<(MessageId, Fetc
         Err(error) => {
             let error = not_exported(&error);
             let failed = |id| {
-                inner.unexported.note(&id);
+                inner.unexported.note(&id, &error);
                 (id, Fetched::Failed(error::again(&error)))
             };
             return ids.into_iter().map(failed).collect();
@@ -103,7 +117,7 @@ async fn streams(inner: Arc<Inner>, ids: Vec<MessageId>) -> Vec<(MessageId, Fetc
             Ok(content) => Fetched::Content(content.with_form(Form::ExchangeStream)),
             Err(error) if items::is_gone(&error) => Fetched::Vanished,
             Err(error) => {
-                inner.unexported.note(&id);
+                inner.unexported.note(&id, &error);
                 Fetched::Failed(error)
             }
         };
@@ -122,7 +136,10 @@ async fn exported(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<String, Resu
     let spool = &pool.access().edges.spool;
     let mut splitter = Splitter::new(Keep::new(spool, false));
     while let Some(bytes) = open.piece().await? {
-        splitter.push(&bytes);
+        // The rest is not read, and the connection closed.
+        if !splitter.push(&bytes) {
+            return Err(error::too_long());
+        }
     }
     drop(open);
     let (skeleton, contents) = splitter.finish().ok_or_else(error::too_long)?;
@@ -202,4 +219,38 @@ pub(super) fn no_mail() -> Error {
     .with_code("graph/no-mail")
     .with_scope(Scope::Message)
     .with_remedy("Save it by hand, or move it between two Exchange servers.")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_not_exported_is_looked_at_until_it_went_as_mail() {
+        let error = |kind, scope, retry| Error::new(kind, "x").with_scope(scope).with_retry(retry);
+        let lasting = error(ErrorKind::Refused, Scope::Message, Retry::Never);
+        let all = Unexported::default();
+        let id = |number: usize| MessageId::new(number.to_string());
+        all.note(&id(1), &lasting);
+        assert!(all.has(&id(1)) && all.has(&id(1)) && !all.has(&id(2)));
+        all.forget(&id(1));
+        assert!(!all.has(&id(1)));
+        // One whose own failure passes may go as MIME in the end, what a busy server refuses will not.
+        all.note(
+            &id(2),
+            &error(ErrorKind::Unavailable, Scope::Message, Retry::Backoff),
+        );
+        all.note(
+            &id(3),
+            &error(ErrorKind::Throttled, Scope::Account, Retry::Backoff),
+        );
+        assert!(all.has(&id(2)) && !all.has(&id(3)));
+        for number in 0..UNEXPORTED_MAX {
+            all.note(&id(number), &lasting);
+        }
+        let late = id(UNEXPORTED_MAX + 1);
+        all.note(&late, &lasting);
+        all.forget(&id(1));
+        assert!(all.has(&late));
+    }
 }

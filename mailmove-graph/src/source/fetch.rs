@@ -15,14 +15,18 @@ use mailmove_exchange::{
     tree,
 };
 
-use super::{Inner, exports, original};
+use super::{
+    Inner, exports,
+    mime::{self, Mime},
+    original,
+};
 use crate::{
     error::{self, Doing},
     folders,
     generate::Out,
     items::{self, Meta},
     pool::Pool,
-    wire::{Path, Request, property},
+    wire::{Path, Request},
 };
 
 /// How far into a message its header is looked for.
@@ -71,7 +75,7 @@ async fn owned(inner: Arc<Inner>, folder: Arc<FolderId>, id: MessageId) -> (Mess
 
 async fn as_mail(inner: &Inner, folder: &FolderId, id: &MessageId) -> Result<Fetched> {
     // What could not be exported goes as MIME if it is mail, and only then.
-    if inner.unexported.take(id) {
+    if inner.unexported.has(id) {
         match class(&inner.pool, folder, id).await? {
             Some(ItemClass::Mail) => {}
             Some(_) => return Err(exports::no_mail()),
@@ -79,7 +83,10 @@ async fn as_mail(inner: &Inner, folder: &FolderId, id: &MessageId) -> Result<Fet
         }
     }
     match content(&inner.pool, id).await {
-        Ok(content) => Ok(Fetched::Content(content)),
+        Ok(content) => {
+            inner.unexported.forget(id);
+            Ok(Fetched::Content(content))
+        }
         Err(error) if items::is_gone(&error) => match class(&inner.pool, folder, id).await? {
             Some(ItemClass::Mail) => Err(error),
             // It is no message, and is there all the same.
@@ -102,16 +109,15 @@ async fn class(pool: &Pool, folder: &FolderId, id: &MessageId) -> Result<Option<
     match pool.call(&request).await {
         Ok(answer) => {
             let meta = Meta::of(answer.json)?;
-            Ok((meta.id == *id).then(|| tree::item_class(&meta.class)))
+            match meta.id == *id {
+                true => Ok(Some(tree::item_class(&meta.class))),
+                // It says nothing of whether this one is there.
+                false => Err(items::other_item()),
+            }
         }
         Err(error) if items::is_gone(&error) => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn request(id: &MessageId) -> Request {
-    let path = Path::new().at("messages").id(id).at("$value");
-    Request::get(path, Doing::message("getMime"))
 }
 
 /// A content as it is handed on.
@@ -144,8 +150,9 @@ fn header_len(start: &[u8]) -> usize {
 async fn whole(pool: &Pool, id: &MessageId) -> Result<Content> {
     let renames = pool.access().config.renames();
     let first = read(pool, id, renames).await?;
+    // The one in a million whose text looks like a boundary.
+    let renames = renames && !first.collided;
     let first = match first.collided {
-        // The one in a million whose text looks like a boundary.
         true => read(pool, id, false).await?,
         false => first,
     };
@@ -162,22 +169,13 @@ async fn whole(pool: &Pool, id: &MessageId) -> Result<Content> {
     // It may never have had an end. Then it is as long as the server says: MIME has more bytes than what is in it.
     let same = again.digest() == first.digest();
     match same
-        && size(pool, id)
+        && mime::size(pool, id)
             .await?
             .is_some_and(|size| again.size() >= size)
     {
         true => Ok(again),
         false => Err(truncated(again.size())),
     }
-}
-
-/// How many bytes a message has on the server.
-async fn size(pool: &Pool, id: &MessageId) -> Result<Option<u64>> {
-    let path = Path::new().at("messages").id(id).query("$select", "id");
-    let path = path.query("$expand", &property::expand(&[property::SIZE]));
-    let request = Request::get(path, Doing::message("getSize"));
-    let meta = Meta::of(pool.call(&request).await?.json)?;
-    Ok(meta.size)
 }
 
 fn truncated(size: u64) -> Error {
@@ -192,11 +190,12 @@ fn truncated(size: u64) -> Error {
 }
 
 async fn read(pool: &Pool, id: &MessageId, renames: bool) -> Result<Kept> {
-    let mut open = pool.open(&request(id)).await?;
+    let mut mime = Mime::open(pool, id).await?;
     let mut keep = Keep::new(&pool.access().edges.spool, renames);
-    while let Some(bytes) = open.piece().await? {
+    while let Some(bytes) = mime.piece().await? {
         keep.write(&bytes);
     }
+    mime.end(pool, id).await?;
     Ok(keep.end(true))
 }
 
@@ -210,12 +209,12 @@ pub(super) async fn digest(pool: &Pool, id: &MessageId) -> Result<Option<Digeste
 }
 
 async fn digested(pool: &Pool, id: &MessageId) -> Result<Digested> {
-    let mut open = pool.open(&request(id)).await?;
+    let mut mime = Mime::open(pool, id).await?;
     let mut digest = Digest::new(pool.access().config.renames(), false);
-    while let Some(bytes) = open.piece().await? {
+    while let Some(bytes) = mime.piece().await? {
         digest.write(&bytes);
     }
-    drop(open);
+    mime.end(pool, id).await?;
     let mut digested = digest.end(true);
     let len = header_len(&digested.start);
     if original::is_wanted(digested.start.get(..len).unwrap_or_default()) {

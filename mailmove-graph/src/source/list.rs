@@ -3,13 +3,14 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
+    sync::{Mutex, PoisonError},
 };
 
 use futures_util::{StreamExt as _, stream};
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Retry, Scope},
     identity::HeaderDigest,
-    model::{Content, Cursor, Flags, Form, Listed, MessageId},
+    model::{Content, Cursor, FolderId, Form, ItemClass, Listed, MessageId},
     source::{Change, Coverage, ListRequest, Page},
 };
 
@@ -18,7 +19,7 @@ use mailmove_exchange::tree;
 use super::{Inner, cursor, fetch};
 use crate::{
     delta::{self, Changed, Changes},
-    error::Doing,
+    error::{self, Doing},
     folders,
     generate::Out,
     items::{self, Meta},
@@ -30,6 +31,8 @@ use crate::{
 const PAGE_WITH_CONTENTS: usize = 60;
 /// Changes of a page, if it fails as a whole because of one of them: fewer and fewer.
 const SMALLER: [usize; 3] = [50, 7, 1];
+/// Pages in a row on which nothing stands that was not told before: a server that has more goes round in circles.
+const IDLE_MAX: usize = 1000;
 /// How often it is asked again whether the count that the server gave is that of the last page.
 const CONFIRM_MOST: usize = 3;
 
@@ -42,10 +45,12 @@ pub(super) async fn run(
     if request.identity != request.folder.as_str() {
         return Err(other_folder());
     }
-    let mut listing = Listing::new(inner, &request);
-    if request.form == Form::ExchangeStream {
-        listing.mailbox = Some(folders::exports(&inner.pool).await?);
-    }
+    let mailbox = match request.form {
+        Form::ExchangeStream => Some(folders::exports(&inner.pool).await?),
+        _ => None,
+    };
+    let mut listing = Listing::new(inner, &request, mailbox);
+    let mut idle = 0;
     let mut page = listing.next().await?;
     let mut confirmed = 0;
     loop {
@@ -66,8 +71,15 @@ pub(super) async fn run(
         }
         let state = page.state.clone();
         let is_last = page.is_last && next.is_none();
-        let next_cursor = cursor::write(&page.state);
+        let next_cursor = cursor::write(&page.state, listing.mailbox.is_some());
         let made = listing.page(page.changes, next_cursor).await?;
+        match made.changes.is_empty() {
+            true => idle += 1,
+            false => idle = 0,
+        }
+        if idle > IDLE_MAX {
+            return Err(error::same_link().with_scope(Scope::Folder));
+        }
         listing.begun = true;
         out.send(Ok(made.with_exists(exists))).await;
         if is_last {
@@ -96,16 +108,52 @@ struct Listing<'a> {
     /// One of the messages can't be listed with all that is asked for: ids alone are.
     ids: bool,
     told: Seen,
+    /// Digests of the links to pages of this listing.
+    links: HashSet<u64>,
     /// Items of all classes are listed, by the interface for exports: the mailbox's name there.
     mailbox: Option<String>,
 }
 
-/// What was told of in this listing already: digests of ids, and of the flags that were told.
+/// Where listings failed without a reason, and how often: a page that the server does not get done in time is asked
+/// for in smaller pieces when the engine comes again.
+#[derive(Debug, Default)]
+pub(super) struct Stumbles(Mutex<HashMap<FolderId, (String, usize)>>);
+
+impl Stumbles {
+    /// Most folders that are remembered.
+    const MOST: usize = 1000;
+
+    /// How often the page behind that link failed.
+    fn count(&self, folder: &FolderId, link: &str) -> usize {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = all.get(folder).filter(|(known, _)| known == link);
+        found.map_or(0, |(_, count)| *count)
+    }
+
+    fn note(&self, folder: &FolderId, link: &str) {
+        let count = self.count(folder, link) + 1;
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if all.len() >= Self::MOST {
+            all.clear();
+        }
+        all.insert(folder.clone(), (link.to_owned(), count));
+    }
+
+    fn forget(&self, folder: &FolderId) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        all.remove(folder);
+    }
+}
+
+/// What was told of in this listing already: digests of ids, and of what was told of each; [`GONE`] if that it went.
 #[derive(Default)]
 struct Seen {
     hashers: (RandomState, RandomState),
     all: HashMap<(u64, u64), u64>,
 }
+
+/// What stands for a message that went.
+const GONE: u64 = 0;
 
 enum Telling {
     First,
@@ -118,24 +166,29 @@ impl Seen {
         (self.hashers.0.hash_one(id), self.hashers.1.hash_one(id))
     }
 
-    fn tell(&mut self, id: &MessageId, flags: &Flags) -> Telling {
-        let (key, flags) = (self.key(id), self.hashers.0.hash_one(flags.to_string()));
-        match self.all.insert(key, flags) {
-            None => Telling::First,
-            Some(before) if before == flags => Telling::Same,
+    fn tell(&mut self, meta: &Meta, is_mail: bool) -> Telling {
+        // Of mail nothing changes but flags.
+        let content = (!is_mail).then_some((meta.size, meta.received, meta.identity));
+        let what = (meta.flags.to_string(), format!("{content:?}"));
+        let what = self.hashers.0.hash_one(what);
+        match self.all.insert(self.key(&meta.id), what) {
+            None | Some(GONE) => Telling::First,
+            Some(before) if before == what => Telling::Same,
             Some(_) => Telling::Changed,
         }
     }
 
-    fn forget(&mut self, id: &MessageId) {
+    /// False if that was told already.
+    fn tell_gone(&mut self, id: &MessageId) -> bool {
         let key = self.key(id);
-        self.all.remove(&key);
+        self.all.insert(key, GONE) != Some(GONE)
     }
 }
 
 impl<'a> Listing<'a> {
-    fn new(inner: &'a Inner, request: &'a ListRequest) -> Self {
-        let state = request.since.as_ref().and_then(cursor::read);
+    fn new(inner: &'a Inner, request: &'a ListRequest, mailbox: Option<String>) -> Self {
+        let since = request.since.as_ref();
+        let state = since.and_then(|since| cursor::read(since, mailbox.is_some()));
         Self {
             inner,
             request,
@@ -147,7 +200,8 @@ impl<'a> Listing<'a> {
             begun: false,
             ids: false,
             told: Seen::default(),
-            mailbox: None,
+            links: HashSet::new(),
+            mailbox,
         }
     }
 
@@ -160,6 +214,15 @@ impl<'a> Listing<'a> {
     }
 
     async fn next(&mut self) -> Result<Changes> {
+        let page = self.next_page().await?;
+        let link = self.told.hashers.0.hash_one(&page.state);
+        match page.is_last || self.links.insert(link) {
+            true => Ok(page),
+            false => Err(error::same_link().with_scope(Scope::Folder)),
+        }
+    }
+
+    async fn next_page(&mut self) -> Result<Changes> {
         let page = self.around().await;
         match page {
             // The server forgot where we were: everything is listed again. That is told as such, so that
@@ -176,7 +239,7 @@ impl<'a> Listing<'a> {
                 self.around().await
             }
             Err(error) if is_poison(&error) && !self.ids && self.coverage == Coverage::Full => {
-                self.state = None;
+                self.anew();
                 self.ids = true;
                 self.around().await
             }
@@ -193,6 +256,7 @@ impl<'a> Listing<'a> {
     }
 
     fn anew(&mut self) {
+        self.links.clear();
         self.state = None;
         self.coverage = Coverage::Full;
     }
@@ -239,15 +303,27 @@ impl<'a> Listing<'a> {
     async fn around(&self) -> Result<Changes> {
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
         let begin = self.begin();
-        let state = Some(self.state.as_deref().unwrap_or(&begin));
-        let mut page = delta::page(pool, folder, state, self.most()).await;
-        for most in SMALLER {
+        let link = self.state.as_deref().unwrap_or(&begin);
+        let stumbles = &self.inner.stumbles;
+        // The second failure may be about how much was asked for.
+        let smaller = stumbles.count(folder, link).checked_sub(2);
+        let first = match smaller.map(|at| SMALLER.get(at).or(SMALLER.last())) {
+            Some(Some(most)) => self.most().min(*most),
+            _ => self.most(),
+        };
+        let mut page = delta::page(pool, folder, Some(link), first).await;
+        for most in SMALLER.into_iter().filter(|most| *most < first) {
             match page {
                 Err(error) if is_poison(&error) => {
-                    page = delta::page(pool, folder, state, most).await;
+                    page = delta::page(pool, folder, Some(link), most).await;
                 }
-                page => return page,
+                _ => break,
             }
+        }
+        match &page {
+            Ok(_) => stumbles.forget(folder),
+            Err(error) if is_plain(error) => stumbles.note(folder, link),
+            Err(_) => {}
         }
         page
     }
@@ -255,12 +331,12 @@ impl<'a> Listing<'a> {
     async fn page(&mut self, page: Vec<Changed>, next: Cursor) -> Result<Page> {
         // Of some changes the server tells no more than what changed.
         let partial = page.iter().filter_map(|change| match change {
-            Changed::Is(meta) if meta.received.is_none() && self.mailbox.is_none() => {
+            Changed::Is(meta) if !meta.flagged || meta.received.is_none() && self.is_mail(meta) => {
                 Some(meta.id.clone())
             }
             _ => None,
         });
-        let mut told = metas(&self.inner.pool, &partial.collect::<Vec<_>>()).await?;
+        let mut told = self.metas(&partial.collect::<Vec<_>>()).await?;
         let mut changes = Vec::with_capacity(page.len());
         let mut in_page = HashSet::new();
         // The newest come first; a page is handed on with the oldest first. What is told twice is what it was
@@ -275,33 +351,56 @@ impl<'a> Listing<'a> {
             }
             match change {
                 Changed::Is(meta) => {
-                    let meta = match told.remove(&meta.id) {
-                        Some(Told::Is(meta)) => meta,
+                    let (meta, is_read) = match told.remove(&meta.id) {
+                        Some(Told::Is(meta)) => (meta, true),
+                        // That it went is a change of its own, which comes after this page.
                         Some(Told::Gone) => continue,
-                        None => meta,
+                        // Nobody knows its flags, which are not taken away from one that is known. One that
+                        // is new is missed when the folder is counted, and comes with all the others.
+                        Some(Told::Unread) if self.coverage == Coverage::Delta => continue,
+                        Some(Told::Unread) => (meta, false),
+                        None => (meta, true),
                     };
-                    // Pages may overlap, and an item that is told twice would be copied twice.
-                    match self.told.tell(&meta.id, &meta.flags) {
-                        Telling::First => {
-                            if let Some(size) = meta.size {
-                                self.inner.sizes.note(&meta.id, size);
-                            }
-                            changes.push(Change::Item(Box::new(self.listed(*meta))));
-                        }
-                        Telling::Changed => changes.push(Change::Flags(meta.id, meta.flags)),
-                        Telling::Same => {}
-                    }
+                    changes.extend(self.change(*meta, is_read));
                 }
-                Changed::Gone(id) => {
-                    self.told.forget(&id);
+                Changed::Gone(id) if self.told.tell_gone(&id) => {
                     changes.push(Change::Removed(id));
                 }
+                Changed::Gone(_) => {}
             }
         }
         if self.request.headers && self.request.form == Form::Mime {
             self.headers(&mut changes).await?;
         }
         Ok(Page::new(changes, next, self.coverage))
+    }
+
+    /// What is to be told of a message, if that is anything new.
+    fn change(&mut self, meta: Meta, is_read: bool) -> Option<Change> {
+        let is_mail = self.is_mail(&meta);
+        // Pages may overlap, and an item that is told twice would be copied twice.
+        match self.told.tell(&meta, is_mail) {
+            Telling::First => {
+                if let Some(size) = meta.size {
+                    self.inner.sizes.note(&meta.id, size);
+                }
+                // Nobody tells what is new from what was altered, but for the engine, which knows what it has.
+                let altered = self.coverage == Coverage::Delta && !is_mail;
+                let listed = Box::new(self.listed(meta));
+                Some(match altered {
+                    true => Change::Altered(listed),
+                    false => Change::Item(listed),
+                })
+            }
+            Telling::Changed if !is_mail => Some(Change::Altered(Box::new(self.listed(meta)))),
+            Telling::Changed if is_read => Some(Change::Flags(meta.id, meta.flags)),
+            Telling::Changed | Telling::Same => None,
+        }
+    }
+
+    /// Whether it is mail, which alone is listed where there are no exports.
+    fn is_mail(&self, meta: &Meta) -> bool {
+        self.mailbox.is_none() || tree::item_class(&meta.class) == ItemClass::Mail
     }
 
     fn listed(&self, meta: Meta) -> Listed {
@@ -326,7 +425,11 @@ impl<'a> Listing<'a> {
         let inline = self.request.inline == Some(Form::Mime);
         let pool = &self.inner.pool;
         let most = pool.access().config.concurrency();
-        let reads: Vec<_> = ids.map(|id| header(pool, id, inline)).collect();
+        // A server may put more on a page than was asked for.
+        let reads = ids.enumerate();
+        let reads: Vec<_> = reads
+            .map(|(at, id)| header(pool, id, inline && at < PAGE_WITH_CONTENTS))
+            .collect();
         let mut reads = stream::iter(reads).buffer_unordered(most);
         let mut found: HashMap<MessageId, (HeaderDigest, Option<Content>)> = HashMap::new();
         while let Some(read) = reads.next().await {
@@ -366,38 +469,61 @@ fn is_poison(error: &Error) -> bool {
     matches!(error.code(), "graph/corrupt" | "graph/conversion")
 }
 
+/// The server has a problem, and does not say which.
+fn is_plain(error: &Error) -> bool {
+    matches!(error.code(), "graph/unavailable" | "http/unavailable")
+        && error
+            .context()
+            .any(|(name, value)| name == "status" && matches!(value, "500" | "504"))
+}
+
 enum Told {
     Is(Box<Meta>),
     Gone,
+    /// It can't be read, and is as good as its id: fetching it will tell why.
+    Unread,
 }
 
-/// What is known of these messages, each asked for by itself. One that can't be read is as good as its id:
-/// fetching it will tell why.
-async fn metas(pool: &Pool, ids: &[MessageId]) -> Result<HashMap<MessageId, Told>> {
-    let requests: Vec<Request> = ids
-        .iter()
-        .map(|id| {
-            let path = Path::new()
-                .at("messages")
-                .id(id)
-                .query("$select", items::SELECT);
-            let path = path.query("$expand", &items::expand(false));
-            Request::get(path, Doing::message("getMessage"))
-        })
-        .collect();
-    let mut out = HashMap::new();
-    let answers = pool.batch(&requests, None).await;
-    for (id, answer) in ids.iter().zip(answers) {
-        let told = match answer {
-            Ok(answer) => match Meta::of(answer.json)? {
-                meta if meta.id == *id => Told::Is(Box::new(meta)),
-                _ => return Err(items::other_item()),
-            },
-            Err(failed) if items::is_gone(&failed.error) => Told::Gone,
-            Err(failed) if is_poison(&failed.error) => continue,
-            Err(failed) => return Err(failed.error),
-        };
-        out.insert(id.clone(), told);
+impl Listing<'_> {
+    /// What is known of these messages, each asked for by itself.
+    async fn metas(&self, ids: &[MessageId]) -> Result<HashMap<MessageId, Told>> {
+        let requests: Vec<Request> = ids.iter().map(|id| self.meta(id)).collect();
+        let mut out = HashMap::new();
+        let answers = self.inner.pool.batch(&requests, None).await;
+        for (id, answer) in ids.iter().zip(answers) {
+            let told = match answer {
+                Ok(answer) => match Meta::of(answer.json)? {
+                    meta if meta.id == *id => Told::Is(Box::new(meta)),
+                    _ => return Err(items::other_item()),
+                },
+                Err(failed) if items::is_gone(&failed.error) => Told::Gone,
+                Err(failed) if is_unread(&failed.error) => Told::Unread,
+                Err(failed) => return Err(failed.error),
+            };
+            out.insert(id.clone(), told);
+        }
+        Ok(out)
     }
-    Ok(out)
+
+    fn meta(&self, id: &MessageId) -> Request {
+        let Some(mailbox) = &self.mailbox else {
+            let path = Path::new().at("messages").id(id);
+            let path = path.query("$select", items::SELECT);
+            let path = path.query("$expand", &items::expand(false));
+            return Request::get(path, Doing::message("getMessage"));
+        };
+        let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
+        let path = path.at("folders").id(&self.request.folder);
+        let path = path.at("items").id(id);
+        let path = path.query("$select", items::ITEM_SELECT);
+        let path = path.query("$expand", &items::item_expand());
+        Request::get(path, Doing::message("getMailboxItem")).of_service()
+    }
+}
+
+/// It is there, and can't be read.
+fn is_unread(error: &Error) -> bool {
+    // A refusal that is about more than one message has another scope.
+    let denied = error.code() == "graph/denied" && error.scope() == Scope::Message;
+    is_poison(error) || denied || error.code() == "graph/bad-id"
 }

@@ -4,6 +4,7 @@ mod cursor;
 mod exports;
 mod fetch;
 mod list;
+mod mime;
 mod original;
 
 use std::sync::Arc;
@@ -37,6 +38,7 @@ struct Inner {
     pool: Arc<Pool>,
     sizes: Sizes,
     unexported: exports::Unexported,
+    stumbles: list::Stumbles,
 }
 
 impl GraphSource {
@@ -57,6 +59,7 @@ impl GraphSource {
             pool: Pool::new(access),
             sizes: Sizes::default(),
             unexported: exports::Unexported::default(),
+            stumbles: list::Stumbles::default(),
         }))
     }
 

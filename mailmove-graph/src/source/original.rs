@@ -25,6 +25,7 @@ pub(super) fn is_wanted(made: &[u8]) -> bool {
 #[serde(rename_all = "camelCase", default)]
 struct Found {
     is_draft: Option<bool>,
+    #[serde(deserialize_with = "property::list")]
     single_value_extended_properties: Vec<Property>,
 }
 

@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::Property;
+use super::{Property, property};
 
 /// A mail folder.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -20,6 +20,7 @@ pub(crate) struct MailFolder {
     pub(crate) is_hidden: Option<bool>,
     /// Not in the published schema, yet told by some servers.
     pub(crate) size_in_bytes: Option<u64>,
+    #[serde(deserialize_with = "property::list")]
     pub(crate) single_value_extended_properties: Vec<Property>,
 }
 

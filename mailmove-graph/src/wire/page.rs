@@ -8,7 +8,7 @@ use crate::error;
 /// A page of a collection.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Page<T> {
-    #[serde(default = "Vec::new")]
+    /// Must be there: a page without is none, and not one with nothing on it.
     pub(crate) value: Vec<T>,
     /// Where the next page is.
     #[serde(default, rename = "@odata.nextLink")]

@@ -1,6 +1,7 @@
 //! Extended properties: what Exchange keeps and Graph has no name for.
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::Value;
 
 /// A property with one value, by an id such as `Integer 0x0E07`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -31,6 +32,24 @@ impl Property {
     pub(crate) fn number(all: &[Self], id: &str) -> Option<i64> {
         Self::find(all, id)?.trim().parse().ok()
     }
+}
+
+/// Reads properties. One without a value is as good as none, and must not spoil the page that it is on.
+///
+/// # Errors
+/// If it is no JSON.
+pub(crate) fn list<'de, D: Deserializer<'de>>(from: D) -> Result<Vec<Property>, D::Error> {
+    let all = Option::<Vec<Value>>::deserialize(from)?;
+    let read = |entry: &Value| {
+        let value = match entry.get("value")? {
+            Value::String(text) => text.clone(),
+            Value::Number(number) => number.to_string(),
+            _ => return None,
+        };
+        let id = entry.get("id")?.as_str()?.to_owned();
+        Some(Property { id, value })
+    };
+    Ok(all.iter().flatten().filter_map(read).collect())
 }
 
 fn normal(id: &str) -> String {

@@ -7,6 +7,8 @@ use memchr::memchr2;
 const MEMBER: &[u8] = b"data";
 /// Longest JSON without its contents.
 const SKELETON_MAX: usize = 8 << 20;
+/// Most contents: a request asks for fewer.
+const CONTENTS_MAX: usize = 1000;
 
 /// What comes next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,8 +58,8 @@ impl<C: Contents> Splitter<C> {
         }
     }
 
-    /// Takes the next bytes.
-    pub(crate) fn push(&mut self, mut bytes: &[u8]) {
+    /// Takes the next bytes; false if it is longer by now than any may be, or has more contents.
+    pub(crate) fn push(&mut self, mut bytes: &[u8]) -> bool {
         while let Some((first, rest)) = bytes.split_first() {
             if self.at == At::Content {
                 let end = memchr2(b'"', b'\\', bytes).unwrap_or(bytes.len());
@@ -76,9 +78,13 @@ impl<C: Contents> Splitter<C> {
                 };
                 continue;
             }
+            if self.too_long {
+                break;
+            }
             self.byte(*first);
             bytes = rest;
         }
+        !self.too_long
     }
 
     fn byte(&mut self, byte: u8) {
@@ -90,10 +96,9 @@ impl<C: Contents> Splitter<C> {
                     b'"' => self.at = At::Between,
                     b'\\' => {
                         self.at = At::Escape;
-                        self.last.push(byte);
+                        self.remember(byte);
                     }
-                    _ if self.last.len() <= MEMBER.len() => self.last.push(byte),
-                    _ => {}
+                    _ => self.remember(byte),
                 }
             }
             At::Escape => {
@@ -146,6 +151,13 @@ impl<C: Contents> Splitter<C> {
         }
     }
 
+    /// One byte more than the member's name has is enough to tell it from that.
+    fn remember(&mut self, byte: u8) {
+        if self.last.len() <= MEMBER.len() {
+            self.last.push(byte);
+        }
+    }
+
     fn keep(&mut self, byte: u8) {
         self.too_long |= self.skeleton.len() >= SKELETON_MAX;
         if !self.too_long {
@@ -162,7 +174,11 @@ impl<C: Contents> Splitter<C> {
         let sink = &mut self.sink;
         let whole = self.decoder.finish(|bytes| sink.write(bytes));
         let whole = whole && !std::mem::take(&mut self.broken);
-        self.contents.push(self.sink.end(whole));
+        let item = self.sink.end(whole);
+        match self.contents.len() < CONTENTS_MAX {
+            true => self.contents.push(item),
+            false => self.too_long = true,
+        }
         self.skeleton.push(b'"');
         self.at = At::Between;
     }
@@ -194,7 +210,7 @@ mod tests {
     fn split(json: &str, step: usize) -> (String, Vec<(String, bool)>) {
         let mut splitter = Splitter::new(Plain::default());
         for piece in json.as_bytes().chunks(step) {
-            splitter.push(piece);
+            assert!(splitter.push(piece));
         }
         let (skeleton, contents) = splitter.finish().unwrap();
         (String::from_utf8(skeleton).unwrap(), contents)
@@ -241,6 +257,24 @@ mod tests {
                 assert_eq!((made.as_str(), &found), (skeleton, &contents), "{json}");
             }
         }
+    }
+
+    #[test]
+    fn nothing_grows_without_end() {
+        let mut splitter = Splitter::new(Plain::default());
+        assert!(splitter.push(b"{\""));
+        for _ in 0..100 {
+            splitter.push(&[b'\\'; 10_000]);
+        }
+        assert!(splitter.last.len() <= MEMBER.len() + 1);
+        assert!(splitter.push(&vec![b'x'; SKELETON_MAX - 1_000_100]));
+        assert!(!splitter.push(&[b'x'; 200]));
+        assert!(splitter.finish().is_none());
+        let mut splitter = Splitter::new(Plain::default());
+        let many = r#""data":"","#.repeat(CONTENTS_MAX);
+        assert!(splitter.push(many.as_bytes()));
+        assert!(!splitter.push(br#""data":"","#));
+        assert_eq!(splitter.contents.len(), CONTENTS_MAX);
     }
 
     proptest::proptest! {

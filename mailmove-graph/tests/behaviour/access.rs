@@ -265,6 +265,25 @@ async fn a_user_logs_in_by_a_code_and_then_no_more() {
 }
 
 #[tokio::test]
+async fn a_clock_that_was_set_back_keeps_nobody_from_asking_for_the_user() {
+    let clock = clock();
+    let server = start(|builder| builder.public_client("program")).await;
+    let shown = Arc::new(Shown::default());
+    let login =
+        LoginConfig::with_device_code(server.tenant(), "program", Some(Arc::clone(&shown) as _));
+    let login = login.with_authority(&server.login_url()).unwrap();
+    let edges = Edges::new().with_clock(Arc::new(clock.clone()));
+    let provider = Arc::new(Login::new(login, edges.clone()));
+    let config = config(&server).with_delegated(true);
+    let source = GraphSource::new(config, provider, edges);
+    assert_eq!(refusal(&source).await.kind(), ErrorKind::WaitingForUser);
+    clock.set(clock.now() - Duration::from_secs(86_400));
+    assert!(server.approve_device(&shown.last().code, "ann"));
+    source.folders().await.unwrap();
+    assert_eq!(shown.0.lock().unwrap().len(), 1);
+}
+
+#[tokio::test]
 async fn who_waits_for_the_user_goes_on_when_the_user_is_done() {
     let clock = TestClock::jumping(clock().now());
     let clocked = Arc::new(clock.clone());

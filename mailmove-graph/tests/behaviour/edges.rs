@@ -71,6 +71,20 @@ async fn each_address_is_judged_by_name_or_by_number() {
 }
 
 #[tokio::test]
+async fn an_address_that_is_written_as_another_is_judged_as_what_it_is() {
+    let policy = Arc::new(Noting {
+        forbids: true,
+        ..Noting::default()
+    });
+    let edges = Edges::new().with_network(Arc::clone(&policy) as _);
+    let config = GraphConfig::new("t", "ann").with_base("http://[::ffff:127.0.0.1]:9/v1.0");
+    let source = GraphSource::new(config.unwrap(), token(), edges);
+    assert_eq!(refusal(&source).await.code(), "test/forbidden");
+    let judged = policy.judged.lock().unwrap();
+    assert!(judged.iter().all(|(_, address)| address.is_ipv4()) && !judged.is_empty());
+}
+
+#[tokio::test]
 async fn connections_keep_to_the_budget() {
     let server = start(|builder| builder.concurrency(50)).await;
     fill(&server, 40);

@@ -111,8 +111,15 @@ async fn items_of_all_classes_are_listed_and_exported() {
         .arm("ExportItems", 1, Action::ErrorAt(0, code));
     let answers = fetched(&source, people, &found, Form::ExchangeStream).await;
     assert_eq!(words(&answers), ["graph/corrupt"]);
-    let answers = fetched(&source, people, &found, Form::Mime).await;
-    assert_eq!(words(&answers), ["graph/no-mail"]);
+    // A look that fails is no look.
+    server
+        .faults()
+        .arm("GetMailboxItem", 1, Action::Status(504));
+    for word in ["graph/unavailable", "graph/no-mail", "graph/no-mail"] {
+        let answers = fetched(&source, people, &found, Form::Mime).await;
+        assert_eq!(words(&answers), [word]);
+    }
+    assert_eq!(server.counters().operation("GetMime"), 0);
 }
 
 #[tokio::test]

@@ -7,7 +7,7 @@ use std::{
 
 use mailmove_core::{
     Edges, Source as _,
-    edge::Clock as _,
+    edge::{Clock as _, ConnectionBudget},
     error::{ErrorKind, Retry},
     model::MessageId,
     source::Fetched,
@@ -58,6 +58,50 @@ async fn a_back_off_is_kept_to_the_second_by_all() {
     clock.advance(Duration::from_millis(1));
     assert_eq!(words(&fetch(&source, found).await), vec!["content"; 8]);
     assert_eq!(server.counters().during_backoff, 0);
+}
+
+/// Those that wait for a connection leave after the others were told to slow down.
+#[tokio::test]
+async fn a_back_off_is_kept_by_those_that_wait_for_a_connection() {
+    let clock = clock();
+    let by = Arc::new(clock.clone());
+    let server = start(|builder| builder.clock(by)).await;
+    fill(&server, 8);
+    let edges = Edges::new().with_clock(Arc::new(clock.clone()));
+    let edges = edges.with_connections(ConnectionBudget::new(1, 1));
+    let source = GraphSource::new(config(&server), token(), edges);
+    let found = ids(&all(&source).await);
+    let wait = Duration::from_secs(7);
+    server
+        .faults()
+        .arm("GetMime", 1, Action::Throttle(Some(wait)));
+    let fetched = fetch(&source, found).await;
+    assert_eq!(words(&fetched), vec!["graph/throttled"; 8]);
+    assert_eq!(server.counters().during_backoff, 0);
+}
+
+#[tokio::test]
+async fn a_clock_that_was_set_back_does_not_prolong_a_back_off() {
+    let (ours, theirs) = (clock(), clock());
+    let by = Arc::new(theirs.clone());
+    let server = start(|builder| builder.clock(by)).await;
+    let source = clocked(config(&server), &ours);
+    let wait = Duration::from_secs(600);
+    let throttle = Action::Throttle(Some(wait));
+    server.faults().arm("Batch", 1, throttle.clone());
+    assert_eq!(refusal(&source).await.retry(), Retry::After(wait));
+    ours.set(ours.now() - Duration::from_secs(86_400));
+    theirs.advance(wait);
+    // What the server says from then on holds by the new time.
+    server.faults().arm("Batch", 1, throttle);
+    let asked = server.counters().requests;
+    for _ in 0..3 {
+        assert_eq!(refusal(&source).await.retry(), Retry::After(wait));
+    }
+    assert_eq!(server.counters().requests, asked + 1);
+    ours.advance(wait);
+    theirs.advance(wait);
+    source.folders().await.unwrap();
 }
 
 #[tokio::test]

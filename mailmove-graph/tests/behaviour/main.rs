@@ -11,6 +11,8 @@ mod access;
 mod contents;
 mod edges;
 mod exports;
+mod known;
 mod limits;
 mod listings;
+mod odd;
 mod support;

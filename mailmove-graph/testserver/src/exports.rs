@@ -90,7 +90,10 @@ pub(crate) fn folder(call: &Call) -> Answer {
 
 /// An item as this interface shows it.
 pub(crate) fn show(call: &Call, item: &Item, chosen: &Chosen) -> Result<Value, Failure> {
-    call.readable(&item.mailbox, &item.message)?;
+    // Ids alone need nothing to be converted.
+    if !chosen.only_ids() {
+        call.readable(&item.mailbox, &item.message)?;
+    }
     let props = item.mailbox.extra().props(item.folder.id, &item.message);
     let mime = Mime::parse(&item.message.body);
     let known = Known {

@@ -72,4 +72,6 @@ pub enum Mangle {
     ForeignLink,
     /// The first item of a list comes twice.
     Twice,
+    /// Of the first item of a list only its id is told.
+    Bare,
 }

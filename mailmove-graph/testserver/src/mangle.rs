@@ -47,6 +47,12 @@ fn change(how: Mangle, body: &mut Value) {
                 }
             }
         }
+        Mangle::Bare => {
+            let first = body.get_mut("value").and_then(|list| list.get_mut(0));
+            if let Some(object) = first.and_then(Value::as_object_mut) {
+                object.retain(|name, _| name == "id");
+            }
+        }
         Mangle::Twice => {
             if let Some(Value::Array(list)) = body.get_mut("value")
                 && let Some(first) = list.first().cloned()

@@ -39,7 +39,7 @@ impl Chosen {
         })
     }
 
-    fn only_ids(&self) -> bool {
+    pub(crate) fn only_ids(&self) -> bool {
         let only = |names: &Vec<String>| names.iter().all(|n| n.eq_ignore_ascii_case("id"));
         self.select.as_ref().is_some_and(only) && self.expand == Expand::default()
     }

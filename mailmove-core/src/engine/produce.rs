@@ -280,7 +280,10 @@ impl Producer {
             .known(items.iter().map(|item| item.id.clone()).collect())
             .await?;
         let mut fresh = Vec::with_capacity(items.len());
-        for (item, known) in items.into_iter().zip(known) {
+        for (mut item, known) in items.into_iter().zip(known) {
+            if let Some(stored) = &known {
+                survey::keep_untold(&mut item, &stored.row);
+            }
             match known {
                 Some(stored) if stored.row.state.is_final() && !self.is_wanted(&stored, &item) => {
                     let flags = item.flags;

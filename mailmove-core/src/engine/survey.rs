@@ -162,8 +162,9 @@ async fn take(
     let mut altered = Vec::new();
     for (change, known) in changes.into_iter().zip(known) {
         match (change, known) {
-            (Change::Item(listed), Some(stored)) => {
+            (Change::Item(mut listed), Some(stored)) => {
                 check_same(lane, &stored.row, &listed)?;
+                keep_untold(&mut listed, &stored.row);
                 seen.insert(stored.number);
                 let listed = Again {
                     flags: &listed.flags,
@@ -223,6 +224,13 @@ async fn take(
         }
     }
     flags::apply(engine, work).await
+}
+
+/// Flags that were not told are those of before.
+pub(super) fn keep_untold(listed: &mut Listed, row: &ItemRow) {
+    if !listed.flags_told {
+        listed.flags.clone_from(&row.flags);
+    }
 }
 
 /// An id that names another message now (a folder was deleted and another renamed into its place,

@@ -71,6 +71,8 @@ pub struct Listed {
     pub class: ItemClass,
     /// Its flags; what cannot be a flag elsewhere is left out and noted in `notes`.
     pub flags: Flags,
+    /// That is all that it has. Else nobody could tell: a known one keeps those that were told before.
+    pub flags_told: bool,
     /// When the source received it.
     pub received: Option<Timestamp>,
     /// Bytes, as the server says. A hint: servers are known to be wrong.
@@ -93,6 +95,7 @@ impl Listed {
             content_id: None,
             class: ItemClass::Mail,
             flags: Flags::new(),
+            flags_told: true,
             received: None,
             size: None,
             header: None,

@@ -386,7 +386,8 @@ impl<'a> Listing<'a> {
                 }
                 // Nobody tells what is new from what was altered, but for the engine, which knows what it has.
                 let altered = self.coverage == Coverage::Delta && !is_mail;
-                let listed = Box::new(self.listed(meta));
+                let mut listed = Box::new(self.listed(meta));
+                listed.flags_told = is_read;
                 Some(match altered {
                     true => Change::Altered(listed),
                     false => Change::Item(listed),

@@ -1,14 +1,19 @@
 //! What is told of messages that are known already: nothing that was not told by the server.
 
 use mailmove_core::{
-    Source as _,
+    Edges, Migration, Source as _,
     error::{Retry, Scope},
     model::{Cursor, Flags, Folder, Form},
+    report::Status,
     source::{Change, Coverage, ListRequest, Page},
+    store::MemoryStore,
 };
 use mailmove_graph::GraphSource;
 use mailmove_graph_testserver::{Action, Mangle, Server};
-use mailmove_testkit::mailbox::{FlagOp, NewMessage};
+use mailmove_testkit::{
+    mailbox::{FlagOp, NewMessage, Store},
+    memory::MemoryMailbox,
+};
 
 use crate::support::{account, config, fetch, fill, flags, ids, inbox, letter, pages, source};
 use crate::support::{start, words};
@@ -245,4 +250,40 @@ async fn what_is_no_mail_and_changed_is_told_as_altered() {
     mark(&server, 1, &["\\Seen"]);
     let next = exports(&source, &folder, last(&first)).await;
     assert_eq!(flags(&next), [Flags::parse("\\Seen")]);
+}
+
+/// A message that can't be read any more is listed by its id alone, and its copy keeps its flags.
+#[tokio::test]
+async fn what_cannot_be_read_any_more_keeps_its_flags_at_the_destination() {
+    let server = start(|builder| builder).await;
+    let inbox = fill(&server, 5);
+    let marked = ["\\Seen", "\\Flagged", "Red"];
+    mark(&server, 3, &marked);
+    let (store, there) = (MemoryStore::new(), Store::new().add_account("bob"));
+    let flags = || {
+        let inbox = there.folder(&["INBOX"]).unwrap().id;
+        let all = there.messages(inbox).unwrap();
+        let all = all.iter().map(|message| message.flags.len());
+        let mut all: Vec<_> = all.collect();
+        all.sort_unstable();
+        all
+    };
+    let pass = async || {
+        let migration =
+            Migration::builder(source(config(&server)), MemoryMailbox::new(there.clone()))
+                .store(store.clone())
+                .edges(Edges::new())
+                .build()
+                .unwrap();
+        let report = migration.run().await.unwrap();
+        assert_eq!(report.status(), Status::Complete, "{report:?}");
+    };
+    pass().await;
+    assert_eq!(flags(), [0, 0, 0, 0, 3]);
+    assert!(server.poison_item("ann", &["INBOX"], 3, "ErrorCorruptData"));
+    account(&server)
+        .store(inbox, &[1, 3], FlagOp::Add, &["\\Answered"], None)
+        .unwrap();
+    pass().await;
+    assert_eq!(flags(), [0, 0, 0, 1, 3]);
 }

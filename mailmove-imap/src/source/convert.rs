@@ -47,6 +47,7 @@ pub(super) fn timestamp(date: InternalDate) -> Timestamp {
 /// What a FETCH says of a message; header and content are added elsewhere.
 pub(super) fn listed(validity: u32, uid: u32, fetch: &Fetch) -> Listed {
     let mut listed = Listed::new(ids::message_id(validity, uid));
+    listed.flags_told = fetch.flags.is_some();
     if let Some(wire) = &fetch.flags {
         (listed.flags, listed.notes) = flags(wire);
     }

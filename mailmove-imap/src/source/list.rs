@@ -301,7 +301,8 @@ impl Listing {
                 seq,
                 uid: Some(uid),
             } if self.is_new(uid) => {
-                let listed = Listed::new(ids::message_id(self.begun.validity, uid));
+                let mut listed = Listed::new(ids::message_id(self.begun.validity, uid));
+                listed.flags_told = false;
                 self.note(seq.unwrap_or_default(), uid, Box::new(listed));
             }
             Told::Unreadable { .. } => {}

@@ -8,7 +8,7 @@ use mailmove_core::{
     Edges, ErrorKind, Scope,
     edge::{Credential, StaticCredential},
     model::{CompactText, Folder, FolderId, FolderPath, Form, MessageId},
-    source::{Coverage, FetchRequest, Fetched, ListRequest, Source as _},
+    source::{Change, Coverage, FetchRequest, Fetched, ListRequest, Source as _},
 };
 use mailmove_imap::{ImapConfig, ImapSource, Security};
 use tokio::{
@@ -119,6 +119,45 @@ async fn answers_in_any_order_and_shape() {
     assert_eq!(items[0].notes, ["odd one"]);
     assert_eq!(items[0].received.unwrap().seconds(), 837_596_665);
     assert_eq!((items[2].received, items[3].received), (None, None));
+}
+
+/// What nobody could read is listed all the same, and its copy keeps the flags of before.
+#[tokio::test]
+async fn flags_that_were_not_told_are_said_to_be_unknown() {
+    let (source, folder) = scripted(
+        "",
+        &[
+            FOUR,
+            (
+                "UID FETCH",
+                "\n* 1 FETCH (UID 2 FLAGS (\\Seen) RFC822.SIZE 5)\n\
+                 * 2 FETCH (UID 5 FLAGS () RFC822.SIZE 5)\n\
+                 * 3 FETCH (UID 7 RFC822.SIZE 5)\n\
+                 * 4 FETCH (UID 8 FLAGS (\\Seen RFC822.SIZE 5)\n\
+                 T OK done\n",
+            ),
+        ],
+    )
+    .await;
+    let pages = collect(source.list(ListRequest::new(&folder))).await;
+    let changes = pages.into_iter().flat_map(|page| page.unwrap().changes);
+    let mut told: Vec<_> = changes
+        .map(|change| match change {
+            Change::Item(item) => (source.describe(&item.id), item.flags_told),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    told.sort();
+    let told: Vec<_> = told.iter().map(|(id, told)| (id.as_str(), *told)).collect();
+    assert_eq!(
+        told,
+        [
+            ("UID 2", true),
+            ("UID 5", true),
+            ("UID 7", false),
+            ("UID 8", false)
+        ]
+    );
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{Alteration, AlterationKind, Flags, Keyword, MessageId, SystemFlag, Timestamp},
+    model::{
+        Alteration, AlterationKind, Flags, FolderId, Keyword, MessageId, SystemFlag, Timestamp,
+    },
 };
 use mailmove_exchange::{
     date::parse_date,
@@ -22,6 +24,10 @@ use crate::{
 
 /// Members that [`Meta`] is made of.
 pub(crate) const SELECT: &str = "id,isRead,isDraft,flag,categories,receivedDateTime";
+
+/// The same of a message that is asked for by its id: where it lies and since when, too. Ids outlast moves.
+pub(crate) const SELECT_ONE: &str =
+    "id,isRead,isDraft,flag,categories,receivedDateTime,parentFolderId,createdDateTime";
 
 /// Properties that it is made of beside; where items travel as exports also those that tell them apart.
 pub(crate) fn expand(exports: bool) -> String {
@@ -101,6 +107,10 @@ pub(crate) struct Meta {
     pub(crate) open: Option<Stamp>,
     /// What tells it apart as an export, if that was asked for.
     pub(crate) identity: Option<HeaderDigest>,
+    /// The folder it lies in, if that was asked for.
+    pub(crate) parent: Option<String>,
+    /// When it was made, by the server's clock, if that was asked for.
+    pub(crate) created: Option<Timestamp>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -112,6 +122,8 @@ struct Message {
     flag: Option<FollowUp>,
     categories: Option<Vec<Option<String>>>,
     received_date_time: Option<String>,
+    parent_folder_id: Option<String>,
+    created_date_time: Option<String>,
     #[serde(rename = "type")]
     class: Option<String>,
     /// Some servers tell negative ones.
@@ -167,7 +179,17 @@ impl Meta {
                 .and_then(|mark| mark.strip_prefix(OPEN))
                 .and_then(Stamp::read),
             id: MessageId::new(&message.id),
+            created: message.created_date_time.as_deref().and_then(parse_date),
+            parent: message.parent_folder_id,
         })
+    }
+}
+
+impl Meta {
+    /// It lies in that folder, as far as was told.
+    pub(crate) fn is_in(&self, folder: &FolderId) -> bool {
+        let parent = self.parent.as_deref();
+        parent.is_none_or(|parent| parent == folder.as_str())
     }
 }
 

@@ -8,16 +8,18 @@ use std::{collections::HashMap, sync::Arc};
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
     destination::{Batch, Fence, Outcome, Receipt},
-    error::{Error, ErrorKind, Result, Scope},
+    error::{Error, ErrorKind, Result, Retry, Scope},
     model::{Alteration, AlterationKind, FolderId, Form, MessageId, Slot, SystemFlag},
 };
 use serde_json::json;
 
 use super::{
     Inner, attach, import, is_other_epoch,
-    open::Left,
+    open::{Left, Maker},
     prepare::{self, Ready},
-    stale, update,
+    stale,
+    sweep::{self, Removal},
+    update,
 };
 use crate::{
     error::{self, Doing},
@@ -47,6 +49,7 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
         let all = (0..items.len()).map(|at| (Slot::new(at), Outcome::NotStored(stale())));
         return out.send_all(all).await;
     }
+    *inner.fence() = Some(Arc::downgrade(&fence));
     let mailbox = match folders::open(&inner.pool).await {
         Ok(opened) => opened.mailbox,
         Err(error) => {
@@ -122,40 +125,55 @@ enum Made {
     Ended(Outcome),
 }
 
+/// What a batch's messages are made with.
+struct Work<'a> {
+    inner: &'a Inner,
+    folder: &'a FolderId,
+    fence: &'a dyn Fence,
+    maker: &'a Maker<'a>,
+}
+
 async fn send(
     inner: &Inner,
     folder: &FolderId,
     ready: &[(Slot, Ready)],
     fence: &dyn Fence,
 ) -> Vec<Stored> {
-    let made = make(inner, folder, ready, fence).await;
+    let open = ready.iter().filter(|(_, one)| !one.attachments.is_empty());
+    let contents = open.map(|(_, one)| one.stamp.content);
+    let clock = inner.clock();
+    let maker = inner.incomplete.make(folder, contents, move || clock.now());
+    let work = Work {
+        inner,
+        folder,
+        fence,
+        maker: &maker,
+    };
+    let made = make(&work, ready).await;
     // Boxed: the compiler can't see that what borrows so much may go to another thread.
     let fills: Vec<BoxFuture<'_, Made>> = ready
         .iter()
         .zip(made)
         .map(|((_, one), made)| -> BoxFuture<'_, Made> {
             match made {
-                Made::Id(id, done) => Box::pin(fill(inner, folder, one, id, done, fence)),
+                Made::Id(id, done) => Box::pin(fill(&work, one, id, done)),
                 ended => Box::pin(std::future::ready(ended)),
             }
         })
         .collect();
     let at_once = inner.pool.concurrency().max(1);
     let filled: Vec<Made> = stream::iter(fills).buffered(at_once).collect().await;
-    let done = complete(inner, folder, ready, filled, fence).await;
-    confirm(inner, folder, ready, done).await
+    let done = complete(&work, ready, filled).await;
+    let outcomes = confirm(&work, ready, done).await;
+    maker.over();
+    outcomes
 }
 
 /// Makes the messages, without their attachments.
-async fn make(
-    inner: &Inner,
-    folder: &FolderId,
-    ready: &[(Slot, Ready)],
-    fence: &dyn Fence,
-) -> Vec<Made> {
+async fn make(work: &Work<'_>, ready: &[(Slot, Ready)]) -> Vec<Made> {
     let mut out: Vec<Option<Made>> = Vec::with_capacity(ready.len());
     for (_, one) in ready {
-        out.push(resume(inner, folder, one, fence).await);
+        out.push(resume(work, one).await);
     }
     // One that is refused ends a batch: those behind it, which were not tried, go in another one.
     loop {
@@ -165,7 +183,7 @@ async fn make(
         if wanted.is_empty() {
             break;
         }
-        let answers = create(inner, folder, ready, &wanted, fence).await;
+        let answers = create(work, ready, &wanted).await;
         let cause = answers.iter().find_map(|answer| answer.as_ref().err());
         let cause = cause.map(|failed| error::again(&failed.error));
         for (tried, (at, answer)) in wanted.into_iter().zip(answers).enumerate() {
@@ -176,12 +194,10 @@ async fn make(
                         false => Made::Ended(Outcome::NotStored(error::again(cause))),
                     }
                 }
-                _ => created(folder, answer),
+                _ => created(work.folder, answer),
             };
-            if let Made::Id(id, _) = &made {
-                inner.incomplete.begin(id);
-            }
-            if let Some(place) = out.get_mut(at) {
+            if let (Some((_, one)), Some(place)) = (ready.get(at), out.get_mut(at)) {
+                note(work, one, &made);
                 *place = Some(made);
             }
         }
@@ -192,15 +208,24 @@ async fn make(
         .collect()
 }
 
+/// Remembers what was made, or may have been.
+fn note(work: &Work<'_>, one: &Ready, made: &Made) {
+    let content = one.stamp.content;
+    match made {
+        _ if one.attachments.is_empty() => {}
+        Made::Id(id, _) => work.maker.begin(content, id),
+        Made::Ended(Outcome::Unknown(_)) => work.maker.doubt(content),
+        Made::Ended(_) => {}
+    }
+}
+
 /// Makes these, in their order.
 async fn create(
-    inner: &Inner,
-    folder: &FolderId,
+    work: &Work<'_>,
     ready: &[(Slot, Ready)],
     wanted: &[usize],
-    fence: &dyn Fence,
 ) -> Vec<Result<Answer, Failed>> {
-    let place = Path::new().at("mailFolders").id(folder.as_str());
+    let place = Path::new().at("mailFolders").id(work.folder.as_str());
     let place = place.at("messages");
     let requests: Vec<Request> = wanted
         .iter()
@@ -208,8 +233,8 @@ async fn create(
         .map(|(_, one)| Request::post(place.clone(), CREATE).json(&one.json))
         .collect();
     match requests.as_slice() {
-        [one] => vec![inner.pool.send(one, Some(fence)).await],
-        all => inner.pool.in_order(all, Some(fence)).await,
+        [one] => vec![work.inner.pool.send(one, Some(work.fence)).await],
+        all => work.inner.pool.in_order(all, Some(work.fence)).await,
     }
 }
 
@@ -225,36 +250,35 @@ fn is_about_one(error: &Error) -> bool {
 }
 
 /// Goes on with what an append that was cut off has left behind, or removes it.
-async fn resume(inner: &Inner, folder: &FolderId, one: &Ready, fence: &dyn Fence) -> Option<Made> {
+async fn resume(work: &Work<'_>, one: &Ready) -> Option<Made> {
     let mut out = None;
-    for left in inner.incomplete.take(folder, one.stamp.content) {
+    for left in work.maker.take(one.stamp.content) {
         if let (Some(done), None) = (left.done, &out) {
             out = Some(Made::Id(left.id, done));
             continue;
         }
-        let removed = match fence.check() {
-            Ok(()) => remove_open(inner, &left.id).await,
-            Err(error) => Err(error),
-        };
-        match removed {
-            Ok(()) => inner.incomplete.end(&left.id),
+        match remove_left(work, &left).await {
+            Ok(()) => work.inner.incomplete.end(&left.id),
             Err(error) => {
-                inner.incomplete.leave(folder, one.stamp.content, left);
-                out = Some(Made::Ended(Outcome::NotStored(error)));
+                work.maker.put_back(one.stamp.content, left);
+                out = out.or(Some(Made::Ended(Outcome::NotStored(error))));
             }
         }
     }
     out
 }
 
-/// Removes one that is not complete. It may be by now: whoever said so got no answer. Then it is somebody's message, and
-/// stays.
-async fn remove_open(inner: &Inner, id: &MessageId) -> Result<()> {
-    let found = update::metas(inner, std::slice::from_ref(id)).await?;
-    match found.get(id).is_some_and(|meta| meta.open.is_some()) {
-        true => update::remove_one(inner, id).await,
-        false => Ok(()),
+/// Removes what was left behind. Where it may be another process's, that has its time to complete it.
+async fn remove_left(work: &Work<'_>, left: &Left) -> Result<()> {
+    let mut left = left.clone();
+    while let Removal::Early(wait) =
+        sweep::remove(work.inner, work.folder, &left, work.fence).await?
+    {
+        let clock = work.inner.clock();
+        clock.sleep(wait).await;
+        left.since = Some(clock.now());
     }
+    Ok(())
 }
 
 /// 201 and an id, or it is not known that it happened.
@@ -280,16 +304,9 @@ fn created(folder: &FolderId, answer: Result<Answer, Failed>) -> Made {
 }
 
 /// Adds the attachments.
-async fn fill(
-    inner: &Inner,
-    folder: &FolderId,
-    one: &Ready,
-    id: MessageId,
-    done: usize,
-    fence: &dyn Fence,
-) -> Made {
+async fn fill(work: &Work<'_>, one: &Ready, id: MessageId, done: usize) -> Made {
     for (at, attachment) in one.attachments.iter().enumerate().skip(done) {
-        let added = attach::add(inner, &id, &one.content, attachment, fence).await;
+        let added = attach::add(work.inner, &id, &one.content, attachment, work.fence).await;
         if let Err(failed) = added {
             let failed = Failed {
                 error: failed
@@ -297,7 +314,7 @@ async fn fill(
                     .with_context("attachment", (at + 1).to_string()),
                 ..failed
             };
-            return Made::Ended(cut_off(inner, folder, one, id, at, failed).await);
+            return Made::Ended(cut_off(work, one, id, at, failed).await);
         }
     }
     Made::Id(id, one.attachments.len())
@@ -306,55 +323,64 @@ async fn fill(
 /// Not all attachments are there: it is not stored. What is refused for good goes at once; what may go on later is
 /// gone on with, if it is sure what is there.
 async fn cut_off(
-    inner: &Inner,
-    folder: &FolderId,
+    work: &Work<'_>,
     one: &Ready,
     id: MessageId,
     done: usize,
     failed: Failed,
 ) -> Outcome {
+    if items::is_gone(&failed.error) {
+        work.inner.incomplete.end(&id);
+        return Outcome::NotStored(removed_meanwhile());
+    }
     let for_good = failed.error.scope() <= Scope::Message
         && !matches!(
             failed.error.kind(),
             ErrorKind::Throttled | ErrorKind::Unavailable
         );
-    if for_good && update::remove_one(inner, &id).await.is_ok() {
-        inner.incomplete.end(&id);
-        return Outcome::NotStored(failed.error);
+    if for_good {
+        let removed = update::remove_one(work.inner, &id, Some(work.fence)).await;
+        if removed.is_ok() {
+            work.inner.incomplete.end(&id);
+            return Outcome::NotStored(failed.error);
+        }
     }
-    let done = (!failed.perhaps_executed).then_some(done);
-    let left = Left { id, done };
-    inner.incomplete.leave(folder, one.stamp.content, left);
+    let done = (!failed.perhaps_executed && !for_good).then_some(done);
+    work.maker.leave(one.stamp.content, id, done);
     Outcome::NotStored(failed.error)
 }
 
+/// Somebody took away what was not complete: it is to be made anew.
+fn removed_meanwhile() -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        "the message was removed before it was complete",
+    )
+    .with_code("graph/conflict")
+    .with_scope(Scope::Message)
+    .with_retry(Retry::Backoff)
+}
+
 /// Says at messages with attachments that they are complete.
-async fn complete(
-    inner: &Inner,
-    folder: &FolderId,
-    ready: &[(Slot, Ready)],
-    mut made: Vec<Made>,
-    fence: &dyn Fence,
-) -> Vec<Made> {
+async fn complete(work: &Work<'_>, ready: &[(Slot, Ready)], mut made: Vec<Made>) -> Vec<Made> {
+    let (inner, fence) = (work.inner, Some(work.fence));
     let mut requests = Vec::new();
     let mut places = Vec::new();
     for (at, ((_, one), made)) in ready.iter().zip(&made).enumerate() {
-        match made {
-            Made::Id(id, _) if one.attachments.is_empty() => inner.incomplete.end(id),
-            Made::Id(id, _) => {
-                let mark = json!([{ "id": property::stamp(), "value": one.stamp.write() }]);
-                let body = json!({ "singleValueExtendedProperties": mark });
-                let path = Path::new().at("messages").id(id.as_str());
-                requests.push(Request::patch(path, COMPLETE).json(&body));
-                places.push(at);
-            }
-            Made::Ended(_) => {}
+        if let Made::Id(id, _) = made
+            && !one.attachments.is_empty()
+        {
+            let mark = json!([{ "id": property::stamp(), "value": one.stamp.write() }]);
+            let body = json!({ "singleValueExtendedProperties": mark });
+            let path = Path::new().at("messages").id(id.as_str());
+            requests.push(Request::patch(path, COMPLETE).json(&body));
+            places.push(at);
         }
     }
     let answers = match requests.as_slice() {
         [] => return made,
-        [one] => vec![inner.pool.send(one, Some(fence)).await],
-        all => inner.pool.batch(all, Some(fence)).await,
+        [one] => vec![inner.pool.send(one, fence).await],
+        all => inner.pool.batch(all, fence).await,
     };
     for (at, answer) in places.into_iter().zip(answers) {
         let (Some(place), Some((_, one))) = (made.get_mut(at), ready.get(at)) else {
@@ -363,11 +389,13 @@ async fn complete(
         let Made::Id(id, _) = &*place else { continue };
         match answer {
             Ok(_) => inner.incomplete.end(id),
+            Err(failed) if items::is_gone(&failed.error) => {
+                inner.incomplete.end(id);
+                *place = Made::Ended(Outcome::NotStored(removed_meanwhile()));
+            }
             Err(failed) => {
                 let done = (!failed.perhaps_executed).then_some(one.attachments.len());
-                let id = id.clone();
-                let left = Left { id, done };
-                inner.incomplete.leave(folder, one.stamp.content, left);
+                work.maker.leave(one.stamp.content, id.clone(), done);
                 *place = Made::Ended(error::outcome(&failed.error, failed.perhaps_executed));
             }
         }
@@ -376,57 +404,86 @@ async fn complete(
 }
 
 /// Reads back what was stored.
-async fn confirm(
-    inner: &Inner,
-    folder: &FolderId,
-    ready: &[(Slot, Ready)],
-    made: Vec<Made>,
-) -> Vec<Stored> {
+async fn confirm(work: &Work<'_>, ready: &[(Slot, Ready)], made: Vec<Made>) -> Vec<Stored> {
     let ids = made.iter().filter_map(|made| match made {
         Made::Id(id, _) => Some(id.clone()),
         Made::Ended(_) => None,
     });
-    let ids: Vec<MessageId> = ids.collect();
-    // What was stored is stored, whether it can be read back or not.
-    let found = update::metas(inner, &ids).await.unwrap_or_default();
+    let seen = read_back(work.inner, &ids.collect::<Vec<_>>()).await;
     let mut out = Vec::with_capacity(ready.len());
     for ((slot, one), made) in ready.iter().zip(made) {
         let outcome = match made {
             Made::Ended(outcome) => outcome,
-            Made::Id(id, _) => judge(inner, folder, one, found.get(&id), id).await,
+            Made::Id(id, _) => match seen.get(&id) {
+                Some(Some(meta)) if meta.open.is_none() => judge(work, one, meta, id).await,
+                Some(_) => Outcome::Unknown(not_there()),
+                // What was stored is stored, whether it can be read back or not.
+                None => {
+                    let receipt = Receipt::new(Some(id));
+                    Outcome::Stored(receipt.with_altered(one.altered.clone()))
+                }
+            },
         };
+        if matches!(outcome, Outcome::Stored(_)) {
+            work.maker.stored(one.stamp.content);
+        }
         out.push((*slot, outcome));
     }
     out
 }
 
-/// An export that was stored has all in it that it had.
-pub(super) fn stored(id: &MessageId, found: Option<&Meta>) -> Outcome {
-    let receipt = Receipt::new(Some(id.clone()));
-    Outcome::Stored(match found {
-        Some(found) => receipt.with_flags(found.flags.clone()),
-        None => receipt,
-    })
+/// What these messages are by now; `None` if they are not there. Those that could not be asked for, alone either, are
+/// left out.
+async fn read_back(inner: &Inner, ids: &[MessageId]) -> HashMap<MessageId, Option<Meta>> {
+    let mut out = HashMap::with_capacity(ids.len());
+    match update::metas(inner, ids).await {
+        Ok(mut found) => out.extend(ids.iter().map(|id| (id.clone(), found.remove(id)))),
+        // Whatever is wrong with one of them says nothing of the others.
+        Err(_) => {
+            for id in ids {
+                if let Ok(found) = update::look_at(inner, id).await {
+                    out.insert(id.clone(), found.map(|(meta, _)| meta));
+                }
+            }
+        }
+    }
+    out
+}
+
+/// The server said that it was stored, and shows nothing of the kind.
+fn not_there() -> Error {
+    error::unexpected("a message that was stored is not there")
+        .with_scope(Scope::Message)
+        .with_retry(Retry::Backoff)
+}
+
+/// What became of exports that were stored: they have all in them that they had.
+pub(super) async fn seen(inner: &Inner, ids: &[MessageId]) -> HashMap<MessageId, Outcome> {
+    let seen = read_back(inner, ids).await;
+    let outcome = |id: &MessageId| {
+        let receipt = Receipt::new(Some(id.clone()));
+        match seen.get(id) {
+            Some(Some(meta)) => Outcome::Stored(receipt.with_flags(meta.flags.clone())),
+            Some(None) => Outcome::Unknown(not_there()),
+            None => Outcome::Stored(receipt),
+        }
+    };
+    ids.iter().map(|id| (id.clone(), outcome(id))).collect()
 }
 
 /// What was stored beside what was given.
-async fn judge(
-    inner: &Inner,
-    folder: &FolderId,
-    given: &Ready,
-    found: Option<&Meta>,
-    id: MessageId,
-) -> Outcome {
+async fn judge(work: &Work<'_>, given: &Ready, found: &Meta, id: MessageId) -> Outcome {
     let mut altered = given.altered.clone();
     let receipt = Receipt::new(Some(id.clone()));
-    let Some(found) = found else {
-        return Outcome::Stored(receipt.with_altered(altered));
-    };
     if found.flags.contains(SystemFlag::Draft) && !given.is_draft() {
         // It would be a draft for ever, and so would be all others.
-        if update::remove_one(inner, &id).await.is_ok() {
-            return Outcome::NotStored(became_draft().with_context("folder", folder.as_str()));
+        let removed = update::remove_one(work.inner, &id, Some(work.fence)).await;
+        if removed.is_ok() {
+            let error = became_draft().with_context("folder", work.folder.as_str());
+            return Outcome::NotStored(error);
         }
+        let note = "made-a-draft: the server made a draft of it, which could not be removed";
+        altered.push(Alteration::new(AlterationKind::ContentRewritten, note));
     }
     let lost = given.flags.difference(&found.flags);
     if !lost.is_empty() {
@@ -454,6 +511,3 @@ fn became_draft() -> Error {
     .with_scope(Scope::Account)
     .with_remedy("Nothing was stored. Move this mailbox by IMAP, and tell us of it.")
 }
-
-/// Metadata by id.
-pub(super) type Metas = HashMap<MessageId, Meta>;

@@ -150,12 +150,12 @@ pub(super) async fn run(
         .iter()
         .filter_map(|(_, made)| made.as_ref().ok().cloned())
         .collect();
-    // What was stored is stored, whether it can be read back or not.
-    let found = update::metas(inner, &ids).await.unwrap_or_default();
+    let mut seen = append::seen(inner, &ids).await;
+    let missing = || Outcome::Unknown(error::missing());
     made.into_iter()
         .map(|(given, made)| {
             let outcome = match made {
-                Ok(id) => append::stored(&id, found.get(&id)),
+                Ok(id) => seen.remove(&id).unwrap_or_else(missing),
                 Err(outcome) => outcome,
             };
             (given.slot, outcome)

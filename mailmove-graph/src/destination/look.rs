@@ -19,7 +19,7 @@ use mailmove_exchange::{
 };
 use serde_json::Value;
 
-use super::{Inner, import, is_other_epoch, stale, update};
+use super::{Inner, import, is_other_epoch, stale, sweep, update};
 use crate::{
     delta::{self, Changed},
     error::Doing,
@@ -45,7 +45,7 @@ pub(super) async fn run(inner: &Inner, probe: Probe, out: &Pages) -> Result<()> 
 
 async fn by_ids(inner: &Inner, ids: &[MessageId], probe: &Probe, out: &Pages) -> Result<()> {
     for ids in ids.chunks(META_AT_ONCE) {
-        let mut found = update::metas(inner, ids).await?;
+        let mut found = update::metas_in(inner, &probe.folder, ids).await?;
         let metas = ids.iter().filter_map(|id| found.remove(id)).collect();
         let page = deepen(inner, metas, probe).await?;
         out.send(Ok(page)).await;
@@ -77,7 +77,6 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
             }
             page => page?,
         };
-        inner.note_open(folder, &page.changes);
         let mut metas = latest(page.changes);
         metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
         let found = deepen(inner, metas, probe).await?;
@@ -88,6 +87,7 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
             out.send(Ok(found)).await;
         }
         if page.is_last {
+            sweep::run(inner, folder).await;
             return Ok(());
         }
         state = Some(page.state);

@@ -7,18 +7,19 @@ mod import;
 mod look;
 mod open;
 mod prepare;
+mod sweep;
 mod update;
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError, Weak},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use mailmove_core::{
-    destination::{Batch, Destination, Existing, FlagChange, Outcome, Probe, Updater},
-    edge::{CredentialProvider, Edges},
+    destination::{Batch, Destination, Existing, Fence, FlagChange, Outcome, Probe, Updater},
+    edge::{Clock, CredentialProvider, Edges},
     error::{Error, ErrorKind, Result},
     model::{
         Batching, Capabilities, Endpoint, Folder, FolderId, FolderSpec, Form, Mark, MessageId, Slot,
@@ -97,6 +98,8 @@ struct Inner {
     states: Mutex<HashMap<FolderId, String>>,
     /// Messages whose attachments did not all arrive.
     incomplete: Incomplete,
+    /// Of the run that stores something.
+    fence: Mutex<Option<Weak<dyn Fence>>>,
     /// Where exports are stored.
     imports: Imports,
 }
@@ -131,12 +134,25 @@ impl GraphDestination {
             writing,
             states: Mutex::default(),
             incomplete: Incomplete::default(),
+            fence: Mutex::default(),
             imports: Imports::default(),
         }))
     }
 }
 
 impl Inner {
+    fn clock(&self) -> Arc<dyn Clock> {
+        Arc::clone(&self.pool.access().edges.clock)
+    }
+
+    fn now(&self) -> Duration {
+        self.pool.access().edges.clock.now()
+    }
+
+    fn fence(&self) -> MutexGuard<'_, Option<Weak<dyn Fence>>> {
+        self.fence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn state(&self, folder: &FolderId) -> Option<String> {
         let states = self.states.lock().unwrap_or_else(PoisonError::into_inner);
         states.get(folder).cloned()
@@ -160,7 +176,6 @@ impl Inner {
                 }
                 page => page?,
             };
-            self.note_open(folder, &page.changes);
             if page.is_last {
                 self.note_state(folder, &page.state);
                 return Ok(Mark::opaque(folder.as_str(), page.state));
@@ -169,21 +184,21 @@ impl Inner {
         }
     }
 
-    /// A page of what is in a folder, or changed there.
+    /// A page of what is in a folder, or changed there. Remembers what an append left behind without all its attachments.
     async fn page(&self, folder: &FolderId, state: Option<&str>) -> Result<delta::Changes> {
         let exports = self.pool.access().config.exports();
-        delta::page_of(&self.pool, folder, state, delta::PAGE, exports).await
-    }
-
-    /// Remembers what an append left behind without all its attachments.
-    fn note_open(&self, folder: &FolderId, changes: &[delta::Changed]) {
-        for change in changes {
-            if let delta::Changed::Is(meta) = change
-                && let Some(stamp) = meta.open
-            {
-                self.incomplete.found(folder, stamp.content, &meta.id);
+        let mut page = delta::page_of(&self.pool, folder, state, delta::PAGE, exports).await?;
+        let mailbox = folders::open(&self.pool).await?.mailbox;
+        for change in &mut page.changes {
+            if let delta::Changed::Is(meta) = change {
+                // Of another mailbox, from which it came as it was: here it is whole.
+                meta.open = meta.open.filter(|stamp| stamp.mailbox == mailbox);
+                if let Some(stamp) = meta.open {
+                    self.incomplete.found(folder, stamp.content, &meta.id);
+                }
             }
         }
+        Ok(page)
     }
 }
 
@@ -264,35 +279,35 @@ impl Destination for GraphDestination {
 impl Updater for GraphDestination {
     fn set_flags(
         &self,
-        _folder: &FolderId,
+        folder: &FolderId,
         changes: Vec<FlagChange>,
     ) -> BoxStream<(MessageId, Outcome)> {
-        let inner = Arc::clone(&self.0);
-        generate(|out| async move { update::set_flags(&inner, changes, &out).await })
+        let (inner, folder) = (Arc::clone(&self.0), folder.clone());
+        generate(|out| async move { update::set_flags(&inner, &folder, changes, &out).await })
     }
 
     fn relocate(
         &self,
-        _from: &FolderId,
+        from: &FolderId,
         ids: Vec<MessageId>,
         to: &FolderId,
     ) -> BoxStream<(MessageId, Outcome)> {
-        let (inner, to) = (Arc::clone(&self.0), to.clone());
-        generate(|out| async move { update::transfer(&inner, ids, "move", &to, &out).await })
+        let (inner, from, to) = (Arc::clone(&self.0), from.clone(), to.clone());
+        generate(|out| async move { update::transfer(&inner, &from, ids, "move", &to, &out).await })
     }
 
-    fn remove(&self, _folder: &FolderId, ids: Vec<MessageId>) -> BoxStream<(MessageId, Outcome)> {
-        let inner = Arc::clone(&self.0);
-        generate(|out| async move { update::remove(&inner, ids, &out).await })
+    fn remove(&self, folder: &FolderId, ids: Vec<MessageId>) -> BoxStream<(MessageId, Outcome)> {
+        let (inner, folder) = (Arc::clone(&self.0), folder.clone());
+        generate(|out| async move { update::remove(&inner, &folder, ids, &out).await })
     }
 
     fn duplicate(
         &self,
-        _from: &FolderId,
+        from: &FolderId,
         ids: Vec<MessageId>,
         to: &FolderId,
     ) -> BoxStream<(MessageId, Outcome)> {
-        let (inner, to) = (Arc::clone(&self.0), to.clone());
-        generate(|out| async move { update::transfer(&inner, ids, "copy", &to, &out).await })
+        let (inner, from, to) = (Arc::clone(&self.0), from.clone(), to.clone());
+        generate(|out| async move { update::transfer(&inner, &from, ids, "copy", &to, &out).await })
     }
 }

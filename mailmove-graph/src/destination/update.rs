@@ -3,13 +3,13 @@
 use std::collections::HashMap;
 
 use mailmove_core::{
-    destination::{FlagChange, Outcome, Receipt},
+    destination::{Fence, FlagChange, Outcome, Receipt},
     error::{Error, ErrorKind, Result, Scope},
-    model::{FolderId, MessageId},
+    model::{FolderId, MessageId, Timestamp},
 };
 use serde_json::json;
 
-use super::{Inner, append::Metas};
+use super::Inner;
 use crate::{
     draft,
     error::{self, Doing},
@@ -20,6 +20,8 @@ use crate::{
     wire::{Path, Request},
 };
 
+/// Metadata by id.
+pub(super) type Metas = HashMap<MessageId, Meta>;
 type Changes = Out<(MessageId, Outcome)>;
 
 /// Messages in one request.
@@ -49,35 +51,29 @@ pub(super) async fn send(inner: &Inner, requests: &[Request]) -> Vec<Result<Answ
     }
 }
 
-/// What is known of these messages; those that are gone are left out.
+/// What is known of these messages; those that are not in the folder (any more) are left out. Ids outlast moves: what
+/// people put elsewhere is theirs.
+///
+/// # Errors
+/// If that could not be asked.
+pub(super) async fn metas_in(inner: &Inner, folder: &FolderId, ids: &[MessageId]) -> Result<Metas> {
+    let mut out = metas(inner, ids).await?;
+    out.retain(|_, meta| meta.is_in(folder));
+    Ok(out)
+}
+
+/// What is known of these messages, wherever they are; those that are gone are left out.
 ///
 /// # Errors
 /// If that could not be asked.
 pub(super) async fn metas(inner: &Inner, ids: &[MessageId]) -> Result<Metas> {
-    const GET: Doing = Doing::message("getMessage");
     let mut out = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(AT_ONCE) {
-        let requests: Vec<Request> = ids
-            .iter()
-            .map(|id| {
-                let path = message(id).query("$select", items::SELECT);
-                Request::get(
-                    path.query(
-                        "$expand",
-                        &items::expand(inner.pool.access().config.exports()),
-                    ),
-                    GET,
-                )
-            })
-            .collect();
+        let requests: Vec<Request> = ids.iter().map(|id| get(inner, id)).collect();
         for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
             match answer {
                 Ok(answer) => {
-                    let meta = Meta::of(answer.json)?;
-                    if meta.id != *id {
-                        return Err(items::other_item());
-                    }
-                    out.insert(id.clone(), meta);
+                    out.insert(id.clone(), meta_of(id, answer)?);
                 }
                 Err(failed) if items::is_gone(&failed.error) => {}
                 Err(failed) => return Err(failed.error),
@@ -87,17 +83,58 @@ pub(super) async fn metas(inner: &Inner, ids: &[MessageId]) -> Result<Metas> {
     Ok(out)
 }
 
-/// Sets and clears flags: looks, changes what differs, and looks again.
-pub(super) async fn set_flags(inner: &Inner, changes: Vec<FlagChange>, out: &Changes) {
-    for changes in changes.chunks(AT_ONCE) {
-        out.send_all(set_some(inner, changes).await).await;
+fn get(inner: &Inner, id: &MessageId) -> Request {
+    let path = message(id).query("$select", items::SELECT_ONE);
+    let expand = items::expand(inner.pool.access().config.exports());
+    Request::get(path.query("$expand", &expand), Doing::message("getMessage"))
+}
+
+fn meta_of(id: &MessageId, answer: Answer) -> Result<Meta> {
+    let meta = Meta::of(answer.json)?;
+    match meta.id == *id {
+        true => Ok(meta),
+        false => Err(items::other_item()),
     }
 }
 
-async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outcome)> {
+/// What is known of one message, and when that was by the server's clock; `None` if it is gone.
+///
+/// # Errors
+/// If that could not be asked.
+pub(super) async fn look_at(
+    inner: &Inner,
+    id: &MessageId,
+) -> Result<Option<(Meta, Option<Timestamp>)>> {
+    match inner.pool.call(&get(inner, id)).await {
+        Ok(answer) => {
+            let date = answer.date;
+            Ok(Some((meta_of(id, answer)?, date)))
+        }
+        Err(error) if items::is_gone(&error) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Sets and clears flags: looks, changes what differs, and looks again.
+pub(super) async fn set_flags(
+    inner: &Inner,
+    folder: &FolderId,
+    changes: Vec<FlagChange>,
+    out: &Changes,
+) {
+    for changes in changes.chunks(AT_ONCE) {
+        out.send_all(set_some(inner, folder, changes).await).await;
+    }
+}
+
+async fn set_some(
+    inner: &Inner,
+    folder: &FolderId,
+    changes: &[FlagChange],
+) -> Vec<(MessageId, Outcome)> {
     const PATCH: Doing = Doing::message("updateMessage");
     let ids: Vec<MessageId> = changes.iter().map(|change| change.id.clone()).collect();
-    let before = match metas(inner, &ids).await {
+    let before = match metas_in(inner, folder, &ids).await {
         Ok(before) => before,
         Err(error) => {
             let failed = ids.into_iter();
@@ -152,30 +189,58 @@ async fn set_some(inner: &Inner, changes: &[FlagChange]) -> Vec<(MessageId, Outc
         .collect()
 }
 
-/// Moves or copies messages; the server has to name the id in the new place.
+/// Moves or copies messages that are in a folder; the server has to name the id in the new place.
 pub(super) async fn transfer(
     inner: &Inner,
+    from: &FolderId,
     ids: Vec<MessageId>,
     how: &'static str,
     to: &FolderId,
     out: &Changes,
 ) {
     let doing = Doing::message(how);
+    let body = json!({ "destinationId": to.as_str() });
+    let request = |id: &MessageId| Request::post(message(id).at(how), doing).json(&body);
+    let judge = |_: &MessageId, answer: Answer| match items::id(&answer.json) {
+        Some(new) => Outcome::Stored(Receipt::new(Some(new))),
+        None => Outcome::Unknown(error::unexpected("the server named no new id")),
+    };
+    each_in(inner, from, ids, request, judge, out).await;
+}
+
+/// Does something to messages, as far as they are in a folder.
+async fn each_in(
+    inner: &Inner,
+    folder: &FolderId,
+    ids: Vec<MessageId>,
+    request: impl Fn(&MessageId) -> Request,
+    judge: impl Fn(&MessageId, Answer) -> Outcome,
+    out: &Changes,
+) {
     for ids in ids.chunks(AT_ONCE) {
-        let body = json!({ "destinationId": to.as_str() });
-        let requests: Vec<Request> = ids
-            .iter()
-            .map(|id| Request::post(message(id).at(how), doing).json(&body))
-            .collect();
-        for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
+        let there = match metas_in(inner, folder, ids).await {
+            Ok(there) => there,
+            Err(error) => {
+                let all = ids.iter().cloned();
+                out.send_all(all.map(|id| (id, error::outcome(&error, false))))
+                    .await;
+                continue;
+            }
+        };
+        let (ids, elsewhere): (Vec<_>, Vec<_>) =
+            ids.iter().cloned().partition(|id| there.contains_key(id));
+        out.send_all(elsewhere.into_iter().map(|id| (id, gone())))
+            .await;
+        let requests: Vec<Request> = ids.iter().map(&request).collect();
+        if requests.is_empty() {
+            continue;
+        }
+        for (id, answer) in ids.into_iter().zip(send(inner, &requests).await) {
             let outcome = match answer {
-                Ok(answer) => match items::id(&answer.json) {
-                    Some(new) => Outcome::Stored(Receipt::new(Some(new))),
-                    None => Outcome::Unknown(error::unexpected("the server named no new id")),
-                },
+                Ok(answer) => judge(&id, answer),
                 Err(failed) => refused(&failed),
             };
-            out.send((id.clone(), outcome)).await;
+            out.send((id, outcome)).await;
         }
     }
 }
@@ -188,26 +253,22 @@ fn removal(id: &MessageId) -> Request {
     )
 }
 
-/// Removes messages for good.
-pub(super) async fn remove(inner: &Inner, ids: Vec<MessageId>, out: &Changes) {
-    for ids in ids.chunks(AT_ONCE) {
-        let requests: Vec<Request> = ids.iter().map(removal).collect();
-        for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
-            let outcome = match answer {
-                Ok(_) => Outcome::Stored(Receipt::new(Some(id.clone()))),
-                Err(failed) => refused(&failed),
-            };
-            out.send((id.clone(), outcome)).await;
-        }
-    }
+/// Removes messages for good, as far as they are in a folder.
+pub(super) async fn remove(inner: &Inner, folder: &FolderId, ids: Vec<MessageId>, out: &Changes) {
+    let stored = |id: &MessageId, _| Outcome::Stored(Receipt::new(Some(id.clone())));
+    each_in(inner, folder, ids, removal, stored, out).await;
 }
 
 /// Removes one that was made by us and is not complete, or not what it should be.
 ///
 /// # Errors
 /// If it may still be there.
-pub(super) async fn remove_one(inner: &Inner, id: &MessageId) -> Result<()> {
-    match inner.pool.send(&removal(id), None).await {
+pub(super) async fn remove_one(
+    inner: &Inner,
+    id: &MessageId,
+    fence: Option<&dyn Fence>,
+) -> Result<()> {
+    match inner.pool.send(&removal(id), fence).await {
         Ok(_) => Ok(()),
         Err(failed) if items::is_gone(&failed.error) => Ok(()),
         Err(failed) => Err(failed.error),

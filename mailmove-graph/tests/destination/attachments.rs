@@ -1,20 +1,27 @@
 //! A message is stored when all of its attachments are.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use mailmove_core::{
-    Destination as _, Edges,
+    Destination as _, Edges, Scope,
     destination::{Depth, Outcome},
     model::ContentDigest,
 };
-use mailmove_graph::Writing;
-use mailmove_graph_testserver::{Action, Server};
+use mailmove_graph::{GraphDestination, Writing};
+use mailmove_graph_testserver::{Action, Mangle, Server};
+use mailmove_testkit::clock::TestClock;
 
 use crate::support::{
-    USER, append, destination, existing, made, of, parcel, start, stored, with, words,
+    USER, account, append, destination, existing, made, of, parcel, start, stored, with, words,
 };
 
 const MARK: &str = "String {6f1d7a52-3c0e-4b6b-9d5a-8e0c2f4b7a91} Name mailmove";
+
+/// A process, by that clock.
+pub(crate) fn at(server: &Server, clock: &TestClock) -> GraphDestination {
+    let edges = Edges::new().with_clock(Arc::new(clock.clone()));
+    with(server, Writing::new(), edges)
+}
 
 /// Names of the attachments of the only message.
 fn attached(server: &Server) -> Vec<String> {
@@ -60,11 +67,13 @@ async fn what_lacks_an_attachment_is_no_message_and_is_made_anew() {
         ("UploadRange", 2, Action::CloseUnanswered),
         ("UploadRange", 1, Action::Close),
     ] {
-        let server = start(|builder| builder.attachment_limit(3 << 20)).await;
+        // What a process that begins anew finds has to be old.
+        let clock = TestClock::jumping(Duration::from_secs(1_700_000_000));
+        let server = start(|builder| builder.clock(Arc::new(clock.clone()))).await;
         let message = parcel(&[100, 200, 5 << 20]);
         // The same process, and one that begins anew.
         for again in [false, true] {
-            let first = destination(&server);
+            let first = at(&server, &clock);
             let folder = made(&first).await;
             server.faults().arm(operation, nth, action.clone());
             // What would remove it at once is cut off, too.
@@ -76,7 +85,7 @@ async fn what_lacks_an_attachment_is_no_message_and_is_made_anew() {
             );
             server.faults().clear();
             let second = match again {
-                true => destination(&server),
+                true => at(&server, &clock),
                 false => first.clone(),
             };
             assert!(existing(&second, &folder, Depth::Content).await.is_empty());
@@ -98,10 +107,9 @@ async fn what_lacks_an_attachment_is_no_message_and_is_made_anew() {
 
 #[tokio::test]
 async fn who_is_asked_to_slow_down_goes_on_where_it_was() {
-    let clock = mailmove_testkit::clock::TestClock::new(Duration::from_secs(1_700_000_000));
-    let server = start(|builder| builder.clock(std::sync::Arc::new(clock.clone()))).await;
-    let edges = Edges::new().with_clock(std::sync::Arc::new(clock.clone()));
-    let destination = with(&server, Writing::new(), edges);
+    let clock = TestClock::new(Duration::from_secs(1_700_000_000));
+    let server = start(|builder| builder.clock(Arc::new(clock.clone()))).await;
+    let destination = at(&server, &clock);
     let folder = made(&destination).await;
     let message = parcel(&[100, 200, 300]);
     let wait = Duration::from_secs(5);
@@ -187,4 +195,129 @@ async fn a_refused_attachment_costs_its_message_and_nothing_is_left() {
     let outcomes = append(&destination, &folder, of(&parcel(&[100]))).await;
     assert_eq!(words(&outcomes), ["not stored: graph/too-large"]);
     assert!(stored(&server).is_empty());
+}
+
+/// From 2.9 to 3 MB: too large to be sent with others, too small for a session.
+#[tokio::test]
+async fn what_is_nearly_three_megabytes_goes_in_one_request() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    for size in [2_920_000, 3_000_000, 3_100_000] {
+        let outcomes = append(&destination, &folder, of(&parcel(&[size]))).await;
+        assert_eq!(words(&outcomes), ["stored"], "{size}");
+    }
+    assert_eq!(server.counters().operation("CreateUploadSession"), 0);
+    assert_eq!(server.counters().operation("AddAttachment"), 3);
+}
+
+/// Where megabytes have a million bytes.
+#[tokio::test]
+async fn what_is_too_large_for_one_request_goes_by_a_session() {
+    let server = start(|builder| builder.attachment_limit(3_000_000)).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let outcomes = append(&destination, &folder, of(&parcel(&[3_100_000]))).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    assert_eq!(server.counters().operation("CreateUploadSession"), 1);
+}
+
+#[tokio::test]
+async fn an_upload_goes_on_where_it_was_asked_to_slow_down() {
+    let clock = TestClock::jumping(Duration::from_secs(1_700_000_000));
+    let server = start(|builder| builder.clock(Arc::new(clock.clone()))).await;
+    let destination = at(&server, &clock);
+    let folder = made(&destination).await;
+    for nth in 1..=3 {
+        let wait = Some(Duration::from_secs(5));
+        server
+            .faults()
+            .arm("UploadRange", nth, Action::Throttle(wait));
+    }
+    let message = parcel(&[100, 9 << 20]);
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    let counters = server.counters();
+    assert_eq!(counters.operation("CreateMessage"), 1);
+    assert_eq!(counters.operation("AddAttachment"), 1);
+    assert_eq!(counters.operation("CreateUploadSession"), 1);
+    assert_eq!(counters.operation("UploadRange"), 6);
+    assert_eq!(counters.operation("PurgeMessage"), 0);
+    assert_eq!(counters.during_backoff, 0);
+    assert_eq!(attached(&server), ["f0.bin", "f1.bin"]);
+}
+
+/// What the server has no patience for is gone on with later, by another upload.
+#[tokio::test]
+async fn an_upload_that_is_refused_for_long_keeps_its_message() {
+    let clock = TestClock::jumping(Duration::from_secs(1_700_000_000));
+    let server = start(|builder| builder.clock(Arc::new(clock.clone()))).await;
+    let destination = at(&server, &clock);
+    let folder = made(&destination).await;
+    let wait = Some(Duration::from_secs(250));
+    server
+        .faults()
+        .arm_every("UploadRange", 1, Action::Throttle(wait));
+    let message = parcel(&[100, 5 << 20]);
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["not stored: graph/throttled"]);
+    server.faults().clear();
+    clock.advance(Duration::from_secs(250));
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    assert_eq!(server.counters().operation("CreateMessage"), 1);
+    assert_eq!(server.counters().operation("AddAttachment"), 1);
+    assert_eq!(attached(&server), ["f0.bin", "f1.bin"]);
+}
+
+#[tokio::test]
+async fn an_odd_answer_to_one_attachment_costs_one_message() {
+    for (operation, action) in [
+        ("AddAttachment", Action::Nothing),
+        ("AddAttachment", Action::Mangle(Mangle::Truncated)),
+        ("AddAttachment", Action::Mangle(Mangle::NoId)),
+        ("CreateUploadSession", Action::Nothing),
+        ("CreateUploadSession", Action::Mangle(Mangle::Truncated)),
+        ("UploadRange", Action::Status(404)),
+    ] {
+        let server = start(|builder| builder).await;
+        let destination = destination(&server);
+        let folder = made(&destination).await;
+        server.faults().arm(operation, 1, action.clone());
+        let outcomes = append(&destination, &folder, of(&parcel(&[100, 5 << 20]))).await;
+        let Outcome::NotStored(error) = &outcomes[0] else {
+            panic!("{operation} {action:?}: {outcomes:?}");
+        };
+        assert_eq!(error.scope(), Scope::Message, "{operation} {action:?}");
+        assert!(stored(&server).is_empty(), "{operation} {action:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_somebody_removed_before_it_was_complete_is_made_anew() {
+    for (operation, nth) in [("AddAttachment", 2), ("UpdateMessage", 1)] {
+        let clock = TestClock::jumping(Duration::from_secs(1_700_000_000));
+        let server = start(|builder| builder.clock(Arc::new(clock.clone()))).await;
+        let destination = at(&server, &clock);
+        let folder = made(&destination).await;
+        let message = parcel(&[100, 200]);
+        let wait = Duration::from_secs(5);
+        server
+            .faults()
+            .arm(operation, nth, Action::Throttle(Some(wait)));
+        let outcomes = append(&destination, &folder, of(&message)).await;
+        assert_eq!(words(&outcomes), ["not stored: graph/throttled"]);
+        clock.advance(wait);
+        let inbox = account(&server).folder(&["INBOX"]).unwrap().id;
+        let uids: Vec<u32> = stored(&server).iter().map(|message| message.uid).collect();
+        account(&server).remove(inbox, &uids).unwrap();
+        let outcomes = append(&destination, &folder, of(&message)).await;
+        let Outcome::NotStored(error) = &outcomes[0] else {
+            panic!("{outcomes:?}");
+        };
+        assert!(error.is_transient() && error.scope() == Scope::Message);
+        let outcomes = append(&destination, &folder, of(&message)).await;
+        assert_eq!(words(&outcomes), ["stored"]);
+        assert_eq!(attached(&server), ["f0.bin", "f1.bin"]);
+    }
 }

@@ -10,4 +10,6 @@
 mod attachments;
 mod imports;
 mod outcomes;
+mod places;
+mod rests;
 mod support;

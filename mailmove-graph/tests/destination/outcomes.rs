@@ -10,7 +10,8 @@ use mailmove_graph::{Protected, Writing};
 use mailmove_graph_testserver::{Action, Builder, Mangle};
 
 use crate::support::{
-    USER, append, destination, existing, letter, letters, made, of, start, stored, with, words,
+    USER, append, destination, existing, letter, letters, made, of, parcel, start, stored, with,
+    words,
 };
 
 #[tokio::test]
@@ -142,6 +143,51 @@ async fn what_would_stay_a_draft_stops_all_and_nothing_is_left() {
         words(&append(&destination, &folder, vec![draft]).await),
         ["stored"]
     );
+}
+
+/// The server confirmed it, and shows nothing of it.
+#[tokio::test]
+async fn what_is_not_there_when_it_is_read_back_is_unknown() {
+    for message in [letter(0), parcel(&[100])] {
+        let server = start(|builder| builder).await;
+        let destination = destination(&server);
+        let folder = made(&destination).await;
+        let gone = Action::Error(404, "ErrorItemNotFound".to_owned());
+        server.faults().arm("GetMessage", 1, gone);
+        let outcomes = append(&destination, &folder, of(&message)).await;
+        assert_eq!(words(&outcomes), ["unknown: graph/unexpected"]);
+        assert!(matches!(&outcomes[0], Outcome::Unknown(error) if error.scope() == Scope::Message));
+    }
+}
+
+/// What went wrong with reading one of them says nothing about the others.
+#[tokio::test]
+async fn who_cannot_be_read_back_at_once_is_asked_for_alone() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    server
+        .faults()
+        .arm_every("CreateMessage", 1, Action::StaysDraft);
+    server.faults().arm("GetMessage", 2, Action::Status(500));
+    let outcomes = append(&destination, &folder, letters(3)).await;
+    assert_eq!(words(&outcomes), ["not stored: graph/made-a-draft"; 3]);
+    assert!(stored(&server).is_empty());
+}
+
+/// A draft that nobody could remove is told.
+#[tokio::test]
+async fn what_became_a_draft_and_stays_is_noted() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    server
+        .faults()
+        .arm_every("CreateMessage", 1, Action::StaysDraft);
+    server.faults().arm("PurgeMessage", 1, Action::Status(500));
+    let outcomes = append(&destination, &folder, letters(1)).await;
+    assert!(matches!(&outcomes[0], Outcome::Stored(receipt)
+        if receipt.altered.iter().any(|note| note.detail.starts_with("made-a-draft"))));
 }
 
 #[tokio::test]

@@ -1,17 +1,23 @@
 //! A server, and the destination on it.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{Arc, LazyLock},
+    time::Duration,
+};
 
 use futures_util::StreamExt as _;
 use mailmove_core::{
     Destination, Edges,
-    destination::{Batch, Depth, Existing, NoFence, Outcome, Outgoing, Probe},
+    destination::{Batch, Depth, Existing, Fence, NoFence, Outcome, Outgoing, Probe},
     edge::{Credential, Secret, StaticCredential},
     model::{Content, Folder, FolderPath, FolderSpec, Slot},
 };
 use mailmove_graph::{GraphConfig, GraphDestination, Writing};
 use mailmove_graph_testserver::{Builder, Server};
 use mailmove_testkit::mailbox::{Account, Message, Store};
+
+/// A run that goes on as long as the test.
+static RUN: LazyLock<Arc<dyn Fence>> = LazyLock::new(|| Arc::new(NoFence));
 
 pub(crate) const USER: &str = "ann";
 
@@ -100,7 +106,7 @@ pub(crate) async fn append(
 ) -> Vec<Outcome> {
     let count = items.len();
     let mark = folder.mark.clone().unwrap();
-    let batch = Batch::new(folder.id.clone(), mark, items, Arc::new(NoFence));
+    let batch = Batch::new(folder.id.clone(), mark, items, Arc::clone(&*RUN));
     let mut all: Vec<(Slot, Outcome)> = destination.append(batch).collect().await;
     all.sort_by_key(|(slot, _)| *slot);
     assert_eq!(all.len(), count);

@@ -10,7 +10,7 @@ use mailmove_testkit_exchange::draft::{self, Draft};
 use mailmove_testkit_exchange::http::Response;
 use mailmove_testkit_exchange::ids;
 use mailmove_testkit_exchange::mime::Mime;
-use mailmove_testkit_exchange::props::Key;
+use mailmove_testkit_exchange::props::{Key, Value as PropertyValue};
 use serde_json::Value;
 
 use crate::attachments;
@@ -298,9 +298,11 @@ pub(crate) fn message(call: &Call) -> Answer {
     if letter.message_id.is_none() {
         letter.message_id = Some(invented(call, &folder));
     }
-    if letter.date.is_none() {
-        letter.date = Some(i64::try_from(call.shared.config.clock.now().as_secs()).unwrap_or(0));
-    }
+    let now = i64::try_from(call.shared.config.clock.now().as_secs()).unwrap_or(0);
+    letter.date = letter.date.or(Some(now));
+    // Of the server's clock, whatever was received when.
+    let created = PropertyValue::one("SystemTime", dates::format(now, 0));
+    draft.extended(Key::Tag(0x3007), created);
     land(call, &folder, letter.mime(), flags, draft)
 }
 

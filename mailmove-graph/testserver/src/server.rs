@@ -278,6 +278,23 @@ impl Server {
         })
     }
 
+    /// Sets a property of an item by its id, such as `String 0x0037`; false if there is no such item.
+    pub fn set_item_property(
+        &self,
+        user: &str,
+        path: &[&str],
+        uid: u32,
+        id: &str,
+        value: &str,
+    ) -> bool {
+        let Some((key, kind)) = props::key(id) else {
+            return false;
+        };
+        self.change_item(user, path, uid, |props| {
+            props.extended.insert(key, Value::one(&kind, value));
+        })
+    }
+
     /// Sets an item's class, such as `IPM.Appointment`; false if there is no such item.
     pub fn set_item_class(&self, user: &str, path: &[&str], uid: u32, class: &str) -> bool {
         self.change_item(user, path, uid, |props| {

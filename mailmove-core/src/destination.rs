@@ -351,6 +351,10 @@ pub struct Probe {
     pub ids: Option<Vec<MessageId>>,
     /// How closely.
     pub depth: Depth,
+    /// Nothing that came in before the mark may be told: it is [`Stale`](crate::error::ErrorKind::Stale) where
+    /// the destination cannot tell any more when messages came in. Else it may tell more then, up to all of them: what
+    /// is not among them is not there.
+    pub exact: bool,
     /// In which form contents are appended: header digests are made of what that form keeps on both sides.
     pub form: Form,
 }
@@ -364,6 +368,7 @@ impl Probe {
             since: None,
             ids: None,
             depth,
+            exact: false,
             form: Form::Mime,
         }
     }
@@ -379,6 +384,13 @@ impl Probe {
     #[must_use]
     pub fn with_since(mut self, since: Option<Mark>) -> Self {
         self.since = since;
+        self
+    }
+
+    /// Nothing that came in before the mark.
+    #[must_use]
+    pub fn exactly(mut self) -> Self {
+        self.exact = true;
         self
     }
 

@@ -169,6 +169,7 @@ impl Looking<'_> {
         let search = Search {
             place: self.place,
             mark: self.mark,
+            exact: false,
             sizes: (narrow && self.engine.keeps_bytes())
                 .then(|| rows.iter().map(|row| row.size).collect()),
         };
@@ -373,6 +374,8 @@ fn is_rewritten(row: &ItemRow, existing: &Existing) -> bool {
 struct Search<'a> {
     place: &'a Place,
     mark: Option<&'a Mark>,
+    /// Nothing from before the mark.
+    exact: bool,
     /// Only those that the server says have one of these sizes.
     sizes: Option<HashSet<u64>>,
 }
@@ -384,9 +387,9 @@ impl Search<'_> {
         engine: &Engine,
         taken: &HashSet<MessageId>,
     ) -> Result<(Vec<MessageId>, bool)> {
-        let probe = engine
-            .probe(&self.place.id, Depth::Meta)
-            .with_since(self.mark.cloned());
+        let probe = engine.probe(&self.place.id, Depth::Meta);
+        let mut probe = probe.with_since(self.mark.cloned());
+        probe.exact = self.exact;
         let mut pages = engine.destination.existing(probe);
         let (mut ids, mut passed_over) = (Vec::new(), false);
         while let Some(page) = pages.next().await {
@@ -414,6 +417,7 @@ async fn any_unclaimed(engine: &Engine, place: &Place, taken: &HashSet<MessageId
     let search = Search {
         place,
         mark: None,
+        exact: false,
         sizes: None,
     };
     Ok(!search.unclaimed(engine, taken).await?.0.is_empty())
@@ -451,10 +455,30 @@ pub(super) async fn unclaimed_equals(
     mark: Option<&Mark>,
     rows: &[ItemRow],
 ) -> Result<(Vec<Existing>, u64)> {
+    equals_among(engine, place, Since { mark, exact: false }, rows).await
+}
+
+/// Since when messages came in that are looked at.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Since<'a> {
+    /// After this; ever without.
+    pub(super) mark: Option<&'a Mark>,
+    /// None of them may have come in before.
+    pub(super) exact: bool,
+}
+
+/// The same; fails with [`Stale`](ErrorKind::Stale) where it has to be exact and cannot be.
+pub(super) async fn equals_among(
+    engine: &Engine,
+    place: &Place,
+    since: Since<'_>,
+    rows: &[ItemRow],
+) -> Result<(Vec<Existing>, u64)> {
     // Servers guess sizes, and change them.
     let search = Search {
         place,
-        mark,
+        mark: since.mark,
+        exact: since.exact,
         sizes: None,
     };
     let (ids, _) = search.unclaimed(engine, &HashSet::new()).await?;

@@ -15,7 +15,7 @@ use super::{
     lane::Lane,
     pass::{Ended, of_folder},
     retry::Backoff,
-    settle::{self, Doubt, Place, Verdict},
+    settle::{self, Doubt, Place, Since, Verdict},
     still,
 };
 use crate::{
@@ -271,7 +271,19 @@ async fn remove(engine: &Engine, lane: &Lane, resent: &Resent, rows: &[ItemRow])
     let place = Place::of(lane);
     let look = |since| settle::unclaimed_equals(engine, &place, since, rows);
     // Of what came in before the folder was numbered anew nobody can tell any more when: it stays.
-    let (surplus, alike) = look(Some(mark.unwrap_or(&start))).await?;
+    let since = Since {
+        mark: Some(mark.unwrap_or(&start)),
+        exact: true,
+    };
+    let (surplus, alike) = match settle::equals_among(engine, &place, since, rows).await {
+        // So it is where the destination forgot what the mark stands for.
+        Err(error) if error.kind() == ErrorKind::Stale => {
+            let (left, alike) = look(None).await?;
+            let doubled = left.len() as u64;
+            return Ok(Left { doubled, alike });
+        }
+        looked => looked?,
+    };
     if surplus.is_empty() && mark.is_some() {
         return Ok(Left { doubled: 0, alike });
     }

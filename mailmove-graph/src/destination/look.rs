@@ -19,9 +19,9 @@ use mailmove_exchange::{
 };
 use serde_json::Value;
 
-use super::{Inner, import, is_other_epoch, stale, sweep, update};
+use super::{Inner, import, is_other_epoch, stale, sweep, update, walk::Walk};
 use crate::{
-    delta::{self, Changed},
+    delta::Changed,
     error::Doing,
     folders,
     generate::Out,
@@ -67,16 +67,10 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
     folders::count(&inner.pool, folder).await?;
     // What was told is told again on later pages: each message counts once, by a few bytes of its id.
     let (hasher, mut told) = (RandomState::new(), HashSet::new());
+    // All that there is, is more than was asked for, and proves as much; unless what came before must not be told.
+    let mut walk = Walk::new(inner, folder, state, probe.exact);
     loop {
-        let page = inner.page(folder, state.as_deref()).await;
-        let page = match page {
-            // Links end one day. All that there is, is more than was asked for, and proves as much.
-            Err(error) if delta::is_forgotten(&error) && state.is_some() => {
-                state = None;
-                continue;
-            }
-            page => page?,
-        };
+        let page = walk.next().await?;
         let mut metas = latest(page.changes);
         metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
         let found = deepen(inner, metas, probe).await?;
@@ -90,7 +84,6 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
             sweep::run(inner, folder).await;
             return Ok(());
         }
-        state = Some(page.state);
     }
 }
 

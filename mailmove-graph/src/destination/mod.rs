@@ -9,6 +9,7 @@ mod open;
 mod prepare;
 mod sweep;
 mod update;
+mod walk;
 
 use std::{
     collections::HashMap,
@@ -28,7 +29,7 @@ use mailmove_core::{
 };
 use mailmove_exchange::tree;
 
-use self::{import::Imports, open::Incomplete};
+use self::{import::Imports, open::Incomplete, walk::Walk};
 use crate::{
     config::{Access, GraphConfig},
     delta, folders,
@@ -166,21 +167,13 @@ impl Inner {
     /// The state of a folder now. It is reached by walking through all changes since the last one that is
     /// known, for there is no other way.
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
-        let mut state = self.state(folder);
+        let mut walk = Walk::new(self, folder, self.state(folder), false);
         loop {
-            let page = self.page(folder, state.as_deref()).await;
-            let page = match page {
-                Err(error) if delta::is_forgotten(&error) && state.is_some() => {
-                    state = None;
-                    continue;
-                }
-                page => page?,
-            };
+            let page = walk.next().await?;
             if page.is_last {
                 self.note_state(folder, &page.state);
                 return Ok(Mark::opaque(folder.as_str(), page.state));
             }
-            state = Some(page.state);
         }
     }
 

@@ -62,6 +62,17 @@ pub(crate) fn missing() -> Error {
         .with_retry(Retry::Backoff)
 }
 
+/// What was asked for once, and is answered more than once.
+pub(crate) fn twice() -> Error {
+    Error::new(
+        ErrorKind::Protocol,
+        "the answer says more than one thing of the same",
+    )
+    .with_code("graph/answered-twice")
+    .with_scope(Scope::Message)
+    .with_retry(Retry::Backoff)
+}
+
 /// No answer in time.
 pub(crate) fn silent() -> Error {
     Error::new(ErrorKind::Timeout, "the server does not answer")

@@ -126,7 +126,11 @@ impl Pool {
             let at = response.id.parse::<usize>().ok();
             let place = at.and_then(|at| Some((answers.get_mut(at)?, some.get(at)?)));
             if let Some((place, request)) = place {
-                *place = Some(self.judged(request, response, said, (answer.date, wait)));
+                *place = Some(match place {
+                    None => self.judged(request, response, said, (answer.date, wait)),
+                    // Which of them is true, nobody knows.
+                    Some(_) => Err(Failed::after(error::twice())),
+                });
             }
         }
         let missing = || Err(Failed::after(error::missing()));

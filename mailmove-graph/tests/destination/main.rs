@@ -9,6 +9,7 @@
 
 mod attachments;
 mod imports;
+mod looks;
 mod outcomes;
 mod places;
 mod rests;

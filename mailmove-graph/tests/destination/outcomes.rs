@@ -145,6 +145,21 @@ async fn what_would_stay_a_draft_stops_all_and_nothing_is_left() {
     );
 }
 
+/// Of two answers for one message nobody knows which is true.
+#[tokio::test]
+async fn what_is_answered_twice_is_unknown() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    server
+        .faults()
+        .arm("Batch", 1, Action::Mangle(Mangle::Twice));
+    let outcomes = append(&destination, &folder, letters(3)).await;
+    // The last one's comes first, and twice.
+    let unknown = "unknown: graph/answered-twice";
+    assert_eq!(words(&outcomes), ["stored", "stored", unknown]);
+}
+
 /// The server confirmed it, and shows nothing of it.
 #[tokio::test]
 async fn what_is_not_there_when_it_is_read_back_is_unknown() {

@@ -14,6 +14,7 @@ use crate::answer::{count, generic, one, refuse};
 use crate::auth::Caller;
 use crate::faults::Action;
 use crate::gate;
+use crate::mangle;
 use crate::reply::{Failure, respond};
 use crate::server::Shared;
 
@@ -87,6 +88,7 @@ pub(crate) async fn answer(
             raw.truncate(usize::try_from(bytes).unwrap_or(usize::MAX));
             Outcome::Raw(raw, false)
         }
+        (Some(Action::Mangle(how)), Some(response)) => Outcome::Reply(mangle::spoil(how, response)),
         (_, Some(response)) => Outcome::Reply(response),
     }
 }

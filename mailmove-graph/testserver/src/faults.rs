@@ -70,8 +70,10 @@ pub enum Mangle {
     NoId,
     /// `nextLink` and `deltaLink` lead to another host.
     ForeignLink,
-    /// The first item of a list comes twice.
+    /// The first item of a list comes twice; so does the first answer of a batch.
     Twice,
     /// Of the first item of a list only its id is told.
     Bare,
+    /// What would be a `deltaLink` is a `nextLink`: the listing has no end.
+    NoEnd,
 }

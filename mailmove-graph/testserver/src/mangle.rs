@@ -53,8 +53,20 @@ fn change(how: Mangle, body: &mut Value) {
                 object.retain(|name, _| name == "id");
             }
         }
+        Mangle::NoEnd => {
+            if let Some(object) = body.as_object_mut()
+                && let Some(link) = object.remove("@odata.deltaLink")
+            {
+                object.insert("@odata.nextLink".to_owned(), link);
+            }
+        }
         Mangle::Twice => {
-            if let Some(Value::Array(list)) = body.get_mut("value")
+            let name = if body.get("value").is_some() {
+                "value"
+            } else {
+                "responses"
+            };
+            if let Some(Value::Array(list)) = body.get_mut(name)
                 && let Some(first) = list.first().cloned()
             {
                 list.insert(0, first);

@@ -123,7 +123,11 @@ impl Looking {
             }
             let next = marked(mark)
                 .ok_or_else(|| mailbox.violation(format!("{mark:?} is no mark of this adapter")))?;
-            uids.retain(|uid| *uid >= next);
+            match (mailbox.state().forgot_marks, probe.exact) {
+                (true, true) => return Err(stale("nobody knows any more since when that is")),
+                (true, false) => {}
+                (false, _) => uids.retain(|uid| *uid >= next),
+            }
         }
         if let Some(ids) = &probe.ids {
             let wanted = ids

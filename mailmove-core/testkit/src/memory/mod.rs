@@ -254,6 +254,12 @@ impl MemoryMailbox {
         self.deliver(late)
     }
 
+    /// From now on the server does not know any more what marks stand for: whoever asks what came in since is told all
+    /// that there is, or [`Stale`](mailmove_core::ErrorKind::Stale) if it has to be exact.
+    pub fn forget_marks(&self) {
+        self.state().forgot_marks = true;
+    }
+
     /// Messages that are still on their way.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -15,6 +15,7 @@ pub(super) struct State {
     armed: Vec<Fault>,
     late: Vec<Late>,
     pub(super) notes: Notes,
+    pub(super) forgot_marks: bool,
 }
 
 /// A message that was sent, and is not there yet.

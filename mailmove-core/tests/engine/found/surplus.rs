@@ -233,3 +233,31 @@ async fn as_many_late_copies_are_removed_as_were_sent_too_many() {
     world.assert_equal();
     world.run().await;
 }
+
+/// What was sent first never arrived, and the user has an equal one: it is taken for ours if it came in since then, as
+/// far as the server can tell.
+#[tokio::test]
+async fn what_a_forgotten_mark_does_not_prove_is_never_surplus() {
+    for (forgets, left) in [(true, 2), (false, 1)] {
+        let world = batches(World::new(), 1, false);
+        let (source, destination) = accounts(&world);
+        add(&source, &["INBOX"], mail("m", 1));
+        world
+            .destination
+            .arm(Fault::Append(0, AppendFault::Unknown(Landing::Lost)));
+        let (there, mailbox) = (destination.clone(), world.destination.clone());
+        let act = move || {
+            add(&there, &["INBOX"], mail("m", 1));
+            if forgets {
+                mailbox.forget_marks();
+            }
+        };
+        let migration = Migration::builder(world.source.clone(), world.destination.clone())
+            .store(world.store.clone())
+            .edges(world.edges.clone())
+            .observer(Once("may still land", Mutex::new(Some(act))));
+        let report = migration.build().unwrap().run().await.unwrap();
+        assert_eq!(count(&destination, "INBOX", "m"), left, "{report:#?}");
+        assert_eq!(report.total().doubled, left as u64 - 1, "{report:#?}");
+    }
+}

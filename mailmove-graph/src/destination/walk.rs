@@ -1,0 +1,71 @@
+//! Goes through what is in a folder, or changed there, page by page.
+
+use std::{
+    collections::HashSet,
+    hash::{BuildHasher as _, RandomState},
+};
+
+use mailmove_core::{
+    error::{Result, Scope},
+    model::FolderId,
+};
+
+use super::Inner;
+use crate::{
+    delta::{self, Changes},
+    error,
+};
+
+/// Where a walk is.
+pub(super) struct Walk<'a> {
+    inner: &'a Inner,
+    folder: &'a FolderId,
+    state: Option<String>,
+    /// Whether all may be told where the server forgot where to go on.
+    may_begin_anew: bool,
+    /// Links that were followed, by a few bytes of each.
+    followed: HashSet<u64>,
+    hasher: RandomState,
+}
+
+impl<'a> Walk<'a> {
+    /// From a state on; from the beginning without. Links end one day: all that there is, is told then, unless it has
+    /// to be `exact`.
+    pub(super) fn new(
+        inner: &'a Inner,
+        folder: &'a FolderId,
+        state: Option<String>,
+        exact: bool,
+    ) -> Self {
+        Self {
+            inner,
+            folder,
+            may_begin_anew: !exact && state.is_some(),
+            state,
+            followed: HashSet::new(),
+            hasher: RandomState::new(),
+        }
+    }
+
+    /// The next page. Not to be called after the last one.
+    ///
+    /// # Errors
+    /// [`Stale`](mailmove_core::ErrorKind::Stale) if the server forgets again and again where it was, or where it must not.
+    pub(super) async fn next(&mut self) -> Result<Changes> {
+        let page = loop {
+            match self.inner.page(self.folder, self.state.as_deref()).await {
+                Err(error) if delta::is_forgotten(&error) && self.may_begin_anew => {
+                    self.may_begin_anew = false;
+                    self.followed.clear();
+                    self.state = None;
+                }
+                page => break page?,
+            }
+        };
+        if !page.is_last && !self.followed.insert(self.hasher.hash_one(&page.state)) {
+            return Err(error::same_link().with_scope(Scope::Folder));
+        }
+        self.state = Some(page.state.clone());
+        Ok(page)
+    }
+}

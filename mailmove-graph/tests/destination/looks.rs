@@ -1,0 +1,86 @@
+//! Looks at a folder, where the server forgets and goes round in circles.
+
+use futures_util::StreamExt as _;
+use mailmove_core::{
+    Destination as _, Error, ErrorKind,
+    destination::{Depth, Existing, Probe},
+    model::Folder,
+};
+use mailmove_graph::GraphDestination;
+use mailmove_graph_testserver::{Action, Mangle};
+
+use crate::support::{append, destination, existing, letters, made, start, words};
+
+async fn look(
+    destination: &GraphDestination,
+    folder: &Folder,
+    exact: bool,
+) -> Result<Vec<Existing>, Error> {
+    let mut probe = Probe::new(folder.id.clone(), Depth::Meta).with_since(folder.mark.clone());
+    if exact {
+        probe = probe.exactly();
+    }
+    let mut pages = destination.existing(probe);
+    let mut out = Vec::new();
+    while let Some(page) = pages.next().await {
+        out.extend(page?);
+    }
+    Ok(out)
+}
+
+/// Where the link in a mark is over, all is told, or nothing to whom that proves nothing.
+#[tokio::test]
+async fn a_mark_whose_link_is_forgotten_is_stale_to_whom_it_has_to_be_exact() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    made(&destination).await;
+    let first = made(&destination).await;
+    let outcomes = append(&destination, &first, letters(1)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    let folder = made(&destination).await;
+    assert!(look(&destination, &folder, true).await.unwrap().is_empty());
+    assert_eq!(look(&destination, &first, true).await.unwrap().len(), 1);
+    server.forget_deltas();
+    assert_eq!(look(&destination, &folder, false).await.unwrap().len(), 1);
+    let error = look(&destination, &folder, true).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+}
+
+/// Who begins anew once does not do so for ever.
+#[tokio::test]
+async fn a_server_that_always_forgets_ends_a_look_and_a_mark() {
+    let server = start(|builder| builder.max_page(1)).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    append(&destination, &folder, letters(3)).await;
+    for nth in 0..40 {
+        // The first page is told, and then it is forgotten where that ended.
+        server
+            .faults()
+            .arm("MessageDelta", 1 + 2 * nth, Action::Resync);
+    }
+    let error = look(&destination, &folder, false).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert!(server.counters().operation("MessageDelta") < 20);
+    let error = destination.mark(&folder.id).await.unwrap_err();
+    assert_eq!(error.kind(), ErrorKind::Stale);
+    assert!(server.counters().operation("MessageDelta") < 20);
+    server.faults().clear();
+    assert_eq!(existing(&destination, &folder, Depth::Ids).await.len(), 3);
+}
+
+/// The last page leads to one more, for ever.
+#[tokio::test]
+async fn links_that_go_round_end_a_look_and_a_mark() {
+    let server = start(|builder| builder.max_page(1)).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    append(&destination, &folder, letters(3)).await;
+    let circle = Action::Mangle(Mangle::NoEnd);
+    server.faults().arm_every("MessageDelta", 1, circle);
+    let error = look(&destination, &folder, false).await.unwrap_err();
+    assert_eq!(error.code(), "graph/endless");
+    let error = destination.mark(&folder.id).await.unwrap_err();
+    assert_eq!(error.code(), "graph/endless");
+    assert!(server.counters().operation("MessageDelta") < 20);
+}

@@ -240,10 +240,13 @@ impl Attachment {
         let mut out = Map::new();
         let mut put = |name: &str, value| drop(out.insert(name.to_owned(), value));
         put("isInline", json!(self.inline));
-        if self.is_message() && depth <= DEEPEST {
+        if self.is_message()
+            && depth <= DEEPEST
+            && let Some(item) = within(bytes, depth)
+        {
             put("name", json!(self.name));
             put("@odata.type", json!("#microsoft.graph.itemAttachment"));
-            put("item", Value::Object(within(bytes, depth)));
+            put("item", Value::Object(item));
             return out;
         }
         put("@odata.type", json!("#microsoft.graph.fileAttachment"));
@@ -257,9 +260,12 @@ impl Attachment {
     }
 }
 
-/// A message within another, with all that is within it.
-fn within(message: &[u8], depth: usize) -> Map<String, Value> {
+/// A message within another, with all that is within it; `None` if that is more than can be told.
+fn within(message: &[u8], depth: usize) -> Option<Map<String, Value>> {
     let draft = Draft::of(message);
+    if draft.too_many {
+        return None;
+    }
     let mut out = draft.message(false);
     out.insert("@odata.type".to_owned(), json!("#microsoft.graph.message"));
     let attachments: Vec<Value> = draft
@@ -273,5 +279,5 @@ fn within(message: &[u8], depth: usize) -> Map<String, Value> {
     if !attachments.is_empty() {
         out.insert("attachments".to_owned(), Value::Array(attachments));
     }
-    out
+    Some(out)
 }

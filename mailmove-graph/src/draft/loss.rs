@@ -32,7 +32,7 @@ pub enum Loss {
     OddAddress,
     /// Of several authors the first one was kept; the header as it came has them.
     Authors,
-    /// A message within was too large to be one: it is a file, byte for byte.
+    /// A message within was too large to be one, or has too many attachments: it is a file, byte for byte.
     MessageAsFile,
     /// An attachment's name was too long.
     Name,

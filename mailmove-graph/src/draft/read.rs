@@ -8,6 +8,8 @@ use super::{Attachment, Body, Draft, EMBEDDED_MAX, Loss, Place, TEXT_MAX, header
 
 /// Attachments that are kept; Exchange takes 250 unless told otherwise.
 const PARTS: usize = 10_000;
+/// Bytes of a Content-ID that a text can refer to.
+const ID_MAX: usize = 300;
 /// Characters of an attachment's name.
 const NAME_MAX: usize = 255;
 
@@ -192,10 +194,12 @@ impl Open {
         let losses = &mut self.draft.losses;
         let (body, other) = match (text, html) {
             (Some(text), Some(html)) => {
-                losses.insert(Loss::SecondBody);
                 // The same in two forms; else the one that comes first is what people read first.
                 match is_alternative(&text, &html) {
-                    true => (Some(html), None),
+                    true => {
+                        losses.insert(Loss::SecondBody);
+                        (Some(html), None)
+                    }
                     false if text.start < html.start => (Some(text), Some(html)),
                     false => (Some(html), Some(text)),
                 }
@@ -220,11 +224,38 @@ impl Open {
         if !body.html {
             return;
         }
+        let references = References::of(&body.text);
         for attachment in &mut self.draft.attachments {
             if let Some(id) = &attachment.id {
-                attachment.inline |= body.text.contains(&format!("cid:{id}"));
+                attachment.inline |= references.lead_to(id);
             }
         }
+    }
+}
+
+/// What stands behind each `cid:` of a text, in its order of bytes: the text is read once, however many attachments
+/// there are.
+#[derive(Debug)]
+struct References<'a>(Vec<&'a [u8]>);
+
+impl<'a> References<'a> {
+    fn of(text: &'a str) -> Self {
+        let all = text.match_indices("cid:").map(|(at, prefix)| {
+            let rest = text.as_bytes().get(at + prefix.len()..);
+            let rest = rest.unwrap_or_default();
+            rest.get(..ID_MAX).unwrap_or(rest)
+        });
+        let mut all: Vec<&[u8]> = all.collect();
+        all.sort_unstable();
+        all.dedup();
+        Self(all)
+    }
+
+    /// Whether one of them begins so.
+    fn lead_to(&self, id: &str) -> bool {
+        let id = id.as_bytes();
+        let at = self.0.partition_point(|one| *one < id);
+        self.0.get(at).is_some_and(|one| one.starts_with(id))
     }
 }
 
@@ -289,6 +320,7 @@ impl Visitor for Making {
             return;
         };
         open.draft.losses.extend(&draft.losses);
+        let too_many = draft.too_many;
         let draft = draft.fields;
         let number = open.draft.attachments.len() + 1;
         let subject = draft.subject.filter(|_| media.name.is_none());
@@ -297,7 +329,7 @@ impl Visitor for Making {
             None => name(&media, number, &mut open.draft.losses),
         };
         let size = end.saturating_sub(start);
-        if size > EMBEDDED_MAX {
+        if size > EMBEDDED_MAX || too_many {
             open.lost(Loss::MessageAsFile);
         }
         open.attach(Attachment {

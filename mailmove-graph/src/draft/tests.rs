@@ -122,7 +122,7 @@ fn what_fields_cannot_carry_has_a_name() {
         ("Content-Type: multipart/mixed\n\nall text".to_owned(), vec!["no-parts"]),
         ("From: a@x.org, b@x.org\nTo: nobody\n\n".to_owned(), vec!["odd-address", "authors"]),
         (
-            "Content-Type: multipart/mixed; boundary=b\n\n--b\n\ntext\n--b\nContent-Type: text/html\n\n<p>\n--b--\n".to_owned(),
+            "Content-Type: multipart/alternative; boundary=b\n\n--b\n\ntext\n--b\nContent-Type: text/html\n\n<p>\n--b--\n".to_owned(),
             vec!["second-body"],
         ),
     ] {
@@ -218,6 +218,77 @@ fn write(part: &Made, number: &mut usize, out: &mut Vec<u8>) {
             }
             out.extend_from_slice(format!("--{boundary}--\r\n").as_bytes());
         }
+    }
+}
+
+/// Text and HTML that are not the same are both kept.
+#[test]
+fn of_two_texts_that_are_not_the_same_none_is_lost() {
+    let part =
+        |kind: &str, text: &str| format!("--b\r\nContent-Type: text/{kind}\r\n\r\n{text}\r\n");
+    for (kind, losses, files) in [
+        ("alternative", vec!["second-body"], 0),
+        ("mixed", vec![], 1),
+    ] {
+        let message = format!(
+            "Content-Type: multipart/{kind}; boundary=b\r\n\r\n{}{}--b--\r\n",
+            part("plain", "one"),
+            part("html", "<p>other</p>")
+        );
+        let draft = Draft::of(message.as_bytes());
+        assert_eq!(names(&draft.losses), losses, "{kind}");
+        assert_eq!(draft.attachments.len(), files, "{kind}");
+    }
+}
+
+#[test]
+fn what_html_refers_to_belongs_into_it_and_nothing_else_does() {
+    let ids = ["a@x", "a", "b@x", "c.d", "z", "cid"];
+    let html = "<img src=\"cid:a@x\"><img src=cid:c.d?y> cid:cid: CID:z <a href='cid:";
+    let mut message = format!(
+        "Content-Type: multipart/related; boundary=b\r\n\r\n--b\r\nContent-Type: text/html\r\n\r\n{html}\r\n"
+    );
+    for id in ids {
+        message.push_str(&format!(
+            "--b\r\nContent-Type: image/png\r\nContent-Disposition: attachment\r\nContent-ID: <{id}>\r\n\r\nx\r\n"
+        ));
+    }
+    message.push_str("--b--\r\n");
+    let draft = Draft::of(message.as_bytes());
+    let inline: Vec<bool> = draft.attachments.iter().map(|one| one.inline).collect();
+    assert_eq!(inline, [true, true, false, true, false, true]);
+}
+
+/// A message within keeps all of its attachments, or is a file.
+#[test]
+fn a_message_within_that_has_too_many_attachments_is_a_file() {
+    let letter = |count: usize| {
+        let mut out =
+            "Content-Type: multipart/mixed; boundary=b\r\n\r\n--b\r\n\r\ntext\r\n".to_owned();
+        out.push_str(&"--b\r\nContent-Type: a/b\r\n\r\nx\r\n".repeat(count));
+        out.push_str("--b--\r\n");
+        format!(
+            "Content-Type: multipart/mixed; boundary=a\r\n\r\n--a\r\nContent-Type: message/rfc822\r\n\r\n\
+             {out}\r\n--a--\r\n"
+        )
+    };
+    for (count, kind, losses) in [
+        (3, "#microsoft.graph.itemAttachment", vec![]),
+        (
+            10_001,
+            "#microsoft.graph.fileAttachment",
+            vec!["message-as-file"],
+        ),
+    ] {
+        let message = letter(count);
+        let draft = Draft::of(message.as_bytes());
+        let [within] = draft.attachments.as_slice() else {
+            panic!("{count}");
+        };
+        assert!(within.is_message(), "not for its size");
+        let json = within.json(&within.bytes_in(message.as_bytes()));
+        assert_eq!(json["@odata.type"], kind);
+        assert_eq!(names(&draft.losses), losses, "{count}");
     }
 }
 

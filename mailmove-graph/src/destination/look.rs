@@ -14,6 +14,7 @@ use mailmove_core::{
     model::{Form, MessageId},
 };
 use mailmove_exchange::{
+    boundaries::Ending,
     sink::{Contents as _, Digest, Digested},
     stamp::Stamp,
 };
@@ -269,21 +270,37 @@ async fn contents(
     Ok(out)
 }
 
+/// The MIME that the server makes, which is known to leave the end out now and then: it is read once more then.
 async fn content(inner: &Inner, id: &MessageId, depth: Depth) -> Result<Read> {
+    let first = match read(inner, id, depth).await? {
+        (Read::Digested(first), true) => first,
+        (read, _) => return Ok(read),
+    };
+    match read(inner, id, depth).await? {
+        // It may never have had an end.
+        (Read::Digested(again), true) if again.content != first.content => Ok(Read::Unreadable),
+        (again, _) => Ok(again),
+    }
+}
+
+/// Reads it once. And whether its end is missing.
+async fn read(inner: &Inner, id: &MessageId, depth: Depth) -> Result<(Read, bool)> {
     let path = Path::new().at("messages").id(id.as_str()).at("$value");
     let request = Request::get(path, Doing::message("getMime"));
     let mut open = match inner.pool.open(&request).await {
         Ok(open) => open,
-        Err(error) if items::is_gone(&error) => return Ok(Read::Gone),
+        Err(error) if items::is_gone(&error) => return Ok((Read::Gone, false)),
         Err(error) if error.scope() == Scope::Message && error.kind() == ErrorKind::Refused => {
-            return Ok(Read::Unreadable);
+            return Ok((Read::Unreadable, false));
         }
         Err(error) => return Err(error),
     };
     let renames = inner.pool.access().config.renames();
     let mut digest = Digest::new(renames, depth >= Depth::Content);
+    let mut ending = Ending::default();
     while let Some(piece) = open.piece().await? {
+        ending.update(&piece);
         digest.write(&piece);
     }
-    Ok(Read::Digested(digest.end(true)))
+    Ok((Read::Digested(digest.end(true)), ending.is_cut()))
 }

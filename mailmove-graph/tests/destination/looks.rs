@@ -9,7 +9,7 @@ use mailmove_core::{
 use mailmove_graph::GraphDestination;
 use mailmove_graph_testserver::{Action, Mangle};
 
-use crate::support::{append, destination, existing, letters, made, start, words};
+use crate::support::{append, destination, existing, letters, made, of, parcel, start, words};
 
 async fn look(
     destination: &GraphDestination,
@@ -83,4 +83,21 @@ async fn links_that_go_round_end_a_look_and_a_mark() {
     let error = destination.mark(&folder.id).await.unwrap_err();
     assert_eq!(error.code(), "graph/endless");
     assert!(server.counters().operation("MessageDelta") < 20);
+}
+
+/// Exchange leaves the end of a message out now and then: that is no other message.
+#[tokio::test]
+async fn what_was_cut_off_is_read_again() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let outcomes = append(&destination, &folder, of(&parcel(&[300]))).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    let whole = existing(&destination, &folder, Depth::Content).await;
+    let digest = whole[0].digest;
+    assert!(digest.is_some());
+    server.faults().arm("GetMime", 1, Action::Truncate);
+    let again = existing(&destination, &folder, Depth::Content).await;
+    assert_eq!(again[0].digest, digest);
+    assert_eq!(server.counters().operation("GetMime"), 3);
 }

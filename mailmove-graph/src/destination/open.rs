@@ -298,6 +298,7 @@ mod tests {
         let (first, second) = (maker(&incomplete, &folder), maker(&incomplete, &folder));
         incomplete.found(&folder, content, &id);
         first.begin(content, &id);
+        assert!(incomplete.state().left.values().all(Vec::is_empty));
         assert!(second.take(content).is_empty());
         assert!(incomplete.rests(&folder).is_empty());
     }

@@ -152,6 +152,23 @@ async fn a_message_whose_completion_is_in_doubt_is_unknown_and_its_mark_tells() 
     }
 }
 
+/// The server says that it did it, and did not.
+#[tokio::test]
+async fn what_is_not_complete_when_it_is_read_back_is_unknown() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let message = parcel(&[100]);
+    server.faults().arm("UpdateMessage", 1, Action::Nothing);
+    let outcomes = append(&destination, &folder, of(&message)).await;
+    assert_eq!(words(&outcomes), ["unknown: graph/unexpected"]);
+    assert!(
+        existing(&destination, &folder, Depth::Meta)
+            .await
+            .is_empty()
+    );
+}
+
 /// A twin of a message whose completion was in doubt, and happened, does not cost that one.
 #[tokio::test]
 async fn what_turned_out_complete_is_never_removed() {

@@ -12,6 +12,7 @@ pub mod ews_reply;
 mod feed;
 pub mod folder_map;
 pub mod graph_draft;
+pub mod graph_session;
 pub mod header_digest;
 pub mod imap_command;
 pub mod imap_compressed;
@@ -51,7 +52,7 @@ macro_rules! targets {
 }
 
 targets! {
-    checkpoint_records core_texts ews_login ews_reply folder_map graph_draft header_digest imap_command
+    checkpoint_records core_texts ews_login ews_reply folder_map graph_draft graph_session header_digest imap_command
     imap_compressed imap_fetch imap_frames imap_response imap_session imap_texts meaning mime_round_trip
     modified_utf7 repair state_file
 }

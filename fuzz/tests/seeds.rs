@@ -95,7 +95,7 @@ macro_rules! smoke {
 }
 
 smoke! {
-    checkpoint_records core_texts ews_login ews_reply folder_map graph_draft header_digest imap_command
+    checkpoint_records core_texts ews_login ews_reply folder_map graph_draft graph_session header_digest imap_command
     imap_compressed imap_fetch imap_frames imap_response imap_session imap_texts meaning mime_round_trip
     modified_utf7 repair state_file
 }

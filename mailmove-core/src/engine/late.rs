@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan, TargetNo},
     destination::{Depth, Existing},
-    error::Result,
+    error::{ErrorKind, Result},
     model::{ContentDigest, Flags, MessageId},
     observe::Event,
 };
@@ -108,15 +108,21 @@ fn flags_of(row: &ItemRow, there: &Existing, equal: &[ItemRow]) -> Flags {
     }
 }
 
-/// Messages that came in during this pass, and that nobody claims.
+/// Messages that came in during this pass, and that nobody claims: none where the destination can't tell them from
+/// those before.
 async fn foreign(engine: &Engine, lane: &Lane) -> Result<Vec<Existing>> {
     let probe = engine
         .probe(&lane.place.id, Depth::Ids)
-        .with_since(Some(lane.mark()?));
+        .with_since(Some(lane.mark()?))
+        .exactly();
     let mut pages = engine.destination.existing(probe);
     let mut free: Vec<MessageId> = Vec::new();
     while let Some(page) = pages.next().await {
-        let ids: Vec<MessageId> = page?.into_iter().map(|existing| existing.id).collect();
+        let page = match page {
+            Err(error) if error.kind() == ErrorKind::Stale => return Ok(Vec::new()),
+            page => page?,
+        };
+        let ids: Vec<MessageId> = page.into_iter().map(|existing| existing.id).collect();
         let claims = engine.ledger.claims(lane.target.no, ids.clone()).await?;
         let unclaimed = ids.into_iter().zip(claims).filter(|(_, it)| it.is_none());
         free.extend(unclaimed.map(|(id, _)| id));

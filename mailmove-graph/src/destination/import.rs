@@ -9,9 +9,9 @@ use bytes::Bytes;
 use mailmove_core::{
     destination::{Fence, Outcome, Outgoing},
     edge::Secret,
-    error::{Error, ErrorKind, Result},
+    error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{Content, FolderId, MessageId, Slot},
+    model::{Content, FolderId, ItemClass, MessageId, Slot},
 };
 use mailmove_exchange::{date::parse_date, stamp::Stamp};
 use reqwest::Method;
@@ -123,7 +123,15 @@ pub(super) async fn run(
     items: &[(Slot, Outgoing)],
     fence: &dyn Fence,
 ) -> Vec<(Slot, Outcome)> {
-    let given = items.iter().map(|(slot, outgoing)| Given {
+    // What is no mail is not among a folder's messages: nobody would find it again, and it would be sent twice.
+    let (mail, other): (Vec<_>, Vec<_>) = items
+        .iter()
+        .partition(|(_, outgoing)| outgoing.class == ItemClass::Mail);
+    let refused = other
+        .into_iter()
+        .map(|(slot, outgoing)| (*slot, Outcome::NotStored(not_mail(outgoing, folder))));
+    let refused: Vec<_> = refused.collect();
+    let given = mail.into_iter().map(|(slot, outgoing)| Given {
         slot: *slot,
         content: &outgoing.content,
         stamp: Stamp {
@@ -160,7 +168,20 @@ pub(super) async fn run(
             };
             (given.slot, outcome)
         })
+        .chain(refused)
         .collect()
+}
+
+fn not_mail(outgoing: &Outgoing, folder: &FolderId) -> Error {
+    let what = format!(
+        "{} in a folder of mail cannot be stored by Graph yet",
+        outgoing.class.plural()
+    );
+    Error::new(ErrorKind::Unsupported, what)
+        .with_code("graph/not-mail")
+        .with_scope(Scope::Message)
+        .with_context("folder", folder.as_str())
+        .with_remedy("Copy it by hand, or move it by EWS.")
 }
 
 /// What stands in a mark in place of a header's digest: items are told apart by their properties.

@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use mailmove_core::{
     Destination as _, Edges,
     destination::{Depth, Existing, Outcome, Outgoing, Probe},
-    model::{Content, ContentDigest, Flags, Folder, Form},
+    model::{Content, ContentDigest, Flags, Folder, Form, ItemClass},
 };
 use mailmove_graph::{GraphDestination, Writing};
 use mailmove_graph_testserver::{Action, Server};
@@ -53,6 +53,24 @@ async fn found(destination: &GraphDestination, folder: &Folder) -> Vec<Existing>
 fn bodies(server: &Server) -> Vec<Vec<u8>> {
     let all = stored(server).into_iter();
     all.map(|message| message.body.to_vec()).collect()
+}
+
+/// `messages` does not list it: it would look as if it were not there, and be sent again.
+#[tokio::test]
+async fn what_is_no_mail_is_not_put_among_mail() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let mut contact = outgoing(export(&signed(0)));
+    contact.class = ItemClass::Contact;
+    let outcomes = append(
+        &destination,
+        &folder,
+        vec![contact, outgoing(export(&signed(1)))],
+    )
+    .await;
+    assert_eq!(words(&outcomes), ["not stored: graph/not-mail", "stored"]);
+    assert_eq!(bodies(&server), [signed(1).into_bytes()]);
 }
 
 #[tokio::test]

@@ -27,7 +27,7 @@ use crate::{
     generate::Out,
     http::Failed,
     items::{self, Meta},
-    pool::{Answer, BATCH_BYTES, BATCH_ITEMS},
+    pool::{Answer, BATCH_BYTES, BATCH_ITEMS, is_stopped},
     wire::{Path, Request, property},
 };
 
@@ -188,7 +188,7 @@ async fn make(work: &Work<'_>, ready: &[(Slot, Ready)]) -> Vec<Made> {
         let cause = cause.map(|failed| error::again(&failed.error));
         for (tried, (at, answer)) in wanted.into_iter().zip(answers).enumerate() {
             let made = match (&answer, &cause) {
-                (Err(failed), Some(cause)) if tried > 0 && was_not_tried(failed) => {
+                (Err(failed), Some(cause)) if tried > 0 && is_stopped(failed) => {
                     match is_about_one(cause) {
                         true => continue,
                         false => Made::Ended(Outcome::NotStored(error::again(cause))),
@@ -236,11 +236,6 @@ async fn create(
         [one] => vec![work.inner.pool.send(one, Some(work.fence)).await],
         all => work.inner.pool.in_order(all, Some(work.fence)).await,
     }
-}
-
-/// One before it in its batch failed.
-fn was_not_tried(failed: &Failed) -> bool {
-    failed.error.code() == "graph/batch-stopped" && !failed.perhaps_executed
 }
 
 /// A refusal that has nothing to say about other messages.

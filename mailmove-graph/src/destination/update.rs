@@ -70,7 +70,11 @@ pub(super) async fn metas(inner: &Inner, ids: &[MessageId]) -> Result<Metas> {
     let mut out = HashMap::with_capacity(ids.len());
     for ids in ids.chunks(AT_ONCE) {
         let requests: Vec<Request> = ids.iter().map(|id| get(inner, id)).collect();
-        for (id, answer) in ids.iter().zip(send(inner, &requests).await) {
+        let answers = match requests.as_slice() {
+            [one] => vec![inner.pool.send(one, None).await],
+            all => inner.pool.as_it_fits(all).await,
+        };
+        for (id, answer) in ids.iter().zip(answers) {
             match answer {
                 Ok(answer) => {
                     out.insert(id.clone(), meta_of(id, answer)?);

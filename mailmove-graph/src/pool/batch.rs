@@ -7,7 +7,7 @@ use reqwest::Method;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::{Answer, Pool, Weight};
+use super::{Answer, Lane, Pool, Weight};
 use crate::{
     error::{self, Doing, Said},
     http::{Failed, Origin, retry_after},
@@ -59,6 +59,19 @@ impl Response {
     }
 }
 
+/// How the requests of a batch are run.
+enum Way {
+    /// Several at once; perhaps with leave for that.
+    AtOnce(Option<Lane>),
+    /// Each after the one before it, if that went well.
+    InOrder,
+}
+
+/// It was not tried since another one before it failed.
+pub(crate) fn is_stopped(failed: &Failed) -> bool {
+    failed.error.code() == "graph/batch-stopped" && !failed.perhaps_executed
+}
+
 impl Pool {
     /// Sends requests, as many at once as may be. Each has one answer, in their order; what failed as a
     /// whole failed for each. Bodies are JSON, and no larger than a batch.
@@ -88,20 +101,61 @@ impl Pool {
     ) -> Vec<Result<Answer, Failed>> {
         let mut out = Vec::with_capacity(requests.len());
         for some in parts(requests) {
-            match self.batch_of(some, ordered, fence).await {
-                Ok(answers) => out.extend(answers),
-                Err(failed) => out.extend(some.iter().map(|_| Err(again(&failed)))),
-            }
+            let all: Vec<&Request> = some.iter().collect();
+            let way = match ordered {
+                true => Way::InOrder,
+                false => Way::AtOnce(None),
+            };
+            out.extend(self.batch_of(&all, way, fence).await);
         }
         out
     }
 
+    /// Sends requests that read, and may be few enough for one batch: at once if they need not wait for that, else one
+    /// after the other, so that no lane stays empty until all are free for them.
+    pub(crate) async fn as_it_fits(&self, requests: &[Request]) -> Vec<Result<Answer, Failed>> {
+        let mut out: Vec<_> = requests.iter().map(|_| None).collect();
+        loop {
+            let left = requests.iter().zip(&mut out);
+            let left: Vec<_> = left.filter(|(_, answer)| answer.is_none()).collect();
+            let (now, places): (Vec<&Request>, Vec<_>) = left.into_iter().take(ITEMS).unzip();
+            if now.is_empty() {
+                break;
+            }
+            let way = match self.lanes.try_enter(now.len()) {
+                Some(lane) => Way::AtOnce(Some(lane)),
+                None => Way::InOrder,
+            };
+            let answers = self.batch_of(&now, way, None).await;
+            for (at, (place, answer)) in places.into_iter().zip(answers).enumerate() {
+                // One before it failed, which says nothing of this one.
+                let stopped = at > 0 && answer.as_ref().is_err_and(is_stopped);
+                *place = (!stopped).then_some(answer);
+            }
+        }
+        out.into_iter().flatten().collect()
+    }
+
+    /// One batch; what failed as a whole failed for each.
     async fn batch_of(
         &self,
-        some: &[Request],
-        ordered: bool,
+        some: &[&Request],
+        way: Way,
+        fence: Option<&dyn Fence>,
+    ) -> Vec<Result<Answer, Failed>> {
+        match self.run(some, way, fence).await {
+            Ok(answers) => answers,
+            Err(failed) => some.iter().map(|_| Err(again(&failed))).collect(),
+        }
+    }
+
+    async fn run(
+        &self,
+        some: &[&Request],
+        way: Way,
         fence: Option<&dyn Fence>,
     ) -> Result<Vec<Result<Answer, Failed>>, Failed> {
+        let ordered = matches!(way, Way::InOrder);
         let mut written = Vec::with_capacity(some.len());
         for (at, request) in some.iter().enumerate() {
             let mut item = self.item(at, request)?;
@@ -112,6 +166,10 @@ impl Pool {
         }
         let weight = Weight {
             lanes: if ordered { 1 } else { some.len() },
+            lane: match way {
+                Way::AtOnce(lane) => lane,
+                Way::InOrder => None,
+            },
             requests: some.len(),
             is_batch: true,
         };

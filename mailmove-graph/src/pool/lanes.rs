@@ -97,6 +97,19 @@ impl Lanes {
         }
     }
 
+    /// The same where nobody has to wait for it.
+    pub(super) fn try_enter(self: &Arc<Self>, weight: usize) -> Option<Lane> {
+        let _turn = self.turn.try_lock().ok()?;
+        let mut state = self.state();
+        let weight = weight.min(state.limit).max(1);
+        if state.busy + weight > state.limit {
+            return None;
+        }
+        state.busy += weight;
+        let lanes = Arc::clone(self);
+        Some(Lane { lanes, weight })
+    }
+
     /// A request went well.
     pub(super) fn went_well(&self) {
         let mut state = self.state();
@@ -158,6 +171,21 @@ mod tests {
             lanes.went_well();
         }
         assert_eq!(lanes.limit(), 4);
+    }
+
+    #[tokio::test]
+    async fn who_would_have_to_wait_gets_none() {
+        let lanes = Lanes::new(4);
+        let one = lanes.enter(1).await;
+        assert!(lanes.try_enter(20).is_none());
+        let two = lanes.try_enter(2);
+        assert!(two.is_some() && lanes.try_enter(1).is_none());
+        drop((one, two));
+        // Whoever waits goes first.
+        let turn = lanes.turn.lock().await;
+        assert!(lanes.try_enter(1).is_none());
+        drop(turn);
+        assert_eq!(lanes.try_enter(20).map(|lane| lane.weight), Some(3));
     }
 
     #[tokio::test]

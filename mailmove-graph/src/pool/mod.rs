@@ -26,7 +26,7 @@ use reqwest::{
 };
 use serde_json::Value;
 
-pub(crate) use batch::{BYTES as BATCH_BYTES, ITEMS as BATCH_ITEMS};
+pub(crate) use batch::{BYTES as BATCH_BYTES, ITEMS as BATCH_ITEMS, is_stopped};
 use lanes::{Lane, Lanes};
 use pace::Pace;
 use token::Tokens;
@@ -110,10 +110,12 @@ impl Open {
 }
 
 /// What a request counts for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Debug)]
 struct Weight {
     /// Of those that may be under way at once.
     lanes: usize,
+    /// Leave for these, if it has it already.
+    lane: Option<Lane>,
     /// Of those that may be sent within a time.
     requests: usize,
     /// Whether it went well is said by the answers within its own.
@@ -123,6 +125,7 @@ struct Weight {
 impl Weight {
     const ONE: Self = Self {
         lanes: 1,
+        lane: None,
         requests: 1,
         is_batch: false,
     };
@@ -207,6 +210,7 @@ impl Pool {
         weight: Weight,
         fence: Option<&dyn Fence>,
     ) -> Result<Open, Failed> {
+        let is_batch = weight.is_batch;
         let lane = self.enter(weight, request.size()).await?;
         let mut renewed = false;
         loop {
@@ -226,7 +230,7 @@ impl Pool {
             let last_word = || self.last_word(fence);
             let mut received = self.client.send(sending, last_word).await?;
             if received.status.is_success() {
-                if !weight.is_batch {
+                if !is_batch {
                     self.went_well();
                 }
                 let _lane = lane;
@@ -304,7 +308,10 @@ impl Pool {
 
     /// Waits for its turn.
     async fn enter(&self, weight: Weight, size: u64) -> Result<Lane, Failed> {
-        let lane = self.lanes.enter(weight.lanes).await;
+        let lane = match weight.lane {
+            Some(lane) => lane,
+            None => self.lanes.enter(weight.lanes).await,
+        };
         self.leave_alone()?;
         let clock = &self.access.edges.clock;
         self.pace.pass(&**clock, weight.requests as u64, size).await;

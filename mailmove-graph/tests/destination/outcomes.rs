@@ -1,5 +1,7 @@
 //! What is stored, what is not, and what nobody knows.
 
+use std::{sync::Arc, time::Duration};
+
 use futures_util::StreamExt as _;
 use mailmove_core::{
     Destination as _, Edges, ErrorKind, Scope,
@@ -173,6 +175,47 @@ async fn what_is_not_there_when_it_is_read_back_is_unknown() {
         assert_eq!(words(&outcomes), ["unknown: graph/unexpected"]);
         assert!(matches!(&outcomes[0], Outcome::Unknown(error) if error.scope() == Scope::Message));
     }
+}
+
+/// Where other requests are under way, they are read back one after the other; one that is not there stops those
+/// behind it, which are asked for again.
+#[tokio::test]
+async fn what_is_read_back_beside_others_takes_one_place() {
+    let server = start(|builder| builder).await;
+    let destination = Arc::new(destination(&server));
+    let folder = made(&destination).await;
+    let stored = append(&destination, &folder, letters(1)).await;
+    assert_eq!(words(&stored), ["stored"]);
+    server.faults().arm("GetMime", 1, Action::Hold);
+    let slow = tokio::spawn({
+        let (destination, folder) = (Arc::clone(&destination), folder.clone());
+        async move { existing(&destination, &folder, Depth::Content).await }
+    });
+    while server.counters().operation("GetMime") == 0 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    server.reset_counters();
+    let gone = Action::Error(404, "ErrorItemNotFound".to_owned());
+    server.faults().arm("GetMessage", 3, gone);
+    let outcomes = append(&destination, &folder, letters(6).split_off(1)).await;
+    let expected = [
+        "stored",
+        "stored",
+        "unknown: graph/unexpected",
+        "stored",
+        "stored",
+    ];
+    assert_eq!(words(&outcomes), expected);
+    let counters = server.counters();
+    assert_eq!(
+        (
+            counters.operation("GetMessage"),
+            counters.operation("Batch")
+        ),
+        (5, 3)
+    );
+    server.faults().release();
+    slow.await.unwrap();
 }
 
 /// What went wrong with reading one of them says nothing about the others.

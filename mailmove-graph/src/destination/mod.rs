@@ -45,6 +45,8 @@ const LATE: Duration = Duration::from_secs(300);
 const BATCH_MESSAGES: usize = 20;
 /// Bytes of them: what a lost connection leaves in doubt.
 const BATCH_BYTES: u64 = 4 << 20;
+/// Folders that are filled at once, at most: while one waits for the program, others use its places.
+const FOLDERS: usize = 8;
 /// Largest message that Exchange Online can be made to take.
 const MESSAGE_MAX: u64 = 150 << 20;
 
@@ -214,7 +216,8 @@ impl Destination for GraphDestination {
     async fn capabilities(&self) -> Result<Capabilities> {
         folders::open(&self.0.pool).await?;
         let mut out = Capabilities::new("Microsoft Graph");
-        out.concurrency = self.0.pool.concurrency();
+        // More than may be under way at first: how many that is, is found out on the way, and they wait for each other.
+        out.concurrency = self.0.pool.access().config.concurrency().min(FOLDERS);
         out.keeps_received = true;
         out.keeps_keywords = true;
         out.returns_ids = true;

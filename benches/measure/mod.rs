@@ -25,3 +25,18 @@ pub fn median(mut values: Vec<f64>) -> f64 {
         (None, _) => f64::NAN,
     }
 }
+
+/// The value of an option that is a number, of pairs of names and values; `usual` if it is not among them.
+///
+/// # Errors
+/// If the value is no number, or something stands before it that is no option.
+pub fn number(options: &[&str], name: &str, usual: usize) -> Result<usize> {
+    for pair in options.chunks(2) {
+        match pair {
+            [option, value] if *option == name => return Ok(value.parse()?),
+            [option, _] if option.starts_with("--") => {}
+            _ => return Err(format!("{pair:?} is no option with its value").into()),
+        }
+    }
+    Ok(usual)
+}

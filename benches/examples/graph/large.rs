@@ -4,7 +4,7 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 
-use mailmove_benches::measure::{Result, usage};
+use mailmove_benches::measure::{Result, number, usage};
 use mailmove_core::edge::{Credential, MemoryBudget, Spool, StaticCredential};
 use mailmove_core::{Edges, Options};
 use mailmove_graph::{GraphDestination, GraphSource};
@@ -12,7 +12,6 @@ use mailmove_imap::{ImapConfig, ImapDestination, ImapSource, Security};
 use mailmove_testkit::mailbox::{NewMessage, Store};
 use tokio::runtime::Runtime;
 
-use crate::number;
 use crate::sides::{self, FROM, TO};
 
 const PASSWORD: &str = "secret";

@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use mailmove_benches::measure::Result;
+use mailmove_benches::measure::{Result, number};
 use mailmove_core::edge::{Clock as _, SystemClock};
 use mailmove_core::observe::{Event, Observer};
 use mailmove_core::{Edges, Options};
@@ -14,7 +14,6 @@ use mailmove_testkit::mailbox::Store;
 use mailmove_testkit::memory::MemoryMailbox;
 use tokio::runtime::Runtime;
 
-use crate::number;
 use crate::sides::{self, FROM, TO};
 
 /// Folders that are worked on at once.

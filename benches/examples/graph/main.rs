@@ -13,8 +13,6 @@ mod sides;
 
 use std::process::ExitCode;
 
-use mailmove_benches::measure::Result;
-
 const HELP: &str = "\
 Measures migrations from and to the embedded Graph server.
 
@@ -22,7 +20,7 @@ Measures migrations from and to the embedded Graph server.
       --seconds N              about so long each way [30]
       --places N               requests that the server takes at once [4]
       --latency MS             of each request [50]
-  graph budget                 bytes sent within the budget of an hour, by a clock that jumps
+  graph budget                 how much of 150 MB in five minutes is sent, by a clock that jumps
   graph requests [options]     requests for each message, by route
       --messages N             [500]
   graph large [options]        peak memory with one large attachment, both ways
@@ -49,16 +47,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The value of an option.
-fn number(options: &[&str], name: &str, usual: usize) -> Result<usize> {
-    for pair in options.chunks(2) {
-        match pair {
-            [option, value] if *option == name => return Ok(value.parse()?),
-            [option, _] if option.starts_with("--") => {}
-            _ => return Err(format!("{pair:?} is no option with its value").into()),
-        }
-    }
-    Ok(usual)
 }

@@ -1,13 +1,12 @@
 //! How many requests a message takes, by the way in which it is read or written.
 
-use mailmove_benches::measure::Result;
+use mailmove_benches::measure::{Result, number};
 use mailmove_core::{Edges, Options};
 use mailmove_graph::{GraphDestination, GraphSource};
 use mailmove_testkit::mailbox::{Account, NewMessage, Store};
 use mailmove_testkit::memory::MemoryMailbox;
 use tokio::runtime::Runtime;
 
-use crate::number;
 use crate::sides::{self, FROM, TO};
 
 /// Bytes of attachments, as text: below what travels along with a message, below what takes a session, and above.

@@ -3,15 +3,15 @@
 use std::alloc::System;
 use std::time::Instant;
 
-use mailmove_benches::measure::{Result, usage};
+use mailmove_benches::measure::{Result, number, usage};
 use mailmove_core::store::{MemoryStore, SqliteStore};
 use mailmove_core::{CheckpointStore, Destination, Edges, Migration, Source};
 use mailmove_testkit::mailbox::Store;
 use mailmove_testkit::memory::MemoryMailbox;
 use stats_alloc::{Region, StatsAlloc};
 
+use crate::ALLOCATOR;
 use crate::served::{self, Served};
-use crate::{ALLOCATOR, number};
 
 pub(crate) fn command(options: &[&str]) -> Result<()> {
     let messages = number(options, "--messages", 10_000)?.max(1);

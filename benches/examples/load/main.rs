@@ -14,7 +14,6 @@ mod served;
 use std::alloc::System;
 use std::process::ExitCode;
 
-use mailmove_benches::measure::Result;
 use stats_alloc::{INSTRUMENTED_SYSTEM, StatsAlloc};
 
 /// Counts what is asked of the system's allocator.
@@ -53,16 +52,4 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
-}
-
-/// The value of an option.
-fn number(options: &[&str], name: &str, usual: usize) -> Result<usize> {
-    for pair in options.chunks(2) {
-        match pair {
-            [option, value] if *option == name => return Ok(value.parse()?),
-            [option, _] if option.starts_with("--") => {}
-            _ => return Err(format!("{pair:?} is no option with its value").into()),
-        }
-    }
-    Ok(usual)
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
-use mailmove_benches::measure::{Result, usage};
+use mailmove_benches::measure::{Result, number, usage};
 use mailmove_core::checkpoint::ItemState;
 use mailmove_core::edge::{ConnectionBudget, MemoryBudget, Spool};
 use mailmove_core::observe::{Event, Observer};
@@ -12,7 +12,6 @@ use mailmove_core::report::Status;
 use mailmove_core::store::SqliteStore;
 use mailmove_core::{Edges, Migration};
 
-use crate::number;
 use crate::served::Served;
 
 /// What each migration has copied so far, and how far all were when the first was done.

@@ -3,9 +3,7 @@
 use mailmove_core::{
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{
-        Alteration, AlterationKind, Flags, FolderId, Keyword, MessageId, SystemFlag, Timestamp,
-    },
+    model::{Alteration, AlterationKind, Flags, Keyword, MessageId, SystemFlag, Timestamp},
 };
 use mailmove_exchange::{
     date::parse_date,
@@ -182,14 +180,6 @@ impl Meta {
             created: message.created_date_time.as_deref().and_then(parse_date),
             parent: message.parent_folder_id,
         })
-    }
-}
-
-impl Meta {
-    /// It lies in that folder, as far as was told.
-    pub(crate) fn is_in(&self, folder: &FolderId) -> bool {
-        let parent = self.parent.as_deref();
-        parent.is_none_or(|parent| parent == folder.as_str())
     }
 }
 

@@ -237,7 +237,8 @@ impl Session<'_> {
     /// Waits where the server asks to slow down: the session stays, and what it has. Anything else ends it.
     async fn wait(&mut self, failed: Failed, is_last: bool) -> Result<(), Failed> {
         let wait = match failed.error.retry() {
-            Retry::After(wait) => wait,
+            // Never none at all: patience has to end.
+            Retry::After(wait) => wait.max(Duration::from_secs(1)),
             _ => PAUSE,
         };
         let is_busy = failed.error.kind() == ErrorKind::Throttled && !failed.perhaps_executed;

@@ -99,6 +99,8 @@ struct Inner {
     writing: Writing,
     /// The newest state of each folder.
     states: Mutex<HashMap<FolderId, String>>,
+    /// Which folders those are that messages name in another way.
+    parents: Mutex<HashMap<String, FolderId>>,
     /// Messages whose attachments did not all arrive.
     incomplete: Incomplete,
     /// Of the run that stores something.
@@ -136,6 +138,7 @@ impl GraphDestination {
             pool: Pool::new(access),
             writing,
             states: Mutex::default(),
+            parents: Mutex::default(),
             incomplete: Incomplete::default(),
             fence: Mutex::default(),
             imports: Imports::default(),
@@ -150,6 +153,10 @@ impl Inner {
 
     fn now(&self) -> Duration {
         self.pool.access().edges.clock.now()
+    }
+
+    fn parents(&self) -> MutexGuard<'_, HashMap<String, FolderId>> {
+        self.parents.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fence(&self) -> MutexGuard<'_, Option<Weak<dyn Fence>>> {

@@ -37,7 +37,7 @@ pub(super) async fn remove(
     let Some((meta, now)) = update::look_at(inner, &left.id).await? else {
         return Ok(Removal::Done);
     };
-    if meta.open.is_none() || !meta.is_in(folder) {
+    if meta.open.is_none() || !update::is_in(inner, folder, &meta).await? {
         return Ok(Removal::Done);
     }
     if let (None, Some(created)) = (left.since, meta.created) {

@@ -13,6 +13,7 @@ use super::Inner;
 use crate::{
     draft,
     error::{self, Doing},
+    folders,
     generate::Out,
     http::Failed,
     items::{self, Meta},
@@ -57,9 +58,36 @@ pub(super) async fn send(inner: &Inner, requests: &[Request]) -> Vec<Result<Answ
 /// # Errors
 /// If that could not be asked.
 pub(super) async fn metas_in(inner: &Inner, folder: &FolderId, ids: &[MessageId]) -> Result<Metas> {
-    let mut out = metas(inner, ids).await?;
-    out.retain(|_, meta| meta.is_in(folder));
+    let mut out = Metas::new();
+    for (id, meta) in metas(inner, ids).await? {
+        if is_in(inner, folder, &meta).await? {
+            out.insert(id, meta);
+        }
+    }
     Ok(out)
+}
+
+/// Whether a message lies in a folder. Nobody promises that a message names its folder as the list of folders does: of
+/// another name it is asked what folder that is, once.
+///
+/// # Errors
+/// If that could not be asked.
+pub(super) async fn is_in(inner: &Inner, folder: &FolderId, meta: &Meta) -> Result<bool> {
+    let Some(parent) = meta.parent.as_deref().filter(|it| *it != folder.as_str()) else {
+        return Ok(true);
+    };
+    if let Some(known) = inner.parents().get(parent) {
+        return Ok(known == folder);
+    }
+    let found = match folders::get(&inner.pool, parent).await {
+        Ok(found) => FolderId::new(&found.id),
+        // It was removed since.
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) => return Err(error),
+    };
+    let is_same = found == *folder;
+    inner.parents().insert(parent.to_owned(), found);
+    Ok(is_same)
 }
 
 /// What is known of these messages, wherever they are; those that are gone are left out.

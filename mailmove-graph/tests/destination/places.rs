@@ -7,6 +7,7 @@ use mailmove_core::{
     model::{Flags, Folder, FolderPath, FolderSpec, MessageId},
 };
 use mailmove_graph::GraphDestination;
+use mailmove_graph_testserver::{Action, Mangle};
 
 use crate::support::{USER, account, append, destination, letters, made, start, stored, words};
 
@@ -20,6 +21,31 @@ async fn by_id(destination: &GraphDestination, folder: &Folder, id: &MessageId) 
     let probe = Probe::new(folder.id.clone(), Depth::Ids).with_ids(vec![id.clone()]);
     let pages: Vec<_> = destination.existing(probe).collect().await;
     pages.into_iter().flat_map(Result::unwrap).count()
+}
+
+#[tokio::test]
+async fn a_folder_that_is_named_in_another_way_is_the_same_one() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let inbox = made(&destination).await;
+    let other = folder(&destination, "Other").await;
+    let by_name = Action::Mangle(Mangle::ParentByName);
+    server.faults().arm_every("GetMessage", 1, by_name);
+    let outcomes = append(&destination, &inbox, letters(2)).await;
+    let Outcome::Stored(receipt) = &outcomes[0] else {
+        panic!("{outcomes:?}");
+    };
+    let id = receipt.id.clone().unwrap();
+    server.reset_counters();
+    for _ in 0..3 {
+        assert_eq!(by_id(&destination, &inbox, &id).await, 1);
+        assert_eq!(by_id(&destination, &other, &id).await, 0);
+    }
+    assert_eq!(server.counters().operation("GetFolder"), 1);
+    let updater = destination.updater().unwrap();
+    let removed: Vec<_> = updater.remove(&inbox.id, vec![id]).collect().await;
+    assert!(matches!(removed[0].1, Outcome::Stored(_)));
+    assert_eq!(stored(&server).len(), 1);
 }
 
 #[tokio::test]

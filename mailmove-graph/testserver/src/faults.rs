@@ -76,4 +76,6 @@ pub enum Mangle {
     Bare,
     /// What would be a `deltaLink` is a `nextLink`: the listing has no end.
     NoEnd,
+    /// A message in the inbox names its folder by the name that is the same everywhere, and not by its id.
+    ParentByName,
 }

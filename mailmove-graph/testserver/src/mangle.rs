@@ -60,6 +60,11 @@ fn change(how: Mangle, body: &mut Value) {
                 object.insert("@odata.nextLink".to_owned(), link);
             }
         }
+        Mangle::ParentByName => {
+            if let Some(parent) = body.get_mut("parentFolderId") {
+                *parent = "inbox".into();
+            }
+        }
         Mangle::Twice => {
             let name = if body.get("value").is_some() {
                 "value"

@@ -16,6 +16,9 @@ use crate::{
 /// Messages that are asked for at once: Graph may name fewer.
 pub(crate) const PAGE: usize = 500;
 
+/// Pages in a row that may bring nothing before a listing is taken for endless.
+pub(crate) const IDLE_MAX: usize = 1000;
+
 /// A change.
 #[derive(Clone, Debug)]
 pub(crate) enum Changed {

@@ -26,6 +26,7 @@ mod error;
 mod folders;
 mod http;
 mod items;
+mod mime;
 mod pool;
 mod source;
 mod wire;

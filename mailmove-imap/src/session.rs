@@ -413,6 +413,8 @@ impl Session {
     /// # Errors
     /// As [`enter`](Self::enter).
     pub(crate) async fn glance(&mut self, folder: &FolderId) -> Result<Opened> {
+        // Nothing is sent of what cannot be said.
+        mailbox(folder)?;
         let tag = self.connection.tag();
         let closes = self.can().has("UNSELECT");
         let unselect = closes.then(|| self.connection.encoder().unselect(tag));

@@ -58,7 +58,7 @@ fn again(
         // Left out, removed there by somebody, or not at hand: that stays so.
         _ => return None,
     }
-    if engine.options.flags {
+    if engine.options.flags && listed.flags_told {
         row.flags = listed.flags;
     }
     row.received = listed.received;

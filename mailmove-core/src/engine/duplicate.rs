@@ -16,7 +16,7 @@ use super::{
     lane::Lane,
     settle::{self, Doubt, Place, Verdict},
     share::Copying,
-    surplus,
+    surplus, survey,
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, TargetNo},
@@ -255,7 +255,7 @@ pub(super) async fn finish(engine: &Engine, place: &Place, intent: &Intent) -> R
             .target
             .as_ref()
             .is_some_and(|(target, _)| *target == intent.target);
-        if here {
+        if here && !survey::is_untold(item) {
             work.extend(FlagWork::at(&place.id, row, &item.flags));
         }
     }

@@ -20,6 +20,7 @@ use super::{
     lane::Lane,
     retry::Backoff,
     settle::{self, Doubt, Place, Verdict, known_rows},
+    survey,
 };
 use crate::{
     checkpoint::{Intent, ItemRow, ItemState, Record, Scan, TargetNo, TargetRow},
@@ -416,7 +417,11 @@ async fn finish(
     let mut work = Vec::new();
     for (mut old, mut new, id) in moved {
         engine.note(new.folder, |notes| notes.moved += 1);
-        let now = std::mem::replace(&mut new.flags, old.flags.clone());
+        let told = std::mem::replace(&mut new.flags, old.flags.clone());
+        let now = match survey::is_untold(&new) {
+            true => old.flags.clone(),
+            false => told,
+        };
         new.accepted.clone_from(&old.accepted);
         new.state = old.state;
         new.code = None;

@@ -447,6 +447,8 @@ pub(super) fn row_of(engine: &Engine, lane: &Lane, listed: Listed) -> ItemRow {
     if engine.options.flags {
         row.flags = listed.flags;
         row.altered = listed.notes;
+        row.altered
+            .extend((!listed.flags_told).then(survey::untold));
     } else {
         row.altered = listed.notes;
         row.altered

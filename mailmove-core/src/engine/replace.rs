@@ -65,17 +65,19 @@ pub(super) async fn commit(
     replaced: Vec<Replaced>,
     rows: Vec<Record>,
 ) -> Result<()> {
-    if replaced.is_empty() && rows.is_empty() {
-        return Ok(());
+    if replaced.is_empty() {
+        // Nothing to take turns for: commits of several lanes go together.
+        return match rows.is_empty() {
+            true => Ok(()),
+            false => engine.ledger.commit(rows).await,
+        };
     }
     let mut records = Vec::with_capacity(rows.len() + 2);
     // Lanes remember at the same time: each list has a number of its own until it is recorded.
     let _turn = engine.replacing.lock().await;
-    if !replaced.is_empty() {
-        let at = lists(engine.ledger.meta(LISTS).await?);
-        records.push(Record::Meta(LISTS.to_owned(), (at + 1).to_string()));
-        records.push(Record::Meta(key(at), written(&replaced)?));
-    }
+    let at = lists(engine.ledger.meta(LISTS).await?);
+    records.push(Record::Meta(LISTS.to_owned(), (at + 1).to_string()));
+    records.push(Record::Meta(key(at), written(&replaced)?));
     records.extend(rows);
     engine.ledger.commit(records).await
 }
@@ -206,7 +208,7 @@ async fn in_folder(
         .into_iter()
         .map(|existing| (existing.id.clone(), existing))
         .collect();
-    let (mut records, mut removing) = (Vec::new(), HashMap::new());
+    let (mut records, mut removing, mut unread) = (Vec::new(), HashMap::new(), Vec::new());
     for ((one, row), claim) in pairs.iter().zip(claims) {
         // A new copy that is gone again is for the next pass to find out.
         let new = new_id(row).and_then(|id| read.get(&id));
@@ -220,7 +222,12 @@ async fn in_folder(
         let same = new.digest.is_some() && (new.digest == row.digest || new.digest == old.digest);
         // One that says nothing about itself was not read.
         let was_read = new.header.is_some() || new.digest.is_some();
-        let good = was_read && (same || !engine.keeps_bytes());
+        if !was_read {
+            // Another pass may read it.
+            unread.push(one.clone());
+            continue;
+        }
+        let good = same || !engine.keeps_bytes();
         if is_alike(one, row, old) && good && one.ours {
             removing.insert(one.there.clone(), one.clone());
         } else {
@@ -230,7 +237,9 @@ async fn in_folder(
     if !records.is_empty() {
         engine.ledger.commit(records).await?;
     }
-    remove(engine, place, removing).await
+    let mut left = remove(engine, place, removing).await?;
+    left.append(&mut unread);
+    Ok(left)
 }
 
 /// An id may name another message by now, on a server that was set back: that one stays.

@@ -43,6 +43,8 @@ pub(super) fn record(lane: &Lane, after: &Folder, stored: Option<u64>) -> Option
     let token = match stored {
         // It is recorded.
         Some(0) if lane.still && lane.quiet => return None,
+        // Others may have stored something there.
+        Some(0) if lane.shared && !lane.quiet => None,
         Some(0) => lane.place.token.as_ref(),
         Some(stored) => {
             let expected = lane.place.messages.map(|had| had + stored);

@@ -17,7 +17,7 @@ use super::{
 use crate::{
     checkpoint::{ItemRow, ItemState, Record, Scan, Stored},
     error::{Error, ErrorKind, Result},
-    model::{Cursor, Flags, Form, Listed, MessageId},
+    model::{Alteration, AlterationKind, Cursor, Flags, Form, Listed, MessageId},
     observe::Direction,
     source::{Change, Coverage, ListRequest},
 };
@@ -224,6 +224,18 @@ async fn take(
         }
     }
     flags::apply(engine, work).await
+}
+
+const UNTOLD: &str = "those that the source has: it could not tell them";
+
+/// What is noted at a message whose flags nobody could tell.
+pub(super) fn untold() -> Alteration {
+    Alteration::new(AlterationKind::FlagDropped, UNTOLD)
+}
+
+/// Nobody could tell its flags: that it has none proves nothing.
+pub(super) fn is_untold(row: &ItemRow) -> bool {
+    row.altered.iter().any(|note| note.detail == UNTOLD)
 }
 
 /// Flags that were not told are those of before.

@@ -105,6 +105,10 @@ async fn walk(inner: &Inner, probe: &Probe, after: Option<i64>, out: &Pages) -> 
             .await?;
         // What has no number may have come at any time.
         let came = |number: Option<i64>| number.is_none() || number > after;
+        let unsure = page.items.iter().any(|(_, number)| number.is_none());
+        if unsure && probe.exact && after.is_some() {
+            return Err(stale());
+        }
         let items = page.items.into_iter();
         let metas = items.filter(|(_, number)| came(*number));
         let metas = metas.map(|(meta, _)| meta).collect();

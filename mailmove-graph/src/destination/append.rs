@@ -14,7 +14,7 @@ use mailmove_core::{
 use serde_json::json;
 
 use super::{
-    Inner, attach, import, is_other_epoch,
+    Inner, SETTLE, attach, import, is_other_epoch,
     open::{Left, Maker},
     prepare::{self, Ready},
     stale,
@@ -249,7 +249,15 @@ async fn resume(work: &Work<'_>, one: &Ready) -> Option<Made> {
     let mut out = None;
     for left in work.maker.take(one.stamp.content) {
         if let (Some(done), None) = (left.done, &out) {
-            out = Some(Made::Id(left.id, done));
+            match sweep::is_there(work.inner, work.folder, &left).await {
+                Ok(true) => out = Some(Made::Id(left.id, done)),
+                // Somebody put it elsewhere, or removed it.
+                Ok(false) => work.inner.incomplete.end(&left.id),
+                Err(error) => {
+                    work.maker.put_back(one.stamp.content, left);
+                    out = Some(Made::Ended(Outcome::NotStored(error)));
+                }
+            }
             continue;
         }
         match remove_left(work, &left).await {
@@ -267,7 +275,7 @@ async fn resume(work: &Work<'_>, one: &Ready) -> Option<Made> {
 async fn remove_left(work: &Work<'_>, left: &Left) -> Result<()> {
     let mut left = left.clone();
     while let Removal::Early(wait) =
-        sweep::remove(work.inner, work.folder, &left, work.fence).await?
+        sweep::remove(work.inner, work.folder, &left, SETTLE, work.fence).await?
     {
         let clock = work.inner.clock();
         clock.sleep(wait).await;
@@ -285,8 +293,8 @@ fn created(folder: &FolderId, answer: Result<Answer, Failed>) -> Made {
                 "the server does not confirm that it made a message",
             )),
         },
-        // What is not there is the folder.
-        Err(failed) if items::is_gone(&failed.error) => {
+        // What is not there, or not understood, is the folder.
+        Err(failed) if items::is_gone(&failed.error) || failed.error.code() == "graph/bad-id" => {
             let error = folders::no_folder().with_context("folder", folder.as_str());
             Outcome::NotStored(error)
         }
@@ -473,9 +481,12 @@ async fn judge(work: &Work<'_>, given: &Ready, found: &Meta, id: MessageId) -> O
     if found.flags.contains(SystemFlag::Draft) && !given.is_draft() {
         // It would be a draft for ever, and so would be all others.
         let removed = update::remove_one(work.inner, &id, Some(work.fence)).await;
-        if removed.is_ok() {
-            let error = became_draft().with_context("folder", work.folder.as_str());
-            return Outcome::NotStored(error);
+        let error = || became_draft().with_context("folder", work.folder.as_str());
+        match removed {
+            Ok(()) => return Outcome::NotStored(error()),
+            // It may be gone, and may be there.
+            Err(failed) if failed.perhaps_executed => return Outcome::Unknown(error()),
+            Err(_) => {}
         }
         let note = "made-a-draft: the server made a draft of it, which could not be removed";
         altered.push(Alteration::new(AlterationKind::ContentRewritten, note));

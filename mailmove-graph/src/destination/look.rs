@@ -27,6 +27,7 @@ use crate::{
     folders,
     generate::Out,
     items::{self, Meta},
+    mime::Mime,
     wire::{self, Path, Property, Request, property},
 };
 
@@ -285,9 +286,7 @@ async fn content(inner: &Inner, id: &MessageId, depth: Depth) -> Result<Read> {
 
 /// Reads it once. And whether its end is missing.
 async fn read(inner: &Inner, id: &MessageId, depth: Depth) -> Result<(Read, bool)> {
-    let path = Path::new().at("messages").id(id.as_str()).at("$value");
-    let request = Request::get(path, Doing::message("getMime"));
-    let mut open = match inner.pool.open(&request).await {
+    let mut open = match Mime::open(&inner.pool, id).await {
         Ok(open) => open,
         Err(error) if items::is_gone(&error) => return Ok((Read::Gone, false)),
         Err(error) if error.scope() == Scope::Message && error.kind() == ErrorKind::Refused => {
@@ -301,6 +300,10 @@ async fn read(inner: &Inner, id: &MessageId, depth: Depth) -> Result<(Read, bool
     while let Some(piece) = open.piece().await? {
         ending.update(&piece);
         digest.write(&piece);
+    }
+    match open.end(&inner.pool, id).await {
+        Err(error) if items::is_gone(&error) => return Ok((Read::Gone, false)),
+        whole => whole?,
     }
     Ok((Read::Digested(digest.end(true)), ending.is_cut()))
 }

@@ -14,6 +14,10 @@ use super::{
     update,
 };
 
+/// How old one has to be that may be another process's, if nothing waits for it to go: large attachments may take hours
+/// to arrive.
+const ABANDONED: Duration = Duration::from_secs(86_400);
+
 /// What became of a rest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Removal {
@@ -23,7 +27,8 @@ pub(super) enum Removal {
     Early(Duration),
 }
 
-/// Removes one that is not complete. It may be by now: then it is somebody's message, and stays.
+/// Removes one that is not complete. It may be by now: then it is somebody's message, and stays. One that may be another
+/// process's has to be as old as `patience`.
 ///
 /// # Errors
 /// If it may still be there.
@@ -31,6 +36,7 @@ pub(super) async fn remove(
     inner: &Inner,
     folder: &FolderId,
     left: &Left,
+    patience: Duration,
     fence: &dyn Fence,
 ) -> Result<Removal> {
     fence.check()?;
@@ -44,13 +50,25 @@ pub(super) async fn remove(
         let own = || inner.now().as_secs().cast_signed();
         let now = now.map_or_else(own, Timestamp::seconds);
         let age = u64::try_from(now.saturating_sub(created.seconds())).unwrap_or_default();
-        let rest = SETTLE.saturating_sub(Duration::from_secs(age));
+        let rest = patience.saturating_sub(Duration::from_secs(age));
         if !rest.is_zero() {
             return Ok(Removal::Early(rest));
         }
     }
-    update::remove_one(inner, &left.id, Some(fence)).await?;
+    let removed = update::remove_one(inner, &left.id, Some(fence)).await;
+    removed.map_err(|failed| failed.error)?;
     Ok(Removal::Done)
+}
+
+/// Whether what is not complete is where it was made.
+///
+/// # Errors
+/// If that could not be asked.
+pub(super) async fn is_there(inner: &Inner, folder: &FolderId, left: &Left) -> Result<bool> {
+    match update::look_at(inner, &left.id).await? {
+        Some((meta, _)) => Ok(meta.open.is_some() && update::is_in(inner, folder, &meta).await?),
+        None => Ok(false),
+    }
 }
 
 /// After a look at a folder: removes what showed up too late for whoever sent the message again. Only in a run that
@@ -94,7 +112,7 @@ async fn one(
         since,
         ..rest.left.clone()
     };
-    match remove(inner, folder, &left, fence).await {
+    match remove(inner, folder, &left, ABANDONED, fence).await {
         Ok(Removal::Done) => inner.incomplete.end(&left.id),
         Ok(Removal::Early(_)) => maker.put_back(rest.content, rest.left),
         Err(error) => {

@@ -82,7 +82,7 @@ pub(super) async fn is_in(inner: &Inner, folder: &FolderId, meta: &Meta) -> Resu
     let found = match folders::get(&inner.pool, parent).await {
         Ok(found) => FolderId::new(&found.id),
         // It was removed since.
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(false),
+        Err(error) if error.code() == folders::no_folder().code() => return Ok(false),
         Err(error) => return Err(error),
     };
     let is_same = found == *folder;
@@ -250,24 +250,19 @@ async fn each_in(
     out: &Changes,
 ) {
     for ids in ids.chunks(AT_ONCE) {
-        let there = match metas_in(inner, folder, ids).await {
-            Ok(there) => there,
-            Err(error) => {
-                let all = ids.iter().cloned();
-                out.send_all(all.map(|id| (id, error::outcome(&error, false))))
-                    .await;
-                continue;
+        let mut there = Vec::with_capacity(ids.len());
+        for (id, found) in found_in(inner, folder, ids).await {
+            match found {
+                Ok(true) => there.push(id),
+                Ok(false) => out.send((id, gone())).await,
+                Err(error) => out.send((id, error::outcome(&error, false))).await,
             }
-        };
-        let (ids, elsewhere): (Vec<_>, Vec<_>) =
-            ids.iter().cloned().partition(|id| there.contains_key(id));
-        out.send_all(elsewhere.into_iter().map(|id| (id, gone())))
-            .await;
-        let requests: Vec<Request> = ids.iter().map(&request).collect();
+        }
+        let requests: Vec<Request> = there.iter().map(&request).collect();
         if requests.is_empty() {
             continue;
         }
-        for (id, answer) in ids.into_iter().zip(send(inner, &requests).await) {
+        for (id, answer) in there.into_iter().zip(send(inner, &requests).await) {
             let outcome = match answer {
                 Ok(answer) => judge(&id, answer),
                 Err(failed) => refused(&failed),
@@ -275,6 +270,35 @@ async fn each_in(
             out.send((id, outcome)).await;
         }
     }
+}
+
+/// Which messages are in a folder. What is wrong with one of them says nothing of the others: they are asked for alone
+/// then.
+async fn found_in(
+    inner: &Inner,
+    folder: &FolderId,
+    ids: &[MessageId],
+) -> Vec<(MessageId, Result<bool>)> {
+    let all = ids.iter();
+    match metas_in(inner, folder, ids).await {
+        Ok(there) => {
+            return all
+                .map(|id| (id.clone(), Ok(there.contains_key(id))))
+                .collect();
+        }
+        Err(error) if error.scope() > Scope::Message => {
+            return all
+                .map(|id| (id.clone(), Err(error::again(&error))))
+                .collect();
+        }
+        Err(_) => {}
+    }
+    let mut out = Vec::with_capacity(ids.len());
+    for id in ids {
+        let found = metas_in(inner, folder, std::slice::from_ref(id)).await;
+        out.push((id.clone(), found.map(|there| there.contains_key(id))));
+    }
+    out
 }
 
 fn removal(id: &MessageId) -> Request {
@@ -294,15 +318,14 @@ pub(super) async fn remove(inner: &Inner, folder: &FolderId, ids: Vec<MessageId>
 /// Removes one that was made by us and is not complete, or not what it should be.
 ///
 /// # Errors
-/// If it may still be there.
+/// If it may still be there; or may not, if that was perhaps executed.
 pub(super) async fn remove_one(
     inner: &Inner,
     id: &MessageId,
     fence: Option<&dyn Fence>,
-) -> Result<()> {
+) -> Result<(), Failed> {
     match inner.pool.send(&removal(id), fence).await {
-        Ok(_) => Ok(()),
-        Err(failed) if items::is_gone(&failed.error) => Ok(()),
-        Err(failed) => Err(failed.error),
+        Err(failed) if !items::is_gone(&failed.error) => Err(failed),
+        _ => Ok(()),
     }
 }

@@ -25,6 +25,8 @@ pub(super) struct Walk<'a> {
     may_begin_anew: bool,
     /// Links that were followed, by a few bytes of each.
     followed: HashSet<u64>,
+    /// Pages in a row that brought nothing.
+    idle: usize,
     hasher: RandomState,
 }
 
@@ -43,6 +45,7 @@ impl<'a> Walk<'a> {
             may_begin_anew: !exact && state.is_some(),
             state,
             followed: HashSet::new(),
+            idle: 0,
             hasher: RandomState::new(),
         }
     }
@@ -62,7 +65,12 @@ impl<'a> Walk<'a> {
                 page => break page?,
             }
         };
-        if !page.is_last && !self.followed.insert(self.hasher.hash_one(&page.state)) {
+        self.idle = match page.changes.is_empty() {
+            true => self.idle + 1,
+            false => 0,
+        };
+        let is_new = page.is_last || self.followed.insert(self.hasher.hash_one(&page.state));
+        if !is_new || self.idle > delta::IDLE_MAX {
             return Err(error::same_link().with_scope(Scope::Folder));
         }
         self.state = Some(page.state.clone());

@@ -15,16 +15,13 @@ use mailmove_exchange::{
     tree,
 };
 
-use super::{
-    Inner, exports,
-    mime::{self, Mime},
-    original,
-};
+use super::{Inner, exports, original};
 use crate::{
     error::{self, Doing},
     folders,
     generate::Out,
     items::{self, Meta},
+    mime::{self, Mime},
     pool::Pool,
     wire::{Path, Request},
 };

@@ -3,7 +3,7 @@
 use std::{
     collections::{HashMap, HashSet},
     hash::{BuildHasher as _, RandomState},
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use futures_util::{StreamExt as _, stream};
@@ -32,7 +32,7 @@ const PAGE_WITH_CONTENTS: usize = 60;
 /// Changes of a page, if it fails as a whole because of one of them: fewer and fewer.
 const SMALLER: [usize; 3] = [50, 7, 1];
 /// Pages in a row on which nothing stands that was not told before: a server that has more goes round in circles.
-const IDLE_MAX: usize = 1000;
+const IDLE_MAX: usize = delta::IDLE_MAX;
 /// How often it is asked again whether the count that the server gave is that of the last page.
 const CONFIRM_MOST: usize = 3;
 
@@ -77,7 +77,8 @@ pub(super) async fn run(
             true => idle += 1,
             false => idle = 0,
         }
-        if idle > IDLE_MAX {
+        // What was told already may come once more from the beginning.
+        if idle > IDLE_MAX + listing.told.all.len() {
             return Err(error::same_link().with_scope(Scope::Folder));
         }
         listing.begun = true;
@@ -114,34 +115,33 @@ struct Listing<'a> {
     mailbox: Option<String>,
 }
 
-/// Where listings failed without a reason, and how often: a page that the server does not get done in time is asked
-/// for in smaller pieces when the engine comes again.
+/// How often listings of a folder failed without a reason: pages that the server does not get done in time are asked
+/// for in smaller pieces when the engine comes again, up to the last one: those behind them may be as heavy.
 #[derive(Debug, Default)]
-pub(super) struct Stumbles(Mutex<HashMap<FolderId, (String, usize)>>);
+pub(super) struct Stumbles(Mutex<HashMap<FolderId, usize>>);
 
 impl Stumbles {
     /// Most folders that are remembered.
     const MOST: usize = 1000;
 
-    /// How often the page behind that link failed.
-    fn count(&self, folder: &FolderId, link: &str) -> usize {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = all.get(folder).filter(|(known, _)| known == link);
-        found.map_or(0, |(_, count)| *count)
+    fn all(&self) -> MutexGuard<'_, HashMap<FolderId, usize>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn note(&self, folder: &FolderId, link: &str) {
-        let count = self.count(folder, link) + 1;
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn count(&self, folder: &FolderId) -> usize {
+        self.all().get(folder).copied().unwrap_or_default()
+    }
+
+    fn note(&self, folder: &FolderId) {
+        let mut all = self.all();
         if all.len() >= Self::MOST {
             all.clear();
         }
-        all.insert(folder.clone(), (link.to_owned(), count));
+        *all.entry(folder.clone()).or_default() += 1;
     }
 
     fn forget(&self, folder: &FolderId) {
-        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        all.remove(folder);
+        self.all().remove(folder);
     }
 }
 
@@ -306,7 +306,7 @@ impl<'a> Listing<'a> {
         let link = self.state.as_deref().unwrap_or(&begin);
         let stumbles = &self.inner.stumbles;
         // The second failure may be about how much was asked for.
-        let smaller = stumbles.count(folder, link).checked_sub(2);
+        let smaller = stumbles.count(folder).checked_sub(2);
         let first = match smaller.map(|at| SMALLER.get(at).or(SMALLER.last())) {
             Some(Some(most)) => self.most().min(*most),
             _ => self.most(),
@@ -321,9 +321,9 @@ impl<'a> Listing<'a> {
             }
         }
         match &page {
-            Ok(_) => stumbles.forget(folder),
-            Err(error) if is_plain(error) => stumbles.note(folder, link),
-            Err(_) => {}
+            Ok(page) if page.is_last => stumbles.forget(folder),
+            Err(error) if is_plain(error) => stumbles.note(folder),
+            _ => {}
         }
         page
     }

@@ -4,7 +4,6 @@ mod cursor;
 mod exports;
 mod fetch;
 mod list;
-mod mime;
 mod original;
 
 use std::sync::Arc;

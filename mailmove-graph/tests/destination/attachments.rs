@@ -328,11 +328,16 @@ async fn what_somebody_removed_before_it_was_complete_is_made_anew() {
         let inbox = account(&server).folder(&["INBOX"]).unwrap().id;
         let uids: Vec<u32> = stored(&server).iter().map(|message| message.uid).collect();
         account(&server).remove(inbox, &uids).unwrap();
+        // Once more while it is filled.
+        let gone = Action::Error(404, "ErrorItemNotFound".to_owned());
+        server.faults().arm("AddAttachment", 2, gone);
         let outcomes = append(&destination, &folder, of(&message)).await;
         let Outcome::NotStored(error) = &outcomes[0] else {
             panic!("{outcomes:?}");
         };
         assert!(error.is_transient() && error.scope() == Scope::Message);
+        let uids: Vec<u32> = stored(&server).iter().map(|message| message.uid).collect();
+        account(&server).remove(inbox, &uids).unwrap();
         let outcomes = append(&destination, &folder, of(&message)).await;
         assert_eq!(words(&outcomes), ["stored"]);
         assert_eq!(attached(&server), ["f0.bin", "f1.bin"]);

@@ -101,3 +101,24 @@ async fn what_was_cut_off_is_read_again() {
     assert_eq!(again[0].digest, digest);
     assert_eq!(server.counters().operation("GetMime"), 3);
 }
+
+/// A proxy may answer for the server: what it says is no message, and proves nothing of one.
+#[tokio::test]
+async fn what_is_no_message_is_not_compared_with_one() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    let outcomes = append(&destination, &folder, letters(1)).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    let html = Action::Mangle(Mangle::Html);
+    server.faults().arm("GetMime", 1, html);
+    let probe = Probe::new(folder.id.clone(), Depth::Content).with_since(folder.mark.clone());
+    let pages: Vec<_> = destination.existing(probe).collect().await;
+    let error = pages.into_iter().find_map(Result::err).unwrap();
+    assert_eq!(error.code(), "graph/no-message");
+    assert!(error.is_transient());
+    assert_eq!(
+        existing(&destination, &folder, Depth::Content).await.len(),
+        1
+    );
+}

@@ -233,19 +233,28 @@ async fn who_cannot_be_read_back_at_once_is_asked_for_alone() {
     assert!(stored(&server).is_empty());
 }
 
-/// A draft that nobody could remove is told.
+/// A draft that nobody could remove is told; one that may be gone is not said to be stored.
 #[tokio::test]
 async fn what_became_a_draft_and_stays_is_noted() {
-    let server = start(|builder| builder).await;
-    let destination = destination(&server);
-    let folder = made(&destination).await;
-    server
-        .faults()
-        .arm_every("CreateMessage", 1, Action::StaysDraft);
-    server.faults().arm("PurgeMessage", 1, Action::Status(500));
-    let outcomes = append(&destination, &folder, letters(1)).await;
-    assert!(matches!(&outcomes[0], Outcome::Stored(receipt)
-        if receipt.altered.iter().any(|note| note.detail.starts_with("made-a-draft"))));
+    for (failure, expected) in [
+        (Action::Error(403, "ErrorAccessDenied".to_owned()), "stored"),
+        (Action::Status(500), "unknown: graph/made-a-draft"),
+        (Action::CloseUnanswered, "unknown: graph/made-a-draft"),
+    ] {
+        let server = start(|builder| builder).await;
+        let destination = destination(&server);
+        let folder = made(&destination).await;
+        server
+            .faults()
+            .arm_every("CreateMessage", 1, Action::StaysDraft);
+        server.faults().arm("PurgeMessage", 1, failure);
+        let outcomes = append(&destination, &folder, letters(1)).await;
+        assert_eq!(words(&outcomes), [expected]);
+        if let Outcome::Stored(receipt) = &outcomes[0] {
+            let mut notes = receipt.altered.iter();
+            assert!(notes.any(|note| note.detail.starts_with("made-a-draft")));
+        }
+    }
 }
 
 #[tokio::test]

@@ -48,6 +48,29 @@ async fn a_folder_that_is_named_in_another_way_is_the_same_one() {
     assert_eq!(stored(&server).len(), 1);
 }
 
+/// What is wrong with one of them says nothing of the others.
+#[tokio::test]
+async fn one_that_cannot_be_looked_at_keeps_no_other_from_being_removed() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let inbox = made(&destination).await;
+    let outcomes = append(&destination, &inbox, letters(3)).await;
+    let ids = outcomes.into_iter().map(|outcome| match outcome {
+        Outcome::Stored(receipt) => receipt.id.unwrap(),
+        other => panic!("{other:?}"),
+    });
+    let ids: Vec<MessageId> = ids.collect();
+    assert!(server.poison_item(USER, &["INBOX"], 2, "ErrorCorruptData"));
+    let updater = destination.updater().unwrap();
+    let removed: Vec<_> = updater.remove(&inbox.id, ids.clone()).collect().await;
+    assert_eq!(removed.len(), 3);
+    for (id, outcome) in removed {
+        let is_stored = matches!(outcome, Outcome::Stored(_));
+        assert_eq!(is_stored, id != ids[1], "{outcome:?}");
+    }
+    assert_eq!(stored(&server).len(), 1);
+}
+
 #[tokio::test]
 async fn what_was_moved_elsewhere_is_gone_from_its_folder_and_stays_where_it_is() {
     let server = start(|builder| builder).await;

@@ -228,7 +228,10 @@ impl Listing {
         if mailbox.can().content_ids {
             item.content_id = Some(ContentId::format(format_args!("m:{}", message.email_id)));
         }
-        (item.flags, item.notes) = flags_of(message);
+        item.flags_told = !mailbox.state().no_flags;
+        if item.flags_told {
+            (item.flags, item.notes) = flags_of(message);
+        }
         let told = self.request.headers || self.request.form != Form::Mime;
         item.header = told.then(|| HeaderDigest::of(&message.body));
         let wanted = self.request.inline == Some(Form::Mime);

@@ -260,6 +260,11 @@ impl MemoryMailbox {
         self.state().forgot_marks = true;
     }
 
+    /// From now on, or no more, the server can tell no message's flags.
+    pub fn tell_no_flags(&self, none: bool) {
+        self.state().no_flags = none;
+    }
+
     /// Messages that are still on their way.
     #[must_use]
     pub fn in_flight(&self) -> usize {

@@ -16,6 +16,7 @@ pub(super) struct State {
     late: Vec<Late>,
     pub(super) notes: Notes,
     pub(super) forgot_marks: bool,
+    pub(super) no_flags: bool,
 }
 
 /// A message that was sent, and is not there yet.

@@ -184,6 +184,48 @@ async fn a_move_that_breaks_off_is_tried_again() {
     }
 }
 
+/// Flags that nobody can tell are those of before, wherever the message is by now; of a new one it is noted.
+#[tokio::test]
+async fn flags_that_nobody_can_tell_stay_where_a_message_moves() {
+    let world = World::new();
+    let (source, destination) = accounts(&world);
+    for n in 0..3 {
+        add(&source, &["INBOX"], mail(&format!("m{n}"), n));
+    }
+    let inbox = source.folder(&["INBOX"]).unwrap().id;
+    source
+        .store(inbox, &[1, 2, 3], FlagOp::Add, &["\\Seen", "Red"], None)
+        .unwrap();
+    world.run().await;
+    moved(&source, "INBOX", &[1, 2], "Work");
+    add(&source, &["Work"], mail("new", 9).with_flags(["\\Seen"]));
+    world.source.tell_no_flags(true);
+    let report = world.run().await;
+    let work = of(&report, "Work");
+    assert_eq!((work.tally.moved, work.tally.copied), (2, 1));
+    assert_eq!(work.altered.get(&AlterationKind::FlagDropped), Some(&1));
+    let flags = |folder: &str| {
+        let id = destination.folder(&[folder]).unwrap().id;
+        let all = destination.messages(id).unwrap();
+        let all = all.iter().map(|message| message.flags.len());
+        all.collect::<Vec<_>>()
+    };
+    assert_eq!((flags("INBOX"), flags("Work")), (vec![2], vec![2, 2, 0]));
+    // As soon as they are told, they are right.
+    world.source.tell_no_flags(false);
+    source
+        .store(
+            source.folder(&["Work"]).unwrap().id,
+            &[1, 2, 3],
+            FlagOp::Add,
+            &["\\Flagged"],
+            None,
+        )
+        .unwrap();
+    world.run().await;
+    world.assert_equal();
+}
+
 #[tokio::test]
 async fn what_cannot_be_read_may_have_moved_and_is_not_copied() {
     for fault in [

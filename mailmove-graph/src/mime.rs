@@ -18,7 +18,7 @@ use crate::{
 const NAME_MAX: usize = 1000;
 
 /// A message that is being read.
-pub(super) struct Mime {
+pub(crate) struct Mime {
     open: Open,
     start: Vec<u8>,
     begins: Option<bool>,
@@ -26,7 +26,7 @@ pub(super) struct Mime {
 }
 
 impl Mime {
-    pub(super) async fn open(pool: &Pool, id: &MessageId) -> Result<Self> {
+    pub(crate) async fn open(pool: &Pool, id: &MessageId) -> Result<Self> {
         let path = Path::new().at("messages").id(id).at("$value");
         let request = Request::get(path, Doing::message("getMime"));
         let open = pool.open(&request).await?;
@@ -42,7 +42,7 @@ impl Mime {
     }
 
     /// The next piece; `None` at the end.
-    pub(super) async fn piece(&mut self) -> Result<Option<Bytes>> {
+    pub(crate) async fn piece(&mut self) -> Result<Option<Bytes>> {
         let piece = self.open.piece().await?;
         if let Some(bytes) = &piece {
             self.len += bytes.len() as u64;
@@ -56,7 +56,7 @@ impl Mime {
 
     /// At the end: whether it is a message. One that does not begin as Exchange's do has to be as long as the server
     /// says that the message is, which what somebody else has to say hardly is: MIME has more bytes than what is in it.
-    pub(super) async fn end(self, pool: &Pool, id: &MessageId) -> Result<()> {
+    pub(crate) async fn end(self, pool: &Pool, id: &MessageId) -> Result<()> {
         let (is_sure, len) = (self.begins == Some(true), self.len);
         // Its place is free for the next request.
         drop(self);
@@ -68,7 +68,7 @@ impl Mime {
 }
 
 /// How many bytes a message has on the server.
-pub(super) async fn size(pool: &Pool, id: &MessageId) -> Result<Option<u64>> {
+pub(crate) async fn size(pool: &Pool, id: &MessageId) -> Result<Option<u64>> {
     let path = Path::new().at("messages").id(id).query("$select", "id");
     let path = path.query("$expand", &property::expand(&[property::SIZE]));
     let request = Request::get(path, Doing::message("getSize"));

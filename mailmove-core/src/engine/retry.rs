@@ -81,6 +81,14 @@ impl Backoff {
         }
     }
 
+    /// The same for part of a request that is tried again itself: it does not wait for an outage to end.
+    pub(super) fn within(engine: &super::Engine, side: Direction) -> Self {
+        Self {
+            outage: Duration::ZERO,
+            ..Self::on(engine, side)
+        }
+    }
+
     pub(super) fn side(&self) -> Option<Direction> {
         self.side.as_ref().map(|(side, _)| *side)
     }

@@ -432,19 +432,46 @@ pub(super) async fn contents(
     contents_of(engine, &place.id, ids).await
 }
 
-/// The same, by the folder's id.
+/// The same, by the folder's id. If the connection breaks, what was read already is not asked for again: otherwise as
+/// much as breaks each connection would never be read.
 pub(super) async fn contents_of(
     engine: &Engine,
     place: &FolderId,
     ids: &[MessageId],
 ) -> Result<Vec<Existing>> {
+    let mut backoff = Backoff::within(engine, Direction::Up);
+    let mut missing = ids.to_vec();
+    let mut found = Vec::with_capacity(ids.len());
+    loop {
+        let had = found.len();
+        let Err(error) = read(engine, place, &missing, &mut found).await else {
+            return Ok(found);
+        };
+        if found.len() > had {
+            backoff.reset();
+            let new = found.get(had..).unwrap_or_default().iter();
+            let new: HashSet<&MessageId> = new.map(|existing| &existing.id).collect();
+            missing.retain(|id| !new.contains(id));
+        }
+        match backoff.next(&error) {
+            Some(wait) => engine.rest(&backoff, &error, wait).await?,
+            None => return Err(error),
+        }
+    }
+}
+
+async fn read(
+    engine: &Engine,
+    place: &FolderId,
+    ids: &[MessageId],
+    found: &mut Vec<Existing>,
+) -> Result<()> {
     let probe = engine.probe(place, Depth::Content).with_ids(ids.to_vec());
     let mut pages = engine.destination.existing(probe);
-    let mut found = Vec::with_capacity(ids.len());
     while let Some(page) = pages.next().await {
         found.extend(page?);
     }
-    Ok(found)
+    Ok(())
 }
 
 /// Unclaimed messages since `mark` that equal one of the rows, and how many more there are that may

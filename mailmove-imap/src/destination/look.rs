@@ -53,6 +53,8 @@ async fn look(inner: &Arc<Inner>, probe: &Probe, out: &Out) -> Result<()> {
     let Ok(from) = u32::try_from(from.max(1)) else {
         return Ok(());
     };
+    // Nothing is sent of what cannot be said.
+    session::mailbox(&probe.folder)?;
     let mut lease = inner.pool.lease(Some(&probe.folder)).await?;
     let known = probe.ids.as_ref().map(|ids| known(ids, from, probe));
     let known = known.transpose()?;
@@ -75,8 +77,8 @@ async fn look(inner: &Arc<Inner>, probe: &Probe, out: &Out) -> Result<()> {
     let opened = opened.and_then(|opened| check(probe, numbering, &opened).map(|()| opened));
     let opened = match (opened, tag) {
         (Err(error), Some(tag)) => {
-            // Of no use: the folder is not there, or another one.
-            lease.connection.complete(tag, |_| {}).await?;
+            // Of no use: the folder is not there, or another one. If the connection fails, whoever uses it next is told.
+            let _ = lease.connection.complete(tag, |_| {}).await;
             return Err(error);
         }
         (opened, _) => opened?,
@@ -211,7 +213,20 @@ impl Looking<'_> {
             None => self.again().await?,
         };
         let sent = self.sent.take();
-        let (mut found, doubtful) = fetch(&mut lease, self.probe, self.validity, set, sent).await?;
+        let mut page = Page::new(self.validity, set);
+        if let Err(error) = page.fetch(&mut lease, self.probe, sent).await {
+            // However often a connection breaks, each message has to be read only once.
+            let read = page.whole();
+            if !read.is_empty() {
+                out.send(Ok(read)).await;
+            }
+            return Err(error);
+        }
+        let Page {
+            mut found,
+            doubtful,
+            ..
+        } = page;
         binary::look_again(self.inner, &mut lease, &mut found, &doubtful).await?;
         let page: Vec<Existing> = found.into_values().collect();
         drop(lease);
@@ -256,42 +271,6 @@ fn command(lease: &mut Lease, set: &UidSet, items: &[FetchItem]) -> Result<(Tag,
     Ok((tag, command.map_err(session::encode)?))
 }
 
-async fn fetch(
-    lease: &mut Lease,
-    probe: &Probe,
-    validity: u32,
-    set: &UidSet,
-    mut sent: Option<Tag>,
-) -> Result<(Found, Vec<u32>)> {
-    let items = items(probe.depth);
-    let mut page = Page {
-        validity,
-        set,
-        found: BTreeMap::new(),
-        doubtful: Vec::new(),
-        bodies: Bodies::default(),
-    };
-    let mut later = vec![set.clone()];
-    while let Some(part) = later.pop() {
-        let tag = match sent.take() {
-            Some(tag) => tag,
-            None => {
-                let (tag, command) = command(lease, &part, &items)?;
-                lease.connection.send(command).await?;
-                tag
-            }
-        };
-        let status = page.take(lease, tag).await?;
-        let left = cut::left(&part, &status)?;
-        if left.is_empty() && status.kind != crate::wire::StatusKind::Ok {
-            return Err(error::refused(Doing::folder("FETCH"), &status)
-                .with_context("folder", probe.folder.as_str()));
-        }
-        later.extend(left);
-    }
-    Ok((page.found, page.doubtful))
-}
-
 /// What one FETCH brings, by UID: a server may tell of a message in several pieces. Where it left a
 /// body out (Exchange Online has been seen to, and still said OK) the digest is missing: that message
 /// is not known to be equal to any.
@@ -301,10 +280,57 @@ struct Page<'a> {
     found: Found,
     /// UIDs of those that may hold NUL.
     doubtful: Vec<u32>,
+    /// UIDs of those of which all was told at once.
+    whole: Vec<u32>,
     bodies: Bodies,
 }
 
-impl Page<'_> {
+impl<'a> Page<'a> {
+    fn new(validity: u32, set: &'a UidSet) -> Self {
+        Self {
+            validity,
+            set,
+            found: BTreeMap::new(),
+            doubtful: Vec::new(),
+            whole: Vec::new(),
+            bodies: Bodies::default(),
+        }
+    }
+
+    async fn fetch(
+        &mut self,
+        lease: &mut Lease,
+        probe: &Probe,
+        mut sent: Option<Tag>,
+    ) -> Result<()> {
+        let items = items(probe.depth);
+        let mut later = vec![self.set.clone()];
+        while let Some(part) = later.pop() {
+            let tag = match sent.take() {
+                Some(tag) => tag,
+                None => {
+                    let (tag, command) = command(lease, &part, &items)?;
+                    lease.connection.send(command).await?;
+                    tag
+                }
+            };
+            let status = self.take(lease, tag).await?;
+            let left = cut::left(&part, &status)?;
+            if left.is_empty() && status.kind != crate::wire::StatusKind::Ok {
+                return Err(error::refused(Doing::folder("FETCH"), &status)
+                    .with_context("folder", probe.folder.as_str()));
+            }
+            later.extend(left);
+        }
+        Ok(())
+    }
+
+    /// The messages of which nothing more has to be told.
+    fn whole(mut self) -> Vec<Existing> {
+        let sure = self.whole.iter().filter(|uid| !self.doubtful.contains(uid));
+        sure.filter_map(|uid| self.found.remove(uid)).collect()
+    }
+
     /// Takes in what comes before this command is answered.
     async fn take(&mut self, lease: &mut Lease, tag: Tag) -> Result<Status> {
         loop {
@@ -336,6 +362,9 @@ impl Page<'_> {
         existing.body = bodies.body.or(existing.body);
         if bodies.doubtful {
             self.doubtful.push(uid);
+        }
+        if bodies.digest.is_some() && fetch.flags.is_some() && fetch.internal_date.is_some() {
+            self.whole.push(uid);
         }
         if let Some(flags) = &fetch.flags {
             existing.flags = core_flags(flags);
@@ -453,13 +482,7 @@ mod tests {
     #[test]
     fn pieces_of_a_message_come_together_and_strangers_stay_out() {
         let set = UidSet::range(5, 6).unwrap();
-        let mut page = Page {
-            validity: 1,
-            set: &set,
-            found: BTreeMap::new(),
-            doubtful: Vec::new(),
-            bodies: Bodies::default(),
-        };
+        let mut page = Page::new(1, &set);
         feed(
             &mut page,
             b"* 1 FETCH (UID 5 FLAGS (\\Seen) RFC822.SIZE 99 BODY[HEADER.FIELDS (SUBJECT)] {14}\r\n\
@@ -482,13 +505,7 @@ mod tests {
     #[test]
     fn quoted_bodies_count_and_missing_ones_are_left_unknown() {
         let set = UidSet::range(5, 6).unwrap();
-        let mut page = Page {
-            validity: 1,
-            set: &set,
-            found: BTreeMap::new(),
-            doubtful: Vec::new(),
-            bodies: Bodies::default(),
-        };
+        let mut page = Page::new(1, &set);
         feed(
             &mut page,
             b"* 1 FETCH (UID 5 BODY[HEADER.FIELDS (SUBJECT)] \"\" BODY[] \"x\")\r\n\

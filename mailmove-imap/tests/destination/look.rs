@@ -1,9 +1,11 @@
+use futures_util::StreamExt as _;
 use mailmove_core::{
     ErrorKind,
     destination::{Depth, Probe},
     identity::HeaderDigest,
     model::{ContentDigest, Flags, Timestamp},
 };
+use mailmove_imap_testserver::Action;
 use mailmove_testkit::mailbox::NewMessage;
 
 use crate::support::*;
@@ -137,4 +139,46 @@ async fn a_folder_that_is_gone_is_not_found() {
         (error.kind(), error.scope()),
         (ErrorKind::NotFound, mailmove_core::Scope::Folder)
     );
+}
+
+#[tokio::test]
+async fn what_was_read_before_the_connection_broke_is_told() {
+    let world = world(|server| server).await;
+    let folder = world.ensure(&["Box"]).await;
+    let ids = stored_ids(
+        world
+            .append(&folder, ["a", "b", "c", "d"].map(outgoing).to_vec())
+            .await,
+    );
+    // In what comes before any of them, in each of them, and where all of them were told.
+    let mut told = std::collections::BTreeSet::new();
+    for cut in (20..).step_by(40) {
+        world
+            .server
+            .faults()
+            .arm("UID FETCH", 1, Action::CloseInReply(cut));
+        let probe = Probe::new(folder.id.clone(), Depth::Content).with_ids(ids.clone());
+        let mut pages = mailmove_core::Destination::existing(&world.destination, probe);
+        let (mut found, mut broke) = (Vec::new(), false);
+        while let Some(page) = pages.next().await {
+            match page {
+                Ok(page) => found.extend(page),
+                Err(error) => {
+                    assert!(error.is_transient(), "{error:?}");
+                    broke = true;
+                }
+            }
+        }
+        let names: Vec<_> = found.iter().map(|one| one.id.clone()).collect();
+        assert_eq!(names, ids[..names.len()], "after {cut}");
+        for (one, name) in found.iter().zip(["a", "b", "c", "d"]) {
+            assert_eq!(one.digest, Some(ContentDigest::of(mail(name).as_bytes())));
+            assert_eq!(one.received, Some(Timestamp::new(RECEIVED, 120)));
+        }
+        told.insert(found.len());
+        if !broke {
+            break;
+        }
+    }
+    assert_eq!(told.into_iter().collect::<Vec<_>>(), [0, 1, 2, 3, 4]);
 }

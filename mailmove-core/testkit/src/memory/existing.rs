@@ -141,7 +141,7 @@ impl Looking {
             epoch,
             uids: uids.into(),
             pages: 0,
-            fails_after: mailbox.state().existing_ends(),
+            fails_after: mailbox.state().existing_ends(contents),
         })
     }
 }

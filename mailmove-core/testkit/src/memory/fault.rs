@@ -26,6 +26,8 @@ pub enum Fault {
     ListEnds(u64),
     /// The next enumeration of what exists ends with this error after so many pages.
     ExistingFails(u64, ErrorKind),
+    /// Each enumeration of contents breaks off after so many pages. Stays.
+    ReadingBreaks(u64),
     /// The n-th message fetched fails, and with it all that the request had left.
     FetchFails(u64, ErrorKind),
     /// The n-th message fetched fails alone.

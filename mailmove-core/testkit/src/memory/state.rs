@@ -152,11 +152,16 @@ impl State {
     }
 
     /// The same for an enumeration of what exists.
-    pub(super) fn existing_ends(&mut self) -> Option<(u64, ErrorKind)> {
-        match self.take(|f| matches!(f, Fault::ExistingFails(..)))? {
-            Fault::ExistingFails(pages, kind) => Some((pages, kind)),
-            _ => None,
+    pub(super) fn existing_ends(&mut self, contents: bool) -> Option<(u64, ErrorKind)> {
+        if let Some(Fault::ExistingFails(pages, kind)) =
+            self.take(|f| matches!(f, Fault::ExistingFails(..)))
+        {
+            return Some((pages, kind));
         }
+        self.armed.iter().find_map(|fault| match fault {
+            Fault::ReadingBreaks(pages) if contents => Some((*pages, ErrorKind::Interrupted)),
+            _ => None,
+        })
     }
 
     pub(super) fn cursor_expires(&mut self) -> bool {

@@ -61,6 +61,28 @@ async fn a_confirmed_message_without_an_id_is_not_taken_for_its_twin() {
 }
 
 #[tokio::test]
+async fn what_is_in_doubt_is_read_however_often_the_connection_breaks() {
+    let mut world = batches(World::new(), 60, false);
+    let destination = world.destination.with_page(1);
+    world.destination = destination.configure(|can| can.returns_ids = false);
+    for n in 0..60 {
+        add(
+            world.source.account(),
+            &["INBOX"],
+            mail(&format!("m{n}"), n),
+        );
+    }
+    // Which is which, only a look can tell, and each breaks off after two.
+    world.destination.arm(Fault::ReadingBreaks(2));
+    let report = world.run().await;
+    assert_eq!(report.status(), Status::Complete, "{report:#?}");
+    let looks = world.destination.counters().existing_contents;
+    assert!(looks >= 30, "{looks}");
+    world.assert_equal();
+    assert_eq!(world.run().await.total().copied, 0);
+}
+
+#[tokio::test]
 async fn a_server_that_names_one_id_twice_is_not_believed() {
     for odd in [AppendFault::SameIds, AppendFault::NoIds] {
         let world = batches(World::new(), 4, true);

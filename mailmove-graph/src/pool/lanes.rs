@@ -132,11 +132,13 @@ impl Lanes {
             return;
         }
         let at = state.limit;
+        // The one below went well for as long as it took to try this again.
+        let known = state.refused_at == Some(at);
         if state.refused_at.is_some_and(|before| at >= before) {
             state.probe = (state.probe * 2).min(MOST);
         }
         state.refused_at = Some(at);
-        state.limit = (at * 3 / 4).max(1);
+        state.limit = if known { at - 1 } else { at * 3 / 4 }.max(1);
         state.well = 0;
     }
 }
@@ -166,11 +168,16 @@ mod tests {
         assert_eq!(lanes.limit(), 4);
         lanes.went_well();
         assert_eq!(lanes.limit(), 5);
+        // Refused a second time: the one below is known to go well.
         lanes.objected();
-        for _ in 0..1000 {
+        assert_eq!(lanes.limit(), 4);
+        for _ in 0..999 {
             lanes.went_well();
         }
         assert_eq!(lanes.limit(), 4);
+        // Refused for another reason: down as before.
+        lanes.objected();
+        assert_eq!(lanes.limit(), 3);
     }
 
     #[tokio::test]

@@ -47,8 +47,11 @@ use known::Known;
 /// How long a fully sent APPEND may take to show up after its connection was lost. Measured:
 /// 18 to 150 ms on Dovecot; the margin is for servers under load.
 const SETTLE: Duration = Duration::from_secs(10);
-/// Messages per MULTIAPPEND, which is one transaction at the server.
-const BATCH_ITEMS: usize = 200;
+/// Messages per MULTIAPPEND, which is one transaction at the server. For each, Dovecot goes through all that the folder
+/// holds: with few, the last of a million messages takes many times as long as the first.
+const BATCH_ITEMS: usize = 1000;
+/// Messages in a window of single APPENDs.
+const SINGLE_ITEMS: usize = 200;
 /// Bytes per MULTIAPPEND: what a refusal costs to send again in parts. A few batches per folder are
 /// in memory at once, so this also bounds that.
 const BATCH_BYTES: u64 = 1 << 20;
@@ -202,11 +205,15 @@ fn describe(server: &Server, naming: Naming) -> Capabilities {
     out.removes = can.has("UIDPLUS") && !can.gmail();
     out.copies = true;
     out.merges = can.gmail();
-    let items = can
-        .save_limit()
-        .and_then(|limit| usize::try_from(limit).ok())
-        .map_or(BATCH_ITEMS, |limit| limit.min(BATCH_ITEMS));
-    out.batching = Batching::new(items, BATCH_BYTES, is_atomic(server));
+    let is_atomic = is_atomic(server);
+    let most = match is_atomic {
+        true => BATCH_ITEMS,
+        false => SINGLE_ITEMS,
+    };
+    let limit = can.save_limit();
+    let limit = limit.and_then(|limit| usize::try_from(limit).ok());
+    let items = limit.map_or(most, |limit| limit.min(most));
+    out.batching = Batching::new(items, BATCH_BYTES, is_atomic);
     out.max_message = largest(server);
     out.naming = naming;
     out.settle = SETTLE;

@@ -16,31 +16,9 @@ use mailmove_testkit::{
     mailbox::{Account, FlagOp, FolderId, InternalDate, NewMessage, Store},
     memory::MemoryMailbox,
 };
+use mailmove_testkit_exchange::letters::{SENT, letter};
 
 use crate::support::{account, config, password, start};
-
-const SENT: i64 = 1_057_049_557;
-
-fn letter(number: usize) -> String {
-    format!(
-        "Message-ID: <{number}@example.com>\r\nDate: Tue, 1 Jul 2003 10:52:37 +0200\r\n\
-        From: Ann <ann@example.com>\r\nSender: Bo <bo@example.com>\r\nReply-To: cy@example.com\r\n\
-        To: di@example.com, Ed <ed@example.com>\r\nCc: flo@example.com\r\nBcc: gil@example.com\r\n\
-        Subject: =?utf-8?q?Gr=C3=BC=C3=9Fe?= {number}\r\nIn-Reply-To: <a@example.com>\r\nX-Priority: 2 (High)\r\n\
-        References: <b@example.com> <a@example.com>\r\nX-Own: 1\r\n\
-        Content-Type: multipart/mixed; boundary=\"outer\"\r\n\r\n--outer\r\n\
-        Content-Type: multipart/alternative; boundary=\"inner\"\r\n\r\n--inner\r\n\
-        Content-Type: text/plain; charset=iso-8859-1\r\nContent-Transfer-Encoding: quoted-printable\r\n\r\n\
-        Gr=FC=DFe aus K=F6ln,\r\nheute um acht.\r\n--inner\r\nContent-Type: text/html; charset=utf-8\r\n\r\n\
-        <p>Gr\u{fc}\u{df}e aus <b>K\u{f6}ln</b>, heute um acht.</p>\r\n--inner--\r\n--outer\r\n\
-        Content-Type: image/png; name=\"a.png\"\r\nContent-Disposition: attachment; filename=\"a.png\"\r\n\
-        Content-Transfer-Encoding: base64\r\n\r\niVBORw0KGgo=\r\n--outer\r\n\
-        Content-Type: application/pdf; name=\"b.pdf\"\r\nContent-Transfer-Encoding: base64\r\n\r\n\
-        JVBERi0xLjQ=\r\n--outer\r\nContent-Type: message/rfc822\r\n\r\n\
-        Subject: within\r\nMessage-ID: <w{number}@example.com>\r\nFrom: hal@example.com\r\n\r\n\
-        The message within.\r\n--outer--\r\n"
-    )
-}
 
 /// What is done to a copy, and what is told of it.
 enum Change {

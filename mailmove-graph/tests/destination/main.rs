@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod fidelity;
 mod imports;
 mod looks;
 mod outcomes;

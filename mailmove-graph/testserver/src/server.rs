@@ -295,6 +295,19 @@ impl Server {
         })
     }
 
+    /// Sets how important an item is: `Low`, `Normal` or `High`; false if there is no such item.
+    pub fn set_item_importance(
+        &self,
+        user: &str,
+        path: &[&str],
+        uid: u32,
+        importance: &str,
+    ) -> bool {
+        self.change_item(user, path, uid, |props| {
+            props.importance = Some(importance.to_owned());
+        })
+    }
+
     /// Sets an item's class, such as `IPM.Appointment`; false if there is no such item.
     pub fn set_item_class(&self, user: &str, path: &[&str], uid: u32, class: &str) -> bool {
         self.change_item(user, path, uid, |props| {

@@ -22,6 +22,7 @@ pub mod draft;
 pub mod faults;
 pub mod http;
 pub mod ids;
+pub mod letters;
 pub mod listen;
 pub mod mailbox;
 pub mod mime;

@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod classes;
 mod imports;
 mod looks;
 mod outcomes;

@@ -331,7 +331,8 @@ impl Adopter {
     }
 
     /// An item that came as an export, of which nobody can read the content there, and at which nothing is noted. All
-    /// that tells it from others is equal, and no other one is looked for, or is there, that has this.
+    /// that tells it from others is equal, with size and date, and no other one is looked for, or is there, that has
+    /// this.
     fn equal_name(
         &self,
         engine: &Engine,
@@ -339,25 +340,23 @@ impl Adopter {
         row: &ItemRow,
         header: HeaderDigest,
     ) -> Option<Existing> {
-        let once = head(header).is_some_and(|head| {
-            // As it was announced: a content has another size than its listing said.
-            let size = self.headers.get(&head);
-            let size = size.filter(|_| !self.ambiguous.contains(&head));
-            size.is_some_and(|size| !self.repeated.contains(&key_of(head, *size)))
-        });
+        // As it was announced: a content has another size than its listing said.
+        let head = head(header).filter(|head| !self.ambiguous.contains(head))?;
+        let size = *self.headers.get(&head)?;
+        let twins = self.repeated.contains(&key_of(head, size));
         // What is sent again is to take the place of one that looks the same.
         let again = row.code.is_some();
-        if engine.form == Form::Mime || header.is_void() || !once || again || self.shared {
+        if engine.form == Form::Mime || header.is_void() || twins || again || self.shared {
             return None;
         }
-        let unread = |there: &&Existing| {
-            there.header == Some(header) && there.digest.is_none() && there.given.is_none()
+        let alike = |there: &&Existing| there.header == Some(header);
+        let mut all = read.iter().filter(alike);
+        let (there, None) = (all.next()?, all.next()) else {
+            return None;
         };
-        let mut all = read.iter().filter(unread);
-        match (all.next(), all.next()) {
-            (Some(there), None) => Some(there.clone()),
-            _ => None,
-        }
+        let unread = there.digest.is_none() && there.given.is_none();
+        let same = there.size == Some(size) && there.received == row.received;
+        (unread && same).then(|| there.clone())
     }
 
     fn is_enough(&self, lane: &Lane, row: &ItemRow, header: HeaderDigest) -> bool {

@@ -96,6 +96,9 @@ impl Writing {
 /// Graph makes a draft for ever of a message that it gets as MIME, received now. So a message is made of its
 /// [fields](crate::draft), with properties beside them, and its attachments follow. Each message is marked, in a
 /// property of our own, with the digests of what it was made from, and whether it is complete.
+///
+/// Where there is leave for it, items of all classes are taken as Exchange's own exports; what is no mail in no other
+/// form.
 #[derive(Clone, Debug)]
 pub struct GraphDestination(Arc<Inner>);
 

@@ -156,9 +156,9 @@ impl Place {
         ids: &[MessageId],
     ) -> HashMap<MessageId, Outcome> {
         let mut out = HashMap::with_capacity(ids.len());
-        for id in ids.chunks(AT_ONCE) {
-            let found = self.metas(inner, id).await;
-            out.extend(id.iter().map(|id| {
+        for some in ids.chunks(AT_ONCE) {
+            let found = self.metas(inner, some).await;
+            out.extend(some.iter().map(|id| {
                 let receipt = Receipt::new(Some(id.clone()));
                 let outcome = match &found {
                     Ok(found) => match found.get(id) {

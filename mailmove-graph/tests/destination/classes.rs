@@ -6,8 +6,9 @@ use mailmove_core::{
     Edges, Migration,
     destination::Depth,
     edge::{Credential, Secret, StaticCredential},
-    model::{FolderPath, FolderSpec, ItemClass},
-    report::{Report, Status},
+    error::Scope,
+    model::{AlterationKind, FolderPath, FolderSpec, ItemClass},
+    report::{FolderReport, Report, Status},
     store::MemoryStore,
 };
 use mailmove_graph::{GraphConfig, GraphDestination, GraphSource};
@@ -111,6 +112,12 @@ impl Site {
     }
 }
 
+fn login() -> Arc<StaticCredential> {
+    let (user, token) = ("app".to_owned(), Secret::new("token"));
+    let credential = Credential::BearerToken { user, token };
+    Arc::new(StaticCredential::new(credential))
+}
+
 struct World {
     from: Site,
     to: Site,
@@ -134,13 +141,8 @@ impl World {
 
     fn migration(&self) -> Migration {
         let edges = || Edges::new().with_clock(Arc::new(self.clock.clone()));
-        let (user, token) = ("app".to_owned(), Secret::new("token"));
-        let login = Arc::new(StaticCredential::new(Credential::BearerToken {
-            user,
-            token,
-        }));
-        let source = GraphSource::new(self.from.config(), Arc::clone(&login) as _, edges());
-        let destination = GraphDestination::new(self.to.config(), login, edges());
+        let source = GraphSource::new(self.from.config(), login(), edges());
+        let destination = GraphDestination::new(self.to.config(), login(), edges());
         Migration::builder(source, destination)
             .store(self.store.clone())
             .edges(edges())
@@ -377,16 +379,36 @@ async fn one_that_is_refused_costs_itself_alone() {
     }
 }
 
+/// Nothing moves an item but mail: it is copied to its new place, and told that it is in the old one still.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_moved_at_the_source_is_copied_and_told() {
+    let world = World::new().await;
+    world.from.put(&["Kalender"], "IPM.Appointment", 4);
+    holidays(&world);
+    world.run().await;
+    let account = world.from.account();
+    let from = account.folder(&["Kalender"]).unwrap().id;
+    let to = account.folder(&["Kalender", "Urlaub"]).unwrap().id;
+    let uid = account.uids(from).unwrap()[0];
+    account.move_messages(from, &[uid], to).unwrap();
+    let report = world.run().await;
+    let kept = |folder: &FolderReport| {
+        let all = folder.altered.get(&AlterationKind::OldPlaceKept);
+        all.copied().unwrap_or_default()
+    };
+    assert_eq!(report.folders.iter().map(kept).sum::<u64>(), 1);
+    assert_eq!(report.total().copied, 1);
+    world.equal(&["Kalender", "Urlaub"], &["Calendar", "Urlaub"]);
+    assert_eq!(world.to.items(&["Calendar"]).len(), 4);
+    assert_eq!(world.run().await.total().copied, 0);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_folder_that_is_made_is_of_the_class_that_was_asked_for() {
     use futures_util::StreamExt as _;
     use mailmove_core::Destination as _;
     let world = World::new().await;
-    let login = StaticCredential::new(Credential::BearerToken {
-        user: "app".to_owned(),
-        token: Secret::new("token"),
-    });
-    let destination = GraphDestination::new(world.to.config(), Arc::new(login), Edges::new());
+    let destination = GraphDestination::new(world.to.config(), login(), Edges::new());
     let spec =
         |path: &str, class| FolderSpec::new(FolderPath::new(path.split('/'))).with_class(class);
     let want = [
@@ -415,4 +437,22 @@ async fn a_folder_that_is_made_is_of_the_class_that_was_asked_for() {
         }
     }
     assert_eq!(made.iter().filter(|(_, made)| made.is_ok()).count(), 7);
+    // Where there is no such interface mail goes on.
+    let site = Site::new(Language::English, "eve", |builder| {
+        builder.without("ExchangeSettings")
+    })
+    .await;
+    let destination = GraphDestination::new(site.config(), login(), Edges::new());
+    let want = vec![
+        spec("Dates", ItemClass::Event),
+        spec("Own", ItemClass::Mail),
+    ];
+    let mut made: Vec<_> = destination.ensure_folders(want).collect().await;
+    made.sort_by_key(|(slot, _)| *slot);
+    let error = made[0].1.as_ref().unwrap_err();
+    assert_eq!(
+        (error.code(), error.scope()),
+        ("graph/no-export", Scope::Folder)
+    );
+    assert!(made[1].1.is_ok());
 }

@@ -1,8 +1,21 @@
 //! Between EWS and Microsoft 365 as Exchange's own exports, which has to be asked for.
 
-use mailmove_ews_testserver::Server as Exchange;
-use mailmove_graph_testserver::Server as Graph;
-use mailmove_testkit::mailbox::{Account, InternalDate, NewMessage, Store};
+use std::{sync::Arc, time::Duration};
+
+use mailmove_core::{
+    Destination, Edges, Migration, Options, Source,
+    edge::{Credential, Secret, StaticCredential},
+    report::Status,
+    store::MemoryStore,
+};
+use mailmove_ews::{EwsConfig, EwsDestination, EwsSource};
+use mailmove_ews_testserver::{Action as OfExchange, Server as Exchange};
+use mailmove_graph::{GraphConfig, GraphDestination, GraphSource};
+use mailmove_graph_testserver::{Action as OfGraph, Server as Graph};
+use mailmove_testkit::{
+    clock::TestClock,
+    mailbox::{Account, InternalDate, Message, NewMessage, Store},
+};
 
 use crate::support::{PASSWORD, Run, USER, World, run};
 
@@ -24,7 +37,10 @@ impl Site {
 
     async fn graph(world: &World) -> Self {
         let builder = Graph::builder(Store::new()).user("ann");
-        let builder = builder.client("app", PASSWORD).rebuilds_mime();
+        let builder = builder
+            .client("app", PASSWORD)
+            .app_token("token")
+            .rebuilds_mime();
         let server = builder.start().await.unwrap();
         trust(world, server.ca_pem());
         Self::Graph(server)
@@ -66,6 +82,40 @@ impl Site {
         class.unwrap()
     }
 
+    fn source(&self, edges: &Edges) -> Arc<dyn Source> {
+        match self {
+            Self::Ews(server) => Arc::new(EwsSource::new(ews(server), password(), edges.clone())),
+            Self::Graph(server) => {
+                Arc::new(GraphSource::new(graph(server), token(), edges.clone()))
+            }
+        }
+    }
+
+    fn destination(&self, edges: &Edges) -> Arc<dyn Destination> {
+        match self {
+            Self::Ews(server) => {
+                Arc::new(EwsDestination::new(ews(server), password(), edges.clone()))
+            }
+            Self::Graph(server) => {
+                Arc::new(GraphDestination::new(graph(server), token(), edges.clone()))
+            }
+        }
+    }
+
+    /// The `nth` request that stores something is carried out, and nobody hears of it.
+    fn loses_an_answer(&self, nth: u64) {
+        match self {
+            Self::Ews(server) => {
+                let lost = OfExchange::CloseUnanswered;
+                server.faults().arm("UploadItems", nth, lost);
+            }
+            Self::Graph(server) => {
+                let lost = OfGraph::CloseUnanswered;
+                server.faults().arm("ImportItem", nth, lost);
+            }
+        }
+    }
+
     fn exported(&self) -> u64 {
         match self {
             Self::Ews(server) => server.counters().exported,
@@ -97,7 +147,7 @@ impl Site {
         let account = self.account();
         let folder = account.folder(path).unwrap().id;
         let messages = account.messages(folder).unwrap();
-        let one = |message: &mailmove_testkit::mailbox::Message| {
+        let one = |message: &Message| {
             let flags = message.flags.iter().filter(|flag| *flag != "\\Recent");
             (
                 self.class(path, message.uid),
@@ -110,6 +160,31 @@ impl Site {
         all.sort();
         all
     }
+}
+
+fn ews(server: &Exchange) -> EwsConfig {
+    EwsConfig::at(&server.url()).unwrap().with_user(USER)
+}
+
+fn password() -> Arc<StaticCredential> {
+    Arc::new(StaticCredential::new(Credential::password("ann", PASSWORD)))
+}
+
+fn graph(server: &Graph) -> GraphConfig {
+    let config = GraphConfig::new(server.tenant(), USER).with_base(&server.url());
+    config.unwrap().with_upload_host("127.0.0.1")
+}
+
+fn token() -> Arc<StaticCredential> {
+    let (user, token) = (USER.to_owned(), Secret::new("token"));
+    Arc::new(StaticCredential::new(Credential::BearerToken {
+        user,
+        token,
+    }))
+}
+
+fn clock() -> TestClock {
+    TestClock::jumping(Duration::from_secs(1_700_000_000))
 }
 
 /// Trusted beside the others.
@@ -150,6 +225,24 @@ impl Pair {
         Self { world, from, to }
     }
 
+    /// A run by a clock that waits for nothing.
+    async fn goes_on(&self, store: &MemoryStore, clock: &TestClock) {
+        let edges = Edges::new().with_clock(Arc::new(clock.clone()));
+        let mut options = Options::new();
+        options.streams_across = true;
+        let (source, destination) = (self.from.source(&edges), self.to.destination(&edges));
+        let migration = Migration::builder(source, destination).store(store.clone());
+        let migration = migration.options(options).edges(edges).build().unwrap();
+        let report = migration.run().await.unwrap();
+        assert_eq!(report.status(), Status::Complete, "{report:#?}");
+    }
+
+    fn is_equal(&self) {
+        for (path, _) in PLACES {
+            assert_eq!(self.to.items(&[path]), self.from.items(&[path]), "{path}");
+        }
+    }
+
     async fn run(&self, command: &str, more: &[&str]) -> Run {
         let (from, to) = (self.from.url(), self.to.url());
         let done = run(self.world.between(command, &from, &to, more)).await;
@@ -164,12 +257,7 @@ async fn everything_goes_as_exports(towards_graph: bool) {
     let all = PLACES.len() * EACH;
     let whole = format!("complete: every message accounted for ({all} found, {all} copied");
     assert!(first.stdout.contains(&whole), "{first:#?}");
-    let is_equal = || {
-        for (path, _) in PLACES {
-            assert_eq!(pair.to.items(&[path]), pair.from.items(&[path]), "{path}");
-        }
-    };
-    is_equal();
+    pair.is_equal();
     assert_eq!(pair.from.exported(), all as u64);
     let second = pair.run("migrate", &["--as-exports"]).await;
     assert!(
@@ -177,10 +265,6 @@ async fn everything_goes_as_exports(towards_graph: bool) {
         "{second:#?}"
     );
     pair.run("verify", &["--as-exports", "--full"]).await;
-    // Without its state it knows what is there by what either side tells of it.
-    std::fs::remove_dir_all(pair.world.state()).unwrap();
-    pair.run("migrate", &["--as-exports"]).await;
-    is_equal();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -191,6 +275,34 @@ async fn from_exchange_to_microsoft_365() {
 #[tokio::test(flavor = "multi_thread")]
 async fn from_microsoft_365_to_exchange() {
     everything_goes_as_exports(false).await;
+}
+
+/// Either side tells an item apart by the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_in_doubt_is_found_by_the_other_interface() {
+    for towards_graph in [true, false] {
+        for nth in [1, 3, 5] {
+            let pair = Pair::new(towards_graph).await;
+            let (store, clock) = (MemoryStore::new(), clock());
+            pair.to.loses_an_answer(nth);
+            for _ in 0..2 {
+                pair.goes_on(&store, &clock).await;
+                pair.is_equal();
+            }
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lost_state_finds_what_came_by_the_other_interface() {
+    for towards_graph in [true, false] {
+        let pair = Pair::new(towards_graph).await;
+        let clock = clock();
+        for _ in 0..2 {
+            pair.goes_on(&MemoryStore::new(), &clock).await;
+            pair.is_equal();
+        }
+    }
 }
 
 /// Nobody promises that one takes what the other gave out: unasked, mail goes as MIME, and the rest is told.

@@ -78,7 +78,7 @@ fn ends(name: &str) -> Vec<Action> {
         }
         "CreateMessage" | "ImportItem" => out.push(Action::Nothing),
         "MessageDelta" | "MailboxItemDelta" => {
-            out.extend([Action::Mangle(Mangle::Twice), Action::Resync])
+            out.extend([Action::Mangle(Mangle::Twice), Action::Resync]);
         }
         _ => {}
     }

@@ -389,8 +389,15 @@ async fn what_moved_at_the_source_is_copied_and_told() {
     let account = world.from.account();
     let from = account.folder(&["Kalender"]).unwrap().id;
     let to = account.folder(&["Kalender", "Urlaub"]).unwrap().id;
-    let uid = account.uids(from).unwrap()[0];
+    let uid = account.uids(from).unwrap()[3];
     account.move_messages(from, &[uid], to).unwrap();
+    let uid = *account.uids(to).unwrap().last().unwrap();
+    let path = ["Kalender", "Urlaub"];
+    assert!(
+        world
+            .from
+            .set_item_class("ann", &path, uid, "IPM.Appointment")
+    );
     let report = world.run().await;
     let kept = |folder: &FolderReport| {
         let all = folder.altered.get(&AlterationKind::OldPlaceKept);

@@ -40,7 +40,7 @@ pub(super) async fn run(
         let path = &spec.path;
         let folder = match find(&tree, path).filter(|folder| folder.class == spec.class) {
             Some(folder) => marked(inner, folder, path).await,
-            None => Err(why(&tree, &refused, path)),
+            None => Err(why(&tree, &refused, spec)),
         };
         out.send((Slot::new(at), folder)).await;
     }
@@ -60,7 +60,8 @@ async fn marked(inner: &Inner, mut folder: Folder, path: &FolderPath) -> Result<
 }
 
 /// Why there is no such folder.
-fn why(tree: &Tree, refused: &BTreeMap<FolderPath, Error>, path: &FolderPath) -> Error {
+fn why(tree: &Tree, refused: &BTreeMap<FolderPath, Error>, spec: &FolderSpec) -> Error {
+    let path = &spec.path;
     let mut above = Some(path.clone());
     while let Some(one) = above {
         if let Some(error) = refused.get(&folded(&one)) {
@@ -69,6 +70,11 @@ fn why(tree: &Tree, refused: &BTreeMap<FolderPath, Error>, path: &FolderPath) ->
         above = one.parent();
     }
     let error = match tree.taken.contains_key(&folded(path)) {
+        // They are told of by the interface for exports, which may not be asked for them.
+        false if spec.class != ItemClass::Mail => no_folders(Error::new(
+            ErrorKind::Denied,
+            "folders for anything but mail cannot be seen",
+        )),
         true => Error::new(
             ErrorKind::Refused,
             "a folder of that name is made for other things",
@@ -230,11 +236,15 @@ fn refusal(error: Error, class: ItemClass) -> Error {
     if class == ItemClass::Mail || error.kind() != ErrorKind::Denied {
         return error;
     }
+    no_folders(error)
+}
+
+fn no_folders(error: Error) -> Error {
     error
         .with_code("graph/no-folders")
         .with_scope(Scope::Folder)
         .with_remedy(
-            "Making folders for anything but mail takes the permission MailboxFolder.ReadWrite(.All). Grant it, or \
-             make the folder by hand.",
+            "Grant the permission MailboxFolder.ReadWrite(.All), by which folders for anything but mail are seen and \
+             made.",
         )
 }

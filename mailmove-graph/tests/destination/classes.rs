@@ -336,7 +336,25 @@ async fn a_permission_that_is_missing_costs_its_folders_alone() {
     }
 }
 
-/// No leave to see other folders, or to import: mail goes, the rest is told.
+/// No leave to see such folders: they fail, each with what to do, and mail goes.
+#[tokio::test(flavor = "multi_thread")]
+async fn where_folders_may_not_be_seen_mail_goes() {
+    let world = World::new().await;
+    world.from.fill(5);
+    world.from.put(&["Kalender"], "IPM.Appointment", 4);
+    let listing = "ListMailboxFolders";
+    world.to.faults().arm_from(listing, 1, Action::Status(403));
+    let report = world.migration().run().await.unwrap();
+    world.equal(&["INBOX"], &["INBOX"]);
+    let failed = report.folders.iter().filter_map(|one| one.problem.as_ref());
+    let codes: Vec<&str> = failed.map(|problem| problem.code.as_str()).collect();
+    assert_eq!(codes, ["graph/no-folders"; 5], "{report:#?}");
+    world.to.faults().clear();
+    world.run().await;
+    world.equal(&["Kalender"], &["Calendar"]);
+}
+
+/// No leave to import: mail goes, the rest is told.
 #[tokio::test(flavor = "multi_thread")]
 async fn without_imports_mail_goes_and_the_rest_is_told() {
     let world = World::with(|builder| builder.without("CreateImportSession")).await;

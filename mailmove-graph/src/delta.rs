@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::{
     error::{self, Doing},
+    folders,
     items::{self, Meta},
     pool::Pool,
     wire::{self, Path, Request},
@@ -35,6 +36,20 @@ pub(crate) struct Changes {
     /// Where to go on: with the next page, or, after the last one, with what changes later.
     pub(crate) state: String,
     pub(crate) is_last: bool,
+}
+
+/// Where the changes of a folder's items begin, of whatever class, as the interface for exports tells them: a link like
+/// those of the server's own. Ids alone, where nothing else can be had.
+pub(crate) fn items(pool: &Pool, mailbox: &str, folder: &FolderId, ids: bool) -> String {
+    let path = folders::at(mailbox, folder).at("items/delta");
+    let path = match ids {
+        true => path.query("$select", "id"),
+        false => {
+            let path = path.query("$select", items::ITEM_SELECT);
+            path.query("$expand", &items::item_expand())
+        }
+    };
+    pool.service_link(&path)
 }
 
 /// The next page after `state`, which is a link of the server's; from the beginning without.

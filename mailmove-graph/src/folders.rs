@@ -111,16 +111,32 @@ pub(crate) async fn get(pool: &Pool, folder: &str) -> Result<MailFolder> {
     wire::read(answer.json)
 }
 
-/// How many items of any class are in a folder, which must be there.
-pub(crate) async fn count_items(pool: &Pool, mailbox: &str, folder: &FolderId) -> Result<u64> {
+/// A folder at the interface for exports.
+pub(crate) fn at(mailbox: &str, folder: &FolderId) -> Path {
     let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
-    let path = path.at("folders").id(folder);
-    let request = Request::get(path, Doing::folder("getMailboxFolder")).of_service();
+    path.at("folders").id(folder)
+}
+
+async fn mailbox_folder(pool: &Pool, mailbox: &str, folder: &FolderId) -> Result<MailboxFolder> {
+    let doing = Doing::folder("getMailboxFolder");
+    let request = Request::get(at(mailbox, folder), doing).of_service();
     let answer = pool.call(&request).await;
     let answer = answer.map_err(|error| error.with_context("folder", folder.as_str()))?;
-    let found: MailboxFolder = wire::read(answer.json)?;
-    let count = found.total_item_count;
+    wire::read(answer.json)
+}
+
+/// How many items of any class are in a folder, which must be there.
+pub(crate) async fn count_items(pool: &Pool, mailbox: &str, folder: &FolderId) -> Result<u64> {
+    let count = mailbox_folder(pool, mailbox, folder)
+        .await?
+        .total_item_count;
     count.ok_or_else(|| error::unexpected("the server does not count a folder's items"))
+}
+
+/// What a folder is made for, which must be there; mail unless it says something else.
+pub(crate) async fn class_of(pool: &Pool, mailbox: &str, folder: &FolderId) -> Result<ItemClass> {
+    let found = mailbox_folder(pool, mailbox, folder).await?;
+    Ok(class(found.class.as_deref().unwrap_or_default()).unwrap_or_default())
 }
 
 /// How many items are in a folder, which must be there.
@@ -268,11 +284,12 @@ pub(crate) async fn list(pool: &Pool) -> Result<Tree> {
         Some((at, known)) if now.saturating_sub(at) < FRESH => known,
         _ => known(pool).await?,
     };
-    let mut all = mail_folders(pool, &known.known).await?;
+    let mut known = known.known;
+    let mut all = mail_folders(pool, &known).await?;
     if let Some(mailbox) = open(pool).await?.exports {
-        other_folders(pool, &mailbox, &known.known, &mut all).await?;
+        other_folders(pool, &mailbox, &mut known, &mut all).await?;
     }
-    tree::tree(&known.known, &all)
+    tree::tree(&known, &all)
 }
 
 /// Pages of folders that are still to be asked for.
@@ -376,7 +393,7 @@ fn few(count: usize) -> Result<()> {
 async fn other_folders(
     pool: &Pool,
     mailbox: &str,
-    known: &tree::Known,
+    known: &mut tree::Known,
     all: &mut Vec<Raw>,
 ) -> Result<()> {
     let top = || Path::new().at("admin/exchange/mailboxes").id(mailbox);
@@ -420,6 +437,9 @@ async fn other_folders(
                     walk.push(page(path.at("childFolders")));
                 }
                 if !mail.contains(&folder.id) {
+                    if let Some(role) = role(&folder) {
+                        known.roles.entry(folder.id.clone()).or_insert(role);
+                    }
                     all.push(other(folder));
                 }
             }
@@ -427,6 +447,13 @@ async fn other_folders(
             few(seen.len())?;
         }
     }
+}
+
+/// What a folder says that it is in all languages.
+fn role(folder: &MailboxFolder) -> Option<Role> {
+    let name = folder.well_known_name.as_deref()?;
+    let role = |(known, _): &&(&str, Role)| known.eq_ignore_ascii_case(name);
+    ROLES.iter().find(role).map(|(_, role)| *role)
 }
 
 fn other(folder: MailboxFolder) -> Raw {

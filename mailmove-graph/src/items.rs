@@ -16,8 +16,8 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use crate::{
-    error,
-    wire::{Property, property},
+    error::{self, Doing},
+    wire::{Path, Property, Request, property},
 };
 
 /// Members that [`Meta`] is made of.
@@ -72,6 +72,14 @@ pub(crate) fn item_expand() -> String {
         property::GLOBAL_ID,
         property::FILE_UNDER,
     ])
+}
+
+/// Asks for an item of any class by its id, of that folder of the interface for exports.
+pub(crate) fn get(folder: Path, id: &MessageId) -> Request {
+    let path = folder.at("items").id(id);
+    let path = path.query("$select", ITEM_SELECT);
+    let path = path.query("$expand", &item_expand());
+    Request::get(path, Doing::message("getMailboxItem")).of_service()
 }
 
 /// Members of [`SELECT`] that flags are made of.

@@ -218,8 +218,8 @@ pub(crate) struct JobArgs {
     /// Between two Exchange servers, or two mailboxes of Microsoft 365: mail as MIME, instead of Exchange's own exports
     #[arg(long, help_heading = "Connections")]
     pub(crate) as_mime: bool,
-    /// Between EWS and Microsoft 365: as Exchange's own exports; towards Microsoft 365 mail alone, from it everything.
-    /// Nobody has tried that with a tenant
+    /// Between EWS and Microsoft 365: as Exchange's own exports, everything of every class. Nobody has tried that with
+    /// a tenant
     #[arg(long, help_heading = "Connections", conflicts_with = "as_mime")]
     pub(crate) as_exports: bool,
     /// Compress connections to servers that offer it (COMPRESS=DEFLATE): helps on slow lines

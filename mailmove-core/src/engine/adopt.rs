@@ -16,7 +16,9 @@ use crate::{
     destination::{Depth, Existing, Probe},
     error::Result,
     identity::HeaderDigest,
-    model::{Alteration, AlterationKind, ContentDigest, Flags, Mark, MessageId, Role, SystemFlag},
+    model::{
+        Alteration, AlterationKind, ContentDigest, Flags, Form, Mark, MessageId, Role, SystemFlag,
+    },
 };
 
 /// Records what came into the destination folder since it was last looked at and is not ours.
@@ -245,6 +247,7 @@ impl Adopter {
                         let others = self.other_sizes(engine, lane, header, size).await?;
                         read.extend(contents(engine, lane, others).await?);
                         let equal = equal_content(&read, row, sought.digest);
+                        let equal = equal.or_else(|| self.equal_name(engine, &read, row, header));
                         equal.or_else(|| self.equal_body(read, row, header, sought.body))
                     }
                     found => found,
@@ -327,6 +330,35 @@ impl Adopter {
         nearest(read.into_iter().filter(equal).collect(), row)
     }
 
+    /// An item that came as an export, of which nobody can read the content there, and at which nothing is noted. All
+    /// that tells it from others is equal, with size and date, and no other one is looked for, or is there, that has
+    /// this.
+    fn equal_name(
+        &self,
+        engine: &Engine,
+        read: &[Existing],
+        row: &ItemRow,
+        header: HeaderDigest,
+    ) -> Option<Existing> {
+        // As it was announced: a content has another size than its listing said.
+        let head = head(header).filter(|head| !self.ambiguous.contains(head))?;
+        let size = *self.headers.get(&head)?;
+        let twins = self.repeated.contains(&key_of(head, size));
+        // What is sent again is to take the place of one that looks the same.
+        let again = row.code.is_some();
+        if engine.form == Form::Mime || header.is_void() || twins || again || self.shared {
+            return None;
+        }
+        let alike = |there: &&Existing| there.header == Some(header);
+        let mut all = read.iter().filter(alike);
+        let (there, None) = (all.next()?, all.next()) else {
+            return None;
+        };
+        let unread = there.digest.is_none() && there.given.is_none();
+        let same = there.size == Some(size) && there.received == row.received;
+        (unread && same).then(|| there.clone())
+    }
+
     fn is_enough(&self, lane: &Lane, row: &ItemRow, header: HeaderDigest) -> bool {
         let draft = row.flags.contains(SystemFlag::Draft) || lane.row.role == Some(Role::Drafts);
         let unique =
@@ -343,7 +375,11 @@ fn head(header: HeaderDigest) -> Option<u64> {
 
 /// Header and size in eight bytes. A collision costs a needless look at contents.
 fn key(row: &ItemRow) -> Option<u64> {
-    Some(head(row.header?)? ^ row.size.wrapping_mul(0x9e37_79b9_7f4a_7c15))
+    Some(key_of(head(row.header?)?, row.size))
+}
+
+const fn key_of(head: u64, size: u64) -> u64 {
+    head ^ size.wrapping_mul(0x9e37_79b9_7f4a_7c15)
 }
 
 impl Adopter {

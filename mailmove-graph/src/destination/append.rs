@@ -454,7 +454,7 @@ async fn read_back(inner: &Inner, ids: &[MessageId]) -> HashMap<MessageId, Optio
 }
 
 /// The server said that it was stored, and shows nothing of the kind.
-fn not_there() -> Error {
+pub(super) fn not_there() -> Error {
     error::unexpected("a message that was stored is not there")
         .with_scope(Scope::Message)
         .with_retry(Retry::Backoff)

@@ -3,25 +3,26 @@
 //! Imports go to an address of their own, which holds a token of its own. An export takes no mark along; it gets
 //! one as soon as it is there.
 
-use std::time::Duration;
+use std::{collections::HashMap, time::Duration};
 
 use bytes::Bytes;
 use mailmove_core::{
-    destination::{Fence, Outcome, Outgoing},
+    destination::{Batch, Fence, Outcome, Outgoing},
     edge::Secret,
     error::{Error, ErrorKind, Result, Scope},
     identity::HeaderDigest,
-    model::{Content, FolderId, ItemClass, MessageId, Slot},
+    model::{Content, FolderId, Form, ItemClass, MessageId, Slot},
 };
 use mailmove_exchange::{date::parse_date, stamp::Stamp};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{Inner, MESSAGE_MAX, append, prepare, update};
+use super::{Inner, MESSAGE_MAX, append, is_other_epoch, other::Place, prepare, stale, update};
 use crate::{
     error::{self, Doing},
     folders,
+    generate::Out,
     http::{Failed, Piece},
     wire::{Body, Path, Request, property},
 };
@@ -112,8 +113,10 @@ async fn session(inner: &Inner, state: &mut State) -> Result<Secret> {
 struct Given<'a> {
     slot: Slot,
     content: &'a Content,
-    stamp: Stamp,
 }
+
+/// What became of one.
+type Made<'a> = (Given<'a>, Result<MessageId, Outcome>);
 
 /// Stores exports, one after the other.
 pub(super) async fn run(
@@ -131,57 +134,96 @@ pub(super) async fn run(
         .into_iter()
         .map(|(slot, outgoing)| (*slot, Outcome::NotStored(not_mail(outgoing, folder))));
     let refused: Vec<_> = refused.collect();
-    let given = mail.into_iter().map(|(slot, outgoing)| Given {
-        slot: *slot,
-        content: &outgoing.content,
-        stamp: Stamp {
-            content: outgoing.content.digest(),
-            header: no_header(),
-            mailbox,
-        },
-    });
-    let mut made: Vec<(Given<'_>, Result<MessageId, Outcome>)> = Vec::new();
+    let made = all(inner, folder, mail.into_iter(), fence).await;
+    note(inner, &made, mailbox).await;
+    let seen = append::seen(inner, &ids(&made)).await;
+    outcomes(made, seen).chain(refused).collect()
+}
+
+/// Stores exports in a folder that holds no mail, of whatever class. Nothing can be noted at them there.
+pub(super) async fn into(inner: &Inner, place: &Place, batch: Batch, out: &Out<(Slot, Outcome)>) {
+    let folder = &batch.folder;
+    if is_other_epoch(&batch.mark, folder) {
+        let stale = |at| (Slot::new(at), Outcome::NotStored(stale()));
+        return out.send_all((0..batch.items.len()).map(stale)).await;
+    }
+    let items = batch.items.into_iter().enumerate();
+    let items = items.map(|(at, outgoing)| (Slot::new(at), outgoing));
+    let (exports, other): (Vec<_>, Vec<_>) =
+        items.partition(|(_, outgoing)| outgoing.form == Form::ExchangeStream);
+    for (slot, _) in other {
+        out.send((slot, Outcome::NotStored(not_export(folder))))
+            .await;
+    }
+    let made = all(inner, folder, exports.iter(), &*batch.fence).await;
+    let seen = place.seen(inner, &ids(&made)).await;
+    out.send_all(outcomes(made, seen)).await;
+}
+
+/// Stores these, one after the other. What stops the account or the folder stops those that follow.
+async fn all<'a>(
+    inner: &Inner,
+    folder: &FolderId,
+    items: impl Iterator<Item = &'a (Slot, Outgoing)>,
+    fence: &dyn Fence,
+) -> Vec<Made<'a>> {
+    let mut out: Vec<Made<'_>> = Vec::new();
     let mut stopped: Option<Error> = None;
-    for given in given {
+    for (slot, outgoing) in items {
+        let content = &outgoing.content;
         let stored = match &stopped {
             Some(error) => Err(error::outcome(error, false)),
-            None => store(inner, folder, given.content, fence).await,
+            None => store(inner, folder, content, fence).await,
         };
         if let Err(outcome) = &stored {
             stopped = stopped.or_else(|| append::stops(outcome));
         }
-        made.push((given, stored));
+        let slot = *slot;
+        out.push((Given { slot, content }, stored));
     }
-    lasting(inner, &mut made).await;
-    note(inner, &made).await;
-    let ids: Vec<MessageId> = made
-        .iter()
-        .filter_map(|(_, made)| made.as_ref().ok().cloned())
-        .collect();
-    let mut seen = append::seen(inner, &ids).await;
+    lasting(inner, &mut out).await;
+    out
+}
+
+fn ids(made: &[Made<'_>]) -> Vec<MessageId> {
+    let ids = made.iter().filter_map(|(_, made)| made.as_ref().ok());
+    ids.cloned().collect()
+}
+
+fn outcomes(
+    made: Vec<Made<'_>>,
+    mut seen: HashMap<MessageId, Outcome>,
+) -> impl Iterator<Item = (Slot, Outcome)> {
     let missing = || Outcome::Unknown(error::missing());
-    made.into_iter()
-        .map(|(given, made)| {
-            let outcome = match made {
-                Ok(id) => seen.remove(&id).unwrap_or_else(missing),
-                Err(outcome) => outcome,
-            };
-            (given.slot, outcome)
-        })
-        .chain(refused)
-        .collect()
+    made.into_iter().map(move |(given, made)| {
+        let outcome = match made {
+            Ok(id) => seen.remove(&id).unwrap_or_else(missing),
+            Err(outcome) => outcome,
+        };
+        (given.slot, outcome)
+    })
+}
+
+/// Among events a message of fields would be a thing that nobody finds again.
+fn not_export(folder: &FolderId) -> Error {
+    let what = "in a folder that is made for other things mail can be stored as an export alone";
+    Error::new(ErrorKind::Unsupported, what)
+        .with_code("graph/not-export")
+        .with_scope(Scope::Message)
+        .with_context("folder", folder.as_str())
+        .with_remedy("Move it into a folder for mail at the source, and run again.")
 }
 
 fn not_mail(outgoing: &Outgoing, folder: &FolderId) -> Error {
     let what = format!(
-        "{} in a folder of mail cannot be stored by Graph yet",
+        "{} in a folder of mail cannot be stored by Graph",
         outgoing.class.plural()
     );
     Error::new(ErrorKind::Unsupported, what)
         .with_code("graph/not-mail")
         .with_scope(Scope::Message)
         .with_context("folder", folder.as_str())
-        .with_remedy("Copy it by hand, or move it by EWS.")
+        .with_remedy("Move it into a folder of its own kind at the source, or copy it by hand.")
 }
 
 /// What stands in a mark in place of a header's digest: items are told apart by their properties.
@@ -255,7 +297,7 @@ async fn import(
 
 /// Asks for the ids that last, in place of those of an import. Without one it is stored all the same, and has to be
 /// looked up.
-async fn lasting(inner: &Inner, made: &mut [(Given<'_>, Result<MessageId, Outcome>)]) {
+async fn lasting(inner: &Inner, made: &mut [Made<'_>]) {
     let ids: Vec<&str> = made
         .iter()
         .filter_map(|(_, made)| made.as_ref().ok().map(MessageId::as_str))
@@ -289,12 +331,17 @@ async fn lasting(inner: &Inner, made: &mut [(Given<'_>, Result<MessageId, Outcom
 
 /// Notes at what was taken what it is. Where that fails, only what came in since tells them apart from others,
 /// if it ever comes to that.
-async fn note(inner: &Inner, made: &[(Given<'_>, Result<MessageId, Outcome>)]) {
+async fn note(inner: &Inner, made: &[Made<'_>], mailbox: u64) {
     let requests: Vec<Request> = made
         .iter()
         .filter_map(|(given, made)| {
             let id = made.as_ref().ok()?;
-            let mark = json!([{ "id": property::stamp(), "value": given.stamp.write() }]);
+            let stamp = Stamp {
+                content: given.content.digest(),
+                header: no_header(),
+                mailbox,
+            };
+            let mark = json!([{ "id": property::stamp(), "value": stamp.write() }]);
             let body = json!({ "singleValueExtendedProperties": mark });
             let path = Path::new().at("messages").id(id.as_str());
             Some(Request::patch(path, Doing::message("markMessage")).json(&body))

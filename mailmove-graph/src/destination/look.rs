@@ -20,7 +20,12 @@ use mailmove_exchange::{
 };
 use serde_json::Value;
 
-use super::{Inner, import, is_other_epoch, stale, sweep, update, walk::Walk};
+use super::{
+    Inner, import, is_other_epoch,
+    other::{self, Place},
+    stale, sweep, update,
+    walk::Walk,
+};
 use crate::{
     delta::Changed,
     error::Doing,
@@ -39,23 +44,34 @@ const READ_AT_ONCE: usize = 20;
 const META_AT_ONCE: usize = 100;
 
 pub(super) async fn run(inner: &Inner, probe: Probe, out: &Pages) -> Result<()> {
+    let place = other::place_of(inner, &probe.folder).await?;
+    let place = place.as_ref();
     match &probe.ids {
-        Some(ids) => by_ids(inner, ids, &probe, out).await,
-        None => enumerate(inner, &probe, out).await,
+        Some(ids) => by_ids(inner, place, ids, &probe, out).await,
+        None => enumerate(inner, place, &probe, out).await,
     }
 }
 
-async fn by_ids(inner: &Inner, ids: &[MessageId], probe: &Probe, out: &Pages) -> Result<()> {
+async fn by_ids(
+    inner: &Inner,
+    place: Option<&Place>,
+    ids: &[MessageId],
+    probe: &Probe,
+    out: &Pages,
+) -> Result<()> {
     for ids in ids.chunks(META_AT_ONCE) {
-        let mut found = update::metas_in(inner, &probe.folder, ids).await?;
+        let mut found = match place {
+            Some(place) => place.metas(inner, ids).await?,
+            None => update::metas_in(inner, &probe.folder, ids).await?,
+        };
         let metas = ids.iter().filter_map(|id| found.remove(id)).collect();
-        let page = deepen(inner, metas, probe).await?;
+        let page = deepen(inner, place, metas, probe).await?;
         out.send(Ok(page)).await;
     }
     Ok(())
 }
 
-async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
+async fn enumerate(inner: &Inner, place: Option<&Place>, probe: &Probe, out: &Pages) -> Result<()> {
     let folder = &probe.folder;
     let mut state = None;
     if let Some(mark) = &probe.since {
@@ -66,7 +82,10 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
         state = Some(mark.token.as_ref().ok_or_else(stale)?.as_str().to_owned());
     }
     // An empty answer is no proof that the folder is there.
-    folders::count(&inner.pool, folder).await?;
+    match place {
+        Some(place) => place.count(inner).await?,
+        None => folders::count(&inner.pool, folder).await?,
+    };
     // What was told is told again on later pages: each message counts once, by a few bytes of its id.
     let (hasher, mut told) = (RandomState::new(), HashSet::new());
     // All that there is, is more than was asked for, and proves as much; unless what came before must not be told.
@@ -75,7 +94,7 @@ async fn enumerate(inner: &Inner, probe: &Probe, out: &Pages) -> Result<()> {
         let page = walk.next().await?;
         let mut metas = latest(page.changes);
         metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
-        let found = deepen(inner, metas, probe).await?;
+        let found = deepen(inner, place, metas, probe).await?;
         if page.is_last {
             inner.note_state(folder, &page.state);
         }
@@ -119,7 +138,7 @@ fn latest(changes: Vec<Changed>) -> Vec<Meta> {
     out.into_iter().flatten().filter(whole).collect()
 }
 
-fn existing(meta: &Meta, probe: &Probe) -> Existing {
+pub(super) fn existing(meta: &Meta, probe: &Probe) -> Existing {
     let depth = probe.depth;
     let mut out = Existing::new(meta.id.clone());
     if depth >= Depth::Meta {
@@ -138,7 +157,19 @@ fn existing(meta: &Meta, probe: &Probe) -> Existing {
 }
 
 /// Looks as closely as is asked. What vanished meanwhile is left out.
-async fn deepen(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Result<Vec<Existing>> {
+async fn deepen(
+    inner: &Inner,
+    place: Option<&Place>,
+    metas: Vec<Meta>,
+    probe: &Probe,
+) -> Result<Vec<Existing>> {
+    match place {
+        Some(place) => place.deepen(inner, metas, probe).await,
+        None => deepen_mail(inner, metas, probe).await,
+    }
+}
+
+async fn deepen_mail(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Result<Vec<Existing>> {
     let depth = probe.depth;
     // A note that came along with an export is about another mailbox.
     let mailbox = folders::open(&inner.pool).await?.mailbox;

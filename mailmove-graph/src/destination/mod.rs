@@ -6,6 +6,7 @@ mod create;
 mod import;
 mod look;
 mod open;
+mod other;
 mod prepare;
 mod sweep;
 mod update;
@@ -27,12 +28,17 @@ use mailmove_core::{
     },
     source::BoxStream,
 };
-use mailmove_exchange::tree;
+use mailmove_exchange::{export, tree};
 
-use self::{import::Imports, open::Incomplete, walk::Walk};
+use self::{
+    import::Imports,
+    open::Incomplete,
+    other::{Change, Classes},
+    walk::Walk,
+};
 use crate::{
     config::{Access, GraphConfig},
-    delta, folders,
+    delta, error, folders,
     generate::generate,
     pool::Pool,
 };
@@ -90,6 +96,9 @@ impl Writing {
 /// Graph makes a draft for ever of a message that it gets as MIME, received now. So a message is made of its
 /// [fields](crate::draft), with properties beside them, and its attachments follow. Each message is marked, in a
 /// property of our own, with the digests of what it was made from, and whether it is complete.
+///
+/// Where there is leave for it, items of all classes are taken as Exchange's own exports; what is no mail in no other
+/// form.
 #[derive(Clone, Debug)]
 pub struct GraphDestination(Arc<Inner>);
 
@@ -107,6 +116,8 @@ struct Inner {
     fence: Mutex<Option<Weak<dyn Fence>>>,
     /// Where exports are stored.
     imports: Imports,
+    /// What folders are made for.
+    classes: Classes,
 }
 
 impl GraphDestination {
@@ -142,6 +153,7 @@ impl GraphDestination {
             incomplete: Incomplete::default(),
             fence: Mutex::default(),
             imports: Imports::default(),
+            classes: Classes::default(),
         }))
     }
 }
@@ -188,6 +200,10 @@ impl Inner {
 
     /// A page of what is in a folder, or changed there. Remembers what an append left behind without all its attachments.
     async fn page(&self, folder: &FolderId, state: Option<&str>) -> Result<delta::Changes> {
+        if let Some(place) = other::place_of(self, folder).await? {
+            let begin = place.begin(self);
+            return delta::page(&self.pool, folder, state.or(Some(&begin)), delta::PAGE).await;
+        }
         let exports = self.pool.access().config.exports();
         let mut page = delta::page_of(&self.pool, folder, state, delta::PAGE, exports).await?;
         let mailbox = folders::open(&self.pool).await?.mailbox;
@@ -237,6 +253,7 @@ impl Destination for GraphDestination {
         out.naming = tree::naming();
         if import::is_offered(&self.0).await? {
             out.forms.push(Form::ExchangeStream);
+            out.classes = export::CLASSES.to_vec();
         }
         out.settle = SETTLE;
         out.late = LATE;
@@ -244,7 +261,9 @@ impl Destination for GraphDestination {
     }
 
     async fn folders(&self) -> Result<Vec<Folder>> {
-        Ok(folders::list(&self.0.pool).await?.folders)
+        let folders = folders::list(&self.0.pool).await?.folders;
+        self.0.classes.note(&folders);
+        Ok(folders)
     }
 
     fn ensure_folders(&self, want: Vec<FolderSpec>) -> BoxStream<(Slot, Result<Folder>)> {
@@ -267,7 +286,16 @@ impl Destination for GraphDestination {
 
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
         let inner = Arc::clone(&self.0);
-        generate(|out| async move { append::run(&inner, batch, &out).await })
+        generate(|out| async move {
+            match other::place_of(&inner, &batch.folder).await {
+                Ok(None) => append::run(&inner, batch, &out).await,
+                Ok(Some(place)) => import::into(&inner, &place, batch, &out).await,
+                Err(error) => {
+                    let none = |at| (Slot::new(at), Outcome::NotStored(error::again(&error)));
+                    out.send_all((0..batch.items.len()).map(none)).await;
+                }
+            }
+        })
     }
 
     fn updater(&self) -> Option<&dyn Updater> {
@@ -286,7 +314,8 @@ impl Updater for GraphDestination {
         changes: Vec<FlagChange>,
     ) -> BoxStream<(MessageId, Outcome)> {
         let (inner, folder) = (Arc::clone(&self.0), folder.clone());
-        generate(|out| async move { update::set_flags(&inner, &folder, changes, &out).await })
+        let change = Change::Flags(changes);
+        generate(|out| async move { update::run(&inner, &folder, change, &out).await })
     }
 
     fn relocate(
@@ -295,13 +324,15 @@ impl Updater for GraphDestination {
         ids: Vec<MessageId>,
         to: &FolderId,
     ) -> BoxStream<(MessageId, Outcome)> {
-        let (inner, from, to) = (Arc::clone(&self.0), from.clone(), to.clone());
-        generate(|out| async move { update::transfer(&inner, &from, ids, "move", &to, &out).await })
+        let (inner, from) = (Arc::clone(&self.0), from.clone());
+        let change = Change::Carry(ids, to.clone(), "move");
+        generate(|out| async move { update::run(&inner, &from, change, &out).await })
     }
 
     fn remove(&self, folder: &FolderId, ids: Vec<MessageId>) -> BoxStream<(MessageId, Outcome)> {
         let (inner, folder) = (Arc::clone(&self.0), folder.clone());
-        generate(|out| async move { update::remove(&inner, &folder, ids, &out).await })
+        let change = Change::Remove(ids);
+        generate(|out| async move { update::run(&inner, &folder, change, &out).await })
     }
 
     fn duplicate(
@@ -310,7 +341,8 @@ impl Updater for GraphDestination {
         ids: Vec<MessageId>,
         to: &FolderId,
     ) -> BoxStream<(MessageId, Outcome)> {
-        let (inner, from, to) = (Arc::clone(&self.0), from.clone(), to.clone());
-        generate(|out| async move { update::transfer(&inner, &from, ids, "copy", &to, &out).await })
+        let (inner, from) = (Arc::clone(&self.0), from.clone());
+        let change = Change::Carry(ids, to.clone(), "copy");
+        generate(|out| async move { update::run(&inner, &from, change, &out).await })
     }
 }

@@ -9,7 +9,10 @@ use mailmove_core::{
 };
 use serde_json::json;
 
-use super::Inner;
+use super::{
+    Inner,
+    other::{self, Change},
+};
 use crate::{
     draft,
     error::{self, Doing},
@@ -23,7 +26,7 @@ use crate::{
 
 /// Metadata by id.
 pub(super) type Metas = HashMap<MessageId, Meta>;
-type Changes = Out<(MessageId, Outcome)>;
+pub(super) type Changes = Out<(MessageId, Outcome)>;
 
 /// Messages in one request.
 const AT_ONCE: usize = 20;
@@ -32,7 +35,7 @@ fn message(id: &MessageId) -> Path {
     Path::new().at("messages").id(id.as_str())
 }
 
-fn gone() -> Outcome {
+pub(super) fn gone() -> Outcome {
     let error = Error::new(ErrorKind::NotFound, "the message does not exist");
     Outcome::NotStored(error.with_code("graph/no-item").with_scope(Scope::Message))
 }
@@ -121,7 +124,7 @@ fn get(inner: &Inner, id: &MessageId) -> Request {
     Request::get(path.query("$expand", &expand), Doing::message("getMessage"))
 }
 
-fn meta_of(id: &MessageId, answer: Answer) -> Result<Meta> {
+pub(super) fn meta_of(id: &MessageId, answer: Answer) -> Result<Meta> {
     let meta = Meta::of(answer.json)?;
     match meta.id == *id {
         true => Ok(meta),
@@ -147,13 +150,18 @@ pub(super) async fn look_at(
     }
 }
 
+/// Changes what is in a folder.
+pub(super) async fn run(inner: &Inner, folder: &FolderId, change: Change, out: &Changes) {
+    match other::change(inner, folder, change, out).await {
+        None => {}
+        Some(Change::Flags(changes)) => set_flags(inner, folder, changes, out).await,
+        Some(Change::Carry(ids, to, how)) => transfer(inner, folder, ids, how, &to, out).await,
+        Some(Change::Remove(ids)) => remove(inner, folder, ids, out).await,
+    }
+}
+
 /// Sets and clears flags: looks, changes what differs, and looks again.
-pub(super) async fn set_flags(
-    inner: &Inner,
-    folder: &FolderId,
-    changes: Vec<FlagChange>,
-    out: &Changes,
-) {
+async fn set_flags(inner: &Inner, folder: &FolderId, changes: Vec<FlagChange>, out: &Changes) {
     for changes in changes.chunks(AT_ONCE) {
         out.send_all(set_some(inner, folder, changes).await).await;
     }
@@ -222,7 +230,7 @@ async fn set_some(
 }
 
 /// Moves or copies messages that are in a folder; the server has to name the id in the new place.
-pub(super) async fn transfer(
+async fn transfer(
     inner: &Inner,
     from: &FolderId,
     ids: Vec<MessageId>,
@@ -310,7 +318,7 @@ fn removal(id: &MessageId) -> Request {
 }
 
 /// Removes messages for good, as far as they are in a folder.
-pub(super) async fn remove(inner: &Inner, folder: &FolderId, ids: Vec<MessageId>, out: &Changes) {
+async fn remove(inner: &Inner, folder: &FolderId, ids: Vec<MessageId>, out: &Changes) {
     let stored = |id: &MessageId, _| Outcome::Stored(Receipt::new(Some(id.clone())));
     each_in(inner, folder, ids, removal, stored, out).await;
 }

@@ -23,7 +23,7 @@ use crate::{
     items::{self, Meta},
     mime::{self, Mime},
     pool::Pool,
-    wire::{Path, Request},
+    wire::Request,
 };
 
 /// How far into a message its header is looked for.
@@ -99,8 +99,7 @@ async fn class(pool: &Pool, folder: &FolderId, id: &MessageId) -> Result<Option<
     let Some(mailbox) = folders::open(pool).await?.exports else {
         return Ok(None);
     };
-    let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
-    let path = path.at("folders").id(folder).at("items").id(id);
+    let path = folders::at(&mailbox, folder).at("items").id(id);
     let path = path.query("$select", "id,type");
     let request = Request::get(path, Doing::message("getMailboxItem")).of_service();
     match pool.call(&request).await {

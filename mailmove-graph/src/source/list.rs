@@ -264,31 +264,19 @@ impl<'a> Listing<'a> {
     /// Where a listing begins.
     fn begin(&self) -> String {
         let (pool, folder) = (&self.inner.pool, &self.request.folder);
-        let path = match &self.mailbox {
-            Some(mailbox) => {
-                let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
-                path.at("folders").id(folder).at("items/delta")
-            }
-            None => Path::new()
-                .at("mailFolders")
-                .id(folder)
-                .at("messages/delta"),
-        };
-        let path = match (&self.mailbox, self.ids) {
-            (_, true) => path.query("$select", "id"),
-            (Some(_), false) => {
-                let path = path.query("$select", items::ITEM_SELECT);
-                path.query("$expand", &items::item_expand())
-            }
-            (None, false) => {
+        if let Some(mailbox) = &self.mailbox {
+            return delta::items(pool, mailbox, folder, self.ids);
+        }
+        let path = Path::new().at("mailFolders").id(folder);
+        let path = path.at("messages/delta");
+        let path = match self.ids {
+            true => path.query("$select", "id"),
+            false => {
                 let path = path.query("$select", items::SELECT);
                 path.query("$expand", &items::expand(false))
             }
         };
-        match self.mailbox {
-            Some(_) => pool.service_link(&path),
-            None => pool.link(&path),
-        }
+        pool.link(&path)
     }
 
     async fn count(&self) -> Result<u64> {
@@ -513,12 +501,7 @@ impl Listing<'_> {
             let path = path.query("$expand", &items::expand(false));
             return Request::get(path, Doing::message("getMessage"));
         };
-        let path = Path::new().at("admin/exchange/mailboxes").id(mailbox);
-        let path = path.at("folders").id(&self.request.folder);
-        let path = path.at("items").id(id);
-        let path = path.query("$select", items::ITEM_SELECT);
-        let path = path.query("$expand", &items::item_expand());
-        Request::get(path, Doing::message("getMailboxItem")).of_service()
+        items::get(folders::at(mailbox, &self.request.folder), id)
     }
 }
 

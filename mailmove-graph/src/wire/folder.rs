@@ -44,4 +44,6 @@ pub(crate) struct MailboxFolder {
     /// What it is made for, such as `IPF.Contact`.
     #[serde(rename = "type")]
     pub(crate) class: Option<String>,
+    /// What it is called in all languages, if Exchange made it.
+    pub(crate) well_known_name: Option<String>,
 }

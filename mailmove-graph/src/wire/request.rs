@@ -74,6 +74,11 @@ impl Request {
         Self::new(Method::PATCH, To::Mailbox(path), doing)
     }
 
+    /// Removes something from the mailbox.
+    pub(crate) fn delete(path: Path, doing: Doing) -> Self {
+        Self::new(Method::DELETE, To::Mailbox(path), doing)
+    }
+
     /// The same below the address of Graph, not below the mailbox.
     #[must_use]
     pub(crate) fn of_service(mut self) -> Self {

@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod classes;
 mod fidelity;
 mod imports;
 mod looks;

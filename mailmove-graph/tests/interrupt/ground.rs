@@ -67,6 +67,9 @@ impl Ground {
         // Exports without a name cannot be told apart: they may be doubled, and are told.
         mails.retain(|mail| !kind.exports || !mail.body.starts_with(b"Subject: nameless"));
         let mut messages = fill(&ann, mails);
+        if kind.exports {
+            messages += events(&from, &ann);
+        }
         // Which request is refused, and so the shape of the refusal, is another in each attempt.
         let builder = Server::builder(Store::new())
             .user(USER)
@@ -223,6 +226,19 @@ fn source(large: bool) -> Vec<Mail> {
         });
     }
     mails
+}
+
+/// Events in a calendar, which is to be made at the destination. Two of them are there twice.
+fn events(server: &Server, account: &Account) -> usize {
+    let path = ["Dates"];
+    let all = (0..5).map(|n| mail("Dates", &format!("event{}", n / 2), "when and where", n / 2));
+    let count = fill(account, all.collect());
+    server.set_folder_class("ann", &path, Some("IPF.Appointment"));
+    let folder = account.folder(&path).unwrap().id;
+    for uid in account.uids(folder).unwrap() {
+        assert!(server.set_item_class("ann", &path, uid, "IPM.Appointment"));
+    }
+    count
 }
 
 /// What a user has put at the destination before.

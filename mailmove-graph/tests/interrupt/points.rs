@@ -77,7 +77,9 @@ fn ends(name: &str) -> Vec<Action> {
             out.extend([0, 1, 3].map(busy));
         }
         "CreateMessage" | "ImportItem" => out.push(Action::Nothing),
-        "MessageDelta" => out.extend([Action::Mangle(Mangle::Twice), Action::Resync]),
+        "MessageDelta" | "MailboxItemDelta" => {
+            out.extend([Action::Mangle(Mangle::Twice), Action::Resync]);
+        }
         _ => {}
     }
     out

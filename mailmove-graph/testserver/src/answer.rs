@@ -423,6 +423,8 @@ pub(crate) fn run(call: &Call) -> Answer {
         "ListMailboxItems" => exports::items(call),
         "MailboxItemDelta" => delta::mailbox_items(call),
         "GetMailboxItem" => exports::item(call),
+        "CreateMailboxFolder" => exports::create_folder(call),
+        "DeleteMailboxItem" => exports::delete(call),
         "ExportItems" => exports::export(call),
         "CreateImportSession" => exports::session(call),
         "ImportItem" => exports::import(call),

@@ -11,8 +11,9 @@ use mailmove_testkit_exchange::mailbox::Mailbox;
 use crate::faults::Action;
 use crate::identity::{Unknown, made};
 use crate::odata::Query;
+use crate::render;
 use crate::reply::{Answer, Failure, respond};
-use crate::route::Route;
+use crate::route::{Route, Whose};
 use crate::server::Shared;
 
 /// What the `Prefer` header asks for.
@@ -110,6 +111,12 @@ impl Call {
             if place.id != item.folder.id {
                 return Err(Failure::missing());
             }
+        }
+        // What has a list of its own is not among messages, not by its id either.
+        let of_messages = !matches!(self.route.whose, Whose::Mailbox(_));
+        let props = item.mailbox.extra().props(item.folder.id, &item.message);
+        if of_messages && !render::is_message(props.class()) {
+            return Err(Failure::missing());
         }
         self.readable(&item.mailbox, &item.message)?;
         Ok(item)

@@ -2,7 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use mailmove_testkit::mailbox::FolderInfo;
+use mailmove_testkit::mailbox::{FolderInfo, StoreError};
 use mailmove_testkit_exchange::draft::put;
 use mailmove_testkit_exchange::ids::{self, Place};
 use mailmove_testkit_exchange::mime::Mime;
@@ -15,7 +15,7 @@ use crate::faults::Action;
 use crate::identity::made;
 use crate::list::next_link;
 use crate::render::{self, Chosen};
-use crate::reply::{Answer, Failure, respond};
+use crate::reply::{Answer, Failure, empty, respond};
 use crate::sessions::Purpose;
 
 /// More are not exported at once.
@@ -50,7 +50,31 @@ pub(crate) fn show_folder_among(
         "childFolderCount": all.iter().filter(|f| is_below(f, &folder.path)).count(),
         "totalItemCount": account.status(folder.id)?.messages,
         "type": call.mailbox.class(folder.id),
+        "wellKnownName": well_known(call, folder),
     }))
+}
+
+/// What a folder is called in all languages, if Exchange made it.
+fn well_known(call: &Call, folder: &FolderInfo) -> Option<&'static str> {
+    let uses = [
+        ("\\Sent", "sentitems"),
+        ("\\Drafts", "drafts"),
+        ("\\Trash", "deleteditems"),
+        ("\\Junk", "junkemail"),
+        ("\\Archive", "archive"),
+    ];
+    let of_use =
+        |(attribute, _): &&(&str, &str)| folder.special_use.iter().any(|have| have == attribute);
+    let is_inbox = folder.path.len() == 1
+        && folder
+            .path
+            .iter()
+            .all(|name| name.eq_ignore_ascii_case("INBOX"));
+    let by_use = uses.iter().find(of_use).map(|(_, name)| *name);
+    is_inbox.then_some("inbox").or(by_use).or_else(|| {
+        let extra = call.mailbox.extra();
+        extra.folders.get(&folder.id)?.role
+    })
 }
 
 pub(crate) fn folders(call: &Call) -> Answer {
@@ -73,6 +97,70 @@ pub(crate) fn folders(call: &Call) -> Answer {
     let more = (next < all.len()).then(|| ("@odata.nextLink", next_link(call, next).into()));
     let context = call.context("admin/exchange/mailboxes('x')/folders");
     listed(context, values, more.into_iter().collect())
+}
+
+/// Makes a folder of the class that is asked for.
+pub(crate) fn create_folder(call: &Call) -> Answer {
+    let mut path = match &call.route.folder {
+        Some(folder) => match call.place(folder)? {
+            Place::Folder(id) => call.mailbox.account.folder_by_id(id)?.path,
+            _ => Vec::new(),
+        },
+        None => Vec::new(),
+    };
+    let body = call.json()?;
+    for (member, _) in body.as_object().into_iter().flatten() {
+        if !matches!(member.as_str(), "displayName" | "type") && !member.contains('@') {
+            return Err(Failure::bad(format!(
+                "The property '{member}' does not exist on type 'microsoft.graph.mailboxFolder'."
+            )));
+        }
+    }
+    let text = |name: &str| {
+        let text = body.get(name).and_then(Value::as_str).unwrap_or_default();
+        let missing = || Failure::new(400, "ErrorInvalidArgument", "Name or type is missing.");
+        (!text.trim().is_empty())
+            .then(|| text.to_owned())
+            .ok_or_else(missing)
+    };
+    let (name, class) = (text("displayName")?, text("type")?);
+    if !class.starts_with("IPF.") {
+        return Err(Failure::new(
+            400,
+            "ErrorInvalidArgument",
+            "There is no such type.",
+        ));
+    }
+    path.push(call.mailbox.component(&path, &name));
+    let id = crate::folders::create_at(call, &path)?;
+    call.mailbox.extra().folders.entry(id).or_default().class = Some(class);
+    let folder = call.mailbox.account.folder_by_id(id)?;
+    let mut shown = show_folder(call, &folder)?;
+    if let Some(object) = shown.as_object_mut() {
+        let context = call.context("admin/exchange/mailboxes('x')/folders/$entity");
+        object.insert("@odata.context".to_owned(), context.into());
+    }
+    Ok(respond(201, &shown))
+}
+
+/// Deletes an item, in the way that has to be said.
+pub(crate) fn delete(call: &Call) -> Answer {
+    let item = call.item()?;
+    let how = call.query.get("disposalType").unwrap_or_default();
+    if !matches!(how, "softDelete" | "hardDelete") {
+        return Err(Failure::new(
+            400,
+            "ErrorInvalidArgument",
+            "The disposal type is missing.",
+        ));
+    }
+    if item.folder.read_only {
+        return Err(StoreError::ReadOnly.into());
+    }
+    // Where users see it, it is gone either way.
+    let uid = item.message.uid;
+    item.mailbox.account.remove(item.folder.id, &[uid])?;
+    Ok(empty(204))
 }
 
 fn target(call: &Call) -> Result<FolderInfo, Failure> {

@@ -1,6 +1,6 @@
 //! Operations on folders.
 
-use mailmove_testkit::mailbox::FolderInfo;
+use mailmove_testkit::mailbox::{FolderId, FolderInfo, StoreError};
 use mailmove_testkit_exchange::ids::Place;
 use mailmove_testkit_exchange::mailbox::FolderExtra;
 use serde_json::{Map, Value, json};
@@ -208,23 +208,25 @@ pub(crate) fn create(call: &Call) -> Answer {
         }
     }
     path.push(call.mailbox.component(&path, name));
-    let id = call
-        .mailbox
-        .account
-        .create(&path)
-        .map_err(|error| match error {
-            mailmove_testkit::mailbox::StoreError::AlreadyExists => Failure::new(
-                409,
-                "ErrorFolderExists",
-                "A folder with the specified name already exists.",
-            ),
-            error => error.into(),
-        })?;
+    let id = create_at(call, &path)?;
     if body.get("isHidden") == Some(&Value::Bool(true)) {
         let mut extra = call.mailbox.extra();
         extra.folders.entry(id).or_default().hidden = true;
     }
     one(call, Place::Folder(id), 201)
+}
+
+/// Makes a folder, of no class so far.
+pub(crate) fn create_at(call: &Call, path: &[String]) -> Result<FolderId, Failure> {
+    let made = call.mailbox.account.create(path);
+    made.map_err(|error| match error {
+        StoreError::AlreadyExists => Failure::new(
+            409,
+            "ErrorFolderExists",
+            "A folder with the specified name already exists.",
+        ),
+        error => error.into(),
+    })
 }
 
 pub(crate) fn update(call: &Call) -> Answer {

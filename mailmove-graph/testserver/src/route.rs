@@ -198,12 +198,14 @@ fn messages(method: &str, rest: &[&str], at: usize) -> Result<Found, Failure> {
 fn exchange(method: &str, tail: &[&str]) -> Result<Found, Failure> {
     let operation = match (method, tail) {
         ("GET", ["folders"]) => "ListMailboxFolders",
+        ("POST", ["folders"] | ["folders", _, "childfolders"]) => "CreateMailboxFolder",
         ("GET", ["folders", "delta" | "delta()"]) => "MailboxFolderDelta",
         ("GET", ["folders", _]) => "GetMailboxFolder",
         ("GET", ["folders", _, "childfolders"]) => "ListMailboxChildFolders",
         ("GET", ["folders", _, "items"]) => "ListMailboxItems",
         ("GET", ["folders", _, "items", "delta" | "delta()"]) => "MailboxItemDelta",
         ("GET", ["folders", _, "items", _]) => "GetMailboxItem",
+        ("DELETE", ["folders", _, "items", _]) => "DeleteMailboxItem",
         ("POST", ["exportitems"]) => "ExportItems",
         ("POST", ["createimportsession"]) => "CreateImportSession",
         (_, [name, ..]) => return Err(Failure::segment(name)),
@@ -214,7 +216,7 @@ fn exchange(method: &str, tail: &[&str]) -> Result<Found, Failure> {
     if tail.first() == Some(&"folders") && !listed {
         route.folder = Some(1);
     }
-    if operation == "GetMailboxItem" {
+    if matches!(operation, "GetMailboxItem" | "DeleteMailboxItem") {
         route.message = Some(3);
     }
     Ok(route)

@@ -263,3 +263,51 @@ async fn import(server: &Server, url: &str, body: &Value) -> Reply {
     );
     raw(server, &head, body.as_bytes()).await.unwrap()
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn folders_of_all_classes_are_made_and_items_removed_there() {
+    let server = start().await;
+    let client = client(&server);
+    let settings = client.get("/users/ann/settings/exchange").await.ok(200);
+    let mailbox = encode(settings["primaryMailboxId"].as_str().unwrap());
+    let folders = format!("/admin/exchange/mailboxes/{mailbox}/folders");
+    let dates = json!({"displayName": "Dates", "type": "IPF.Appointment"});
+    let made = client.post(&folders, &dates).await.ok(201);
+    assert_eq!(
+        (&made["type"], &made["wellKnownName"]),
+        (&dates["type"], &Value::Null)
+    );
+    let (all, _, _) = client.pages(&folders).await;
+    let named = |name: &str| all.iter().filter(|f| f["wellKnownName"] == name).count();
+    assert_eq!(["inbox", "calendar", "sentitems"].map(named), [1; 3]);
+    let place = format!("{folders}/{}", encode(made["id"].as_str().unwrap()));
+    let below = json!({"displayName": "Below", "type": "IPF.Task"});
+    let children = format!("{place}/childFolders");
+    let child = client.post(&children, &below).await.ok(201);
+    assert_eq!(child["parentFolderId"], made["id"]);
+    let taken = client.post(&folders, &dates).await.error();
+    assert_eq!(taken, (409, "ErrorFolderExists".to_owned()));
+    for wrong in [
+        json!({"displayName": "x"}),
+        json!({"displayName": "x", "type": "calendar"}),
+    ] {
+        assert_eq!(client.post(&folders, &wrong).await.status, 400);
+    }
+    fill(&server, &["Dates"], 2);
+    for uid in [1, 2] {
+        assert!(server.set_item_class("ann", &["Dates"], uid, "IPM.Appointment"));
+    }
+    let (items, _, _) = client.pages(&format!("{place}/items")).await;
+    let id = encode(items[0]["id"].as_str().unwrap());
+    // It is no message, by whatever id.
+    let refused = client.get(&format!("/users/ann/messages/{id}")).await;
+    assert_eq!(refused.error(), (404, "ErrorItemNotFound".to_owned()));
+    let item = format!("{place}/items/{id}");
+    assert_eq!(client.send("DELETE", &item, b"").await.status, 400);
+    let removed = format!("{item}?disposalType=softDelete");
+    client.send("DELETE", &removed, b"").await.ok(204);
+    let gone = client.send("DELETE", &removed, b"").await.error();
+    assert_eq!(gone, (404, "ErrorItemNotFound".to_owned()));
+    let (items, _, _) = client.pages(&format!("{place}/items")).await;
+    assert_eq!(items.len(), 1);
+}

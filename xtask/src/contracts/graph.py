@@ -36,6 +36,8 @@ DOCUMENTED_OPTIONS = {
     "GET /admin/exchange/mailboxes/{id}/folders/delta": {"$select", "$top", "$deltatoken", "$skiptoken"},
     "GET /admin/exchange/mailboxes/{id}/folders/{id}/items/delta":
         {"$select", "$expand", "$top", "$deltatoken", "$skiptoken"},
+    # mailboxfolder-delete-items
+    "DELETE /admin/exchange/mailboxes/{id}/folders/{id}/items/{id}": {"disposalType"},
 }
 # attachment-get, attachment-list: the item within an attachment; extended-properties-overview.
 DOCUMENTED_EXPANSIONS = {
@@ -43,10 +45,11 @@ DOCUMENTED_EXPANSIONS = {
     "messages": {"singleValueExtendedProperties", "multiValueExtendedProperties", "attachments"},
     "items": {"singleValueExtendedProperties", "multiValueExtendedProperties"},
 }
-# Members: `sizeInBytes` is in recorded answers; errors have `innerError` (concepts/errors); an update may set
+# Members: `sizeInBytes` is in recorded answers; mailboxFolder has a `wellKnownName` (resources/mailboxfolder); errors have `innerError` (concepts/errors); an update may set
 # extended properties (singlevaluelegacyextendedproperty-post-…).
 DOCUMENTED_MEMBERS = {
     "mailFolder": {"sizeInBytes"},
+    "mailboxFolder": {"wellKnownName"},
     "error": {"innerError"},
     "message": {"singleValueExtendedProperties", "multiValueExtendedProperties"},
 }

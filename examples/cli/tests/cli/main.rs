@@ -7,6 +7,7 @@
     reason = "a panic is how a test fails"
 )]
 
+mod across;
 mod errors;
 mod exchange;
 mod input;

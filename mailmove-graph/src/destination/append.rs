@@ -7,14 +7,16 @@ use std::{collections::HashMap, sync::Arc};
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
-    destination::{Batch, Fence, Outcome, Receipt},
+    destination::{Batch, Fence, Outcome, Outgoing, Receipt},
     error::{Error, ErrorKind, Result, Retry, Scope},
-    model::{Alteration, AlterationKind, FolderId, Form, MessageId, Slot, SystemFlag},
+    model::{
+        Alteration, AlterationKind, Flags, FolderId, Form, MessageId, Slot, SystemFlag, Timestamp,
+    },
 };
 use serde_json::json;
 
 use super::{
-    Inner, SETTLE, attach, import, is_other_epoch,
+    Drafts, Inner, SETTLE, attach, drafts, import, is_other_epoch,
     open::{Left, Maker},
     prepare::{self, Ready},
     stale,
@@ -57,21 +59,26 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
             return out.send_all((0..items.len()).map(none)).await;
         }
     };
-    let mut ready: Vec<(Slot, Ready)> = Vec::new();
-    let mut exports = Vec::new();
+    let (mut fields, mut drafts, mut exports) = (Vec::new(), Vec::new(), Vec::new());
     for (at, outgoing) in items.into_iter().enumerate() {
         let slot = Slot::new(at);
-        if outgoing.form == Form::ExchangeStream {
-            exports.push((slot, outgoing));
-            continue;
-        }
-        match prepare::prepare(outgoing, &inner.writing, mailbox).await {
-            Ok(one) => ready.push((slot, one)),
-            Err(error) => out.send((slot, Outcome::NotStored(error))).await,
+        match outgoing.form {
+            Form::ExchangeStream => exports.push((slot, outgoing)),
+            _ if drafts::is_one(&outgoing, &inner.writing) => drafts.push((slot, outgoing)),
+            _ => fields.push((slot, outgoing, None)),
         }
     }
-    let mut rest = ready.as_slice();
     let mut stopped: Option<Error> = None;
+    if inner.writing.drafts == Drafts::AsMime {
+        let done = drafts::run(inner, &folder, mailbox, drafts, &*fence).await;
+        stopped = done.outcomes.iter().find_map(|(_, outcome)| stops(outcome));
+        out.send_all(done.outcomes).await;
+        let unfit = done.unfit.into_iter();
+        fields.extend(unfit.map(|(slot, outgoing, why)| (slot, outgoing, Some(why))));
+        fields.sort_by_key(|(slot, ..)| *slot);
+    }
+    let ready = prepared(inner, mailbox, fields, out).await;
+    let mut rest = ready.as_slice();
     while !rest.is_empty() {
         let (now, later) = rest.split_at(fitting(rest));
         rest = later;
@@ -96,6 +103,28 @@ pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
         None => import::run(inner, &folder, mailbox, &exports, &*fence).await,
     };
     out.send_all(outcomes).await;
+}
+
+/// Messages that are made of fields. Of drafts that should have gone as MIME the reason is noted that they did not.
+async fn prepared(
+    inner: &Inner,
+    mailbox: u64,
+    all: Vec<(Slot, Outgoing, Option<Error>)>,
+    out: &Out<Stored>,
+) -> Vec<(Slot, Ready)> {
+    let mut ready = Vec::with_capacity(all.len());
+    for (slot, outgoing, why) in all {
+        match prepare::prepare(outgoing, &inner.writing, mailbox).await {
+            Ok(mut one) => {
+                let note = why.map(|why| format!("as fields ({})", why.code()));
+                let note = note.map(|note| Alteration::new(AlterationKind::Converted, note));
+                one.altered.extend(note);
+                ready.push((slot, one));
+            }
+            Err(error) => out.send((slot, Outcome::NotStored(error))).await,
+        }
+    }
+    ready
 }
 
 /// How many of these fit into a request; at least one.
@@ -491,21 +520,32 @@ async fn judge(work: &Work<'_>, given: &Ready, found: &Meta, id: MessageId) -> O
         let note = "made-a-draft: the server made a draft of it, which could not be removed";
         altered.push(Alteration::new(AlterationKind::ContentRewritten, note));
     }
-    let lost = given.flags.difference(&found.flags);
+    altered.extend(differences(&given.flags, given.received, found));
+    let receipt = receipt.with_flags(found.flags.clone());
+    Outcome::Stored(receipt.with_altered(altered))
+}
+
+/// What the server did not keep of what was said beside a message.
+pub(super) fn differences(
+    flags: &Flags,
+    received: Option<Timestamp>,
+    found: &Meta,
+) -> Vec<Alteration> {
+    let mut out = Vec::new();
+    let lost = flags.difference(&found.flags);
     if !lost.is_empty() {
-        altered.push(Alteration::new(
+        out.push(Alteration::new(
             AlterationKind::FlagDropped,
             lost.to_string(),
         ));
     }
-    if let (Some(sent), Some(kept)) = (given.received, found.received)
+    if let (Some(sent), Some(kept)) = (received, found.received)
         && sent.seconds() != kept.seconds()
     {
         let detail = format!("{sent} became {kept}");
-        altered.push(Alteration::new(AlterationKind::DateReplaced, detail));
+        out.push(Alteration::new(AlterationKind::DateReplaced, detail));
     }
-    let receipt = receipt.with_flags(found.flags.clone());
-    Outcome::Stored(receipt.with_altered(altered))
+    out
 }
 
 fn became_draft() -> Error {

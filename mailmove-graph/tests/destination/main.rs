@@ -8,6 +8,7 @@
 )]
 
 mod attachments;
+mod drafts;
 mod imports;
 mod looks;
 mod outcomes;

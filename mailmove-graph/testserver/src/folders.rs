@@ -220,7 +220,8 @@ pub(crate) fn create(call: &Call) -> Answer {
             ),
             error => error.into(),
         })?;
-    if body.get("isHidden") == Some(&Value::Bool(true)) {
+    let hidden = body.get("isHidden") == Some(&Value::Bool(true));
+    if hidden && !call.shared.config.nothing_hidden {
         let mut extra = call.mailbox.extra();
         extra.folders.entry(id).or_default().hidden = true;
     }

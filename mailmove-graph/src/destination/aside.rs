@@ -278,7 +278,12 @@ async fn rest(inner: &Inner, folder: &FolderId, seen: &Meta, fence: &dyn Fence) 
         return Ok(());
     };
     let is_old = age(inner, &meta, now).is_some_and(|age| age >= OLD);
-    if !is_old || !is_draft(&meta) || !update::is_in(inner, folder, &meta).await? {
+    // Of what does not say where it lies nobody knows that it is still here.
+    if !is_old
+        || meta.parent.is_none()
+        || !is_draft(&meta)
+        || !update::is_in(inner, folder, &meta).await?
+    {
         return Ok(());
     }
     let removed = update::remove_one(inner, &meta.id, Some(fence)).await;

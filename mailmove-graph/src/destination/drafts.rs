@@ -27,6 +27,7 @@ use crate::{
     folders,
     http::Failed,
     items::{self, Meta},
+    pool::Answer,
     wire::{Path, Request},
 };
 
@@ -167,8 +168,8 @@ async fn one(work: &Work<'_>, given: &Given<'_>) -> Result<Receipt, End> {
     let is_moved = update::is_in(work.inner, work.folder, &meta).await;
     let id = match is_moved {
         // By what was sent before, and was not answered.
-        Ok(true) => there.id,
-        Ok(false) => carry(work, given, there.id).await?,
+        Ok(true) if meta.parent.is_some() => there.id,
+        Ok(_) => carry(work, given, there.id).await?,
         Err(error) => return Err(left(work, given, there.id, error)),
     };
     let altered = append::differences(given.flags, given.received, &meta);
@@ -211,31 +212,37 @@ fn is_fresh(inner: &Inner, meta: &Meta, now: Option<Timestamp>) -> bool {
 
 /// Makes it. One that was made without an answer has no mark, and never gets one.
 async fn create(work: &Work<'_>, given: &Given<'_>) -> Result<There, End> {
-    let inner = work.inner;
     let path = Path::new().at("mailFolders").id(work.aside.as_str());
     let request = Request::post(path.at("messages"), CREATE).mime(given.content.clone());
-    let answer = match inner.pool.send(&request, Some(work.fence)).await {
-        Ok(answer) => answer,
-        Err(failed) => return Err(not_made(work, failed).await),
-    };
-    let id = match (answer.status, items::id(&answer.json)) {
-        (201, Some(id)) => id,
-        // That is what it says where it makes nothing.
-        (200, None) => return Err(End::Unfit(nothing())),
-        _ => return Err(End::not_stored(unconfirmed())),
-    };
+    // Whoever gets nothing twice does not get more the third time.
+    for _ in 0..2 {
+        let answer = match work.inner.pool.send(&request, Some(work.fence)).await {
+            Ok(answer) => answer,
+            Err(failed) => return Err(not_made(work, failed).await),
+        };
+        match (answer.status, items::id(&answer.json)) {
+            (201, Some(id)) => return Ok(made(work, id, answer).await),
+            // That is what it says where it makes nothing.
+            (200, None) => {}
+            _ => return Err(End::not_stored(unconfirmed())),
+        }
+    }
+    Err(End::Unfit(nothing()))
+}
+
+async fn made(work: &Work<'_>, id: MessageId, answer: Answer) -> There {
     let Ok(meta) = Meta::of(answer.json) else {
         let flags = Flags::new();
-        return Ok(There { id, flags });
+        return There { id, flags };
     };
     // Some say that servers put MIME among the drafts, whatever folder was named. This one is known by its id; others
     // might not be.
-    if let Ok(false) = update::is_in(inner, work.aside, &meta).await {
+    if let Ok(false) = update::is_in(work.inner, work.aside, &meta).await {
         tracing::warn!("the server makes drafts elsewhere; further ones are made of fields");
-        inner.aside.close().await;
+        work.inner.aside.close().await;
     }
     let flags = meta.flags;
-    Ok(There { id, flags })
+    There { id, flags }
 }
 
 async fn not_made(work: &Work<'_>, failed: Failed) -> End {

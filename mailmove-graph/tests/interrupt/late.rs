@@ -27,6 +27,7 @@ const KIND: Kind = Kind {
     name: "late, searches lag",
     large: false,
     exports: false,
+    drafts: false,
     setup: |builder| builder.rebuilds_mime().search_lags(3),
 };
 

@@ -108,7 +108,7 @@ async fn a_signed_draft_arrives_whole_and_nothing_else_is_left() {
 /// An unread one is unread, though the server makes it read.
 #[tokio::test]
 async fn drafts_go_beside_other_mail() {
-    let server = start(|builder| builder.drafts_keep_dates()).await;
+    let server = start(Builder::drafts_keep_dates).await;
     let destination = destination(&server);
     let folder = made(&destination).await;
     let received = Some(Timestamp::new(1_057_049_557, 0));
@@ -500,7 +500,7 @@ async fn where_there_is_no_place_drafts_go_as_fields() {
     assert_eq!(server.counters().operation("MoveMessage"), 0);
     assert_eq!(aside(&server), Some(Vec::new()));
 
-    let server = start(|builder| builder.hides_nothing()).await;
+    let server = start(Builder::hides_nothing).await;
     let second = destination(&server);
     let folder = made(&second).await;
     let outcomes = append(&second, &folder, plain()).await;
@@ -510,7 +510,7 @@ async fn where_there_is_no_place_drafts_go_as_fields() {
     assert_eq!(receipt.altered[0].detail, "as fields (graph/no-mime)");
     assert_eq!(aside(&server), None);
 
-    let server = start(|builder| builder.mime_goes_to_drafts()).await;
+    let server = start(Builder::mime_goes_to_drafts).await;
     let drafts = crate::support::account(&server);
     drafts.create_special(&["Drafts"], &["\\Drafts"]).unwrap();
     let third = destination(&server);

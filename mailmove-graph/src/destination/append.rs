@@ -1,35 +1,31 @@
-//! Storing messages.
+//! Storing messages that are made of fields.
 //!
 //! Stored is what the server named an id for, all attachments of which it confirmed, and whose mark says so. Not
 //! stored is what it refused, what never left, and what is not complete. Everything between is unknown.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
-    destination::{Batch, Fence, Outcome, Outgoing, Receipt},
+    destination::{Fence, Outcome, Receipt},
     error::{Error, ErrorKind, Result, Retry, Scope},
-    model::{
-        Alteration, AlterationKind, Flags, FolderId, Form, MessageId, Slot, SystemFlag, Timestamp,
-    },
+    model::{Alteration, AlterationKind, Flags, FolderId, MessageId, Slot, SystemFlag, Timestamp},
 };
 use serde_json::json;
 
 use super::{
-    Drafts, Inner, SETTLE, attach, drafts, import, is_other_epoch,
+    Inner, SETTLE, attach,
     open::{Left, Maker},
-    prepare::{self, Ready},
-    stale,
+    prepare::Ready,
     sweep::{self, Removal},
     update,
 };
 use crate::{
     error::{self, Doing},
     folders,
-    generate::Out,
     http::Failed,
     items::{self, Meta},
-    pool::{Answer, BATCH_BYTES, BATCH_ITEMS, is_stopped},
+    pool::{Answer, is_stopped},
     wire::{Path, Request, property},
 };
 
@@ -37,114 +33,6 @@ type Stored = (Slot, Outcome);
 
 const CREATE: Doing = Doing::message("createMessage");
 const COMPLETE: Doing = Doing::message("completeMessage");
-
-/// Stores a batch, in as many requests as it takes.
-pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
-    let Batch {
-        folder,
-        mark,
-        items,
-        fence,
-        ..
-    } = batch;
-    if is_other_epoch(&mark, &folder) {
-        let all = (0..items.len()).map(|at| (Slot::new(at), Outcome::NotStored(stale())));
-        return out.send_all(all).await;
-    }
-    *inner.fence() = Some(Arc::downgrade(&fence));
-    let mailbox = match folders::open(&inner.pool).await {
-        Ok(opened) => opened.mailbox,
-        Err(error) => {
-            let none = |at| (Slot::new(at), Outcome::NotStored(error::again(&error)));
-            return out.send_all((0..items.len()).map(none)).await;
-        }
-    };
-    let (mut fields, mut drafts, mut exports) = (Vec::new(), Vec::new(), Vec::new());
-    for (at, outgoing) in items.into_iter().enumerate() {
-        let slot = Slot::new(at);
-        match outgoing.form {
-            Form::ExchangeStream => exports.push((slot, outgoing)),
-            _ if drafts::is_one(&outgoing, &inner.writing) => drafts.push((slot, outgoing)),
-            _ => fields.push((slot, outgoing, None)),
-        }
-    }
-    let mut stopped: Option<Error> = None;
-    if inner.writing.drafts == Drafts::AsMime {
-        let done = drafts::run(inner, &folder, mailbox, drafts, &*fence).await;
-        stopped = done.outcomes.iter().find_map(|(_, outcome)| stops(outcome));
-        out.send_all(done.outcomes).await;
-        let unfit = done.unfit.into_iter();
-        fields.extend(unfit.map(|(slot, outgoing, why)| (slot, outgoing, Some(why))));
-        fields.sort_by_key(|(slot, ..)| *slot);
-    }
-    let ready = prepared(inner, mailbox, fields, out).await;
-    let mut rest = ready.as_slice();
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(fitting(rest));
-        rest = later;
-        let outcomes = match &stopped {
-            Some(error) => {
-                let all = now.iter();
-                all.map(|(slot, _)| (*slot, error::outcome(error, false)))
-                    .collect()
-            }
-            None => send(inner, &folder, now, &*fence).await,
-        };
-        // What stops the account stops what was not sent.
-        stopped = stopped.or_else(|| outcomes.iter().find_map(|(_, outcome)| stops(outcome)));
-        out.send_all(outcomes).await;
-    }
-    let outcomes = match &stopped {
-        Some(error) => {
-            let all = exports.iter();
-            all.map(|(slot, _)| (*slot, error::outcome(error, false)))
-                .collect()
-        }
-        None => import::run(inner, &folder, mailbox, &exports, &*fence).await,
-    };
-    out.send_all(outcomes).await;
-}
-
-/// Messages that are made of fields. Of drafts that should have gone as MIME the reason is noted that they did not.
-async fn prepared(
-    inner: &Inner,
-    mailbox: u64,
-    all: Vec<(Slot, Outgoing, Option<Error>)>,
-    out: &Out<Stored>,
-) -> Vec<(Slot, Ready)> {
-    let mut ready = Vec::with_capacity(all.len());
-    for (slot, outgoing, why) in all {
-        match prepare::prepare(outgoing, &inner.writing, mailbox).await {
-            Ok(mut one) => {
-                let note = why.map(|why| format!("as fields ({})", why.code()));
-                let note = note.map(|note| Alteration::new(AlterationKind::Converted, note));
-                one.altered.extend(note);
-                ready.push((slot, one));
-            }
-            Err(error) => out.send((slot, Outcome::NotStored(error))).await,
-        }
-    }
-    ready
-}
-
-/// How many of these fit into a request; at least one.
-fn fitting(ready: &[(Slot, Ready)]) -> usize {
-    let mut bytes = 0_u64;
-    let fits = ready.iter().take_while(|(_, one)| {
-        bytes = bytes.saturating_add(one.bytes as u64 + 2000);
-        bytes <= BATCH_BYTES
-    });
-    fits.count().clamp(1, BATCH_ITEMS)
-}
-
-pub(super) fn stops(outcome: &Outcome) -> Option<Error> {
-    match outcome {
-        Outcome::NotStored(error) | Outcome::Unknown(error) if error.scope() >= Scope::Folder => {
-            Some(error::again(error))
-        }
-        _ => None,
-    }
-}
 
 /// What became of a message so far.
 enum Made {
@@ -162,7 +50,8 @@ struct Work<'a> {
     maker: &'a Maker<'a>,
 }
 
-async fn send(
+/// Stores messages of one request, with what follows it.
+pub(super) async fn send(
     inner: &Inner,
     folder: &FolderId,
     ready: &[(Slot, Ready)],

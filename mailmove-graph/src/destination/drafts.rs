@@ -11,14 +11,14 @@
 use mailmove_core::{
     destination::{Fence, Outcome, Outgoing, Receipt},
     error::{Error, ErrorKind, Result, Retry, Scope},
-    model::{Content, Flags, FolderId, Form, MessageId, Slot, SystemFlag, Timestamp},
+    model::{Content, Flags, FolderId, Form, MessageId, SystemFlag, Timestamp},
 };
 use mailmove_exchange::stamp::Stamp;
 use serde_json::json;
 
 use super::{
     Drafts, Inner, Writing, append,
-    aside::{self, FRESH, age},
+    aside::{self, FRESH, Visit, age},
     attach, prepare, update,
 };
 use crate::{
@@ -43,14 +43,6 @@ pub(super) fn is_one(outgoing: &Outgoing, writing: &Writing) -> bool {
     writing.drafts == Drafts::AsMime
         && outgoing.form == Form::Mime
         && outgoing.flags.contains(SystemFlag::Draft)
-}
-
-/// What becomes of drafts.
-#[derive(Default)]
-pub(super) struct Done {
-    pub(super) outcomes: Vec<(Slot, Outcome)>,
-    /// They are to be made of fields, for that reason.
-    pub(super) unfit: Vec<(Slot, Outgoing, Error)>,
 }
 
 /// A draft that does not go on.
@@ -91,50 +83,75 @@ struct There {
     flags: Flags,
 }
 
-/// Stores drafts, one after the other: there are few.
-pub(super) async fn run(
-    inner: &Inner,
-    folder: &FolderId,
+/// Drafts of a batch, one after the other: there are few.
+pub(super) struct Turn<'a> {
+    inner: &'a Inner,
+    folder: &'a FolderId,
     mailbox: u64,
-    drafts: Vec<(Slot, Outgoing)>,
-    fence: &dyn Fence,
-) -> Done {
-    let mut done = Done::default();
-    if drafts.is_empty() {
-        aside::look(inner, fence).await;
-        return done;
-    }
-    let (visit, mut stopped) = match aside::enter(inner, fence).await {
-        Ok(visit) => (visit, None),
-        Err(error) => (None, Some(error)),
-    };
-    for (slot, outgoing) in drafts {
-        let end = match (&visit, &stopped) {
-            (_, Some(error)) => End::Outcome(error::outcome(error, false)),
-            (None, None) => End::Unfit(no_place()),
-            (Some(visit), None) => {
-                let work = Work {
-                    inner,
-                    folder,
-                    aside: &visit.folder,
-                    fence,
-                };
-                store(&work, &outgoing, mailbox).await
-            }
-        };
-        match end {
-            End::Outcome(outcome) => {
-                stopped = stopped.or_else(|| append::stops(&outcome));
-                done.outcomes.push((slot, outcome));
-            }
-            End::Unfit(error) => done.unfit.push((slot, outgoing, error)),
+    fence: &'a dyn Fence,
+    /// Where they are made, once one is; `None` in it if there is no such place.
+    visit: Option<Option<Visit<'a>>>,
+}
+
+impl<'a> Turn<'a> {
+    pub(super) fn new(
+        inner: &'a Inner,
+        folder: &'a FolderId,
+        mailbox: u64,
+        fence: &'a dyn Fence,
+    ) -> Self {
+        Self {
+            inner,
+            folder,
+            mailbox,
+            fence,
+            visit: None,
         }
     }
-    if visit.is_some() {
-        drop(visit);
-        aside::tidy(inner, fence).await;
+
+    /// Stores one.
+    ///
+    /// # Errors
+    /// If it has to be made of fields: why.
+    pub(super) async fn store(&mut self, outgoing: &Outgoing) -> Result<Outcome, Error> {
+        if self.visit.is_none() {
+            match aside::enter(self.inner, self.fence).await {
+                Ok(visit) => self.visit = Some(visit),
+                Err(error) => return Ok(Outcome::NotStored(error)),
+            }
+        }
+        let Some(visit) = self.visit.iter().flatten().next() else {
+            return Err(no_place());
+        };
+        let work = Work {
+            inner: self.inner,
+            folder: self.folder,
+            aside: &visit.folder,
+            fence: self.fence,
+        };
+        match store(&work, outgoing, self.mailbox).await {
+            End::Outcome(outcome) => Ok(outcome),
+            End::Unfit(why) => Err(why),
+        }
     }
-    done
+
+    /// No more of them come.
+    pub(super) async fn end(self) {
+        let Self {
+            inner,
+            fence,
+            visit,
+            ..
+        } = self;
+        match visit {
+            Some(visit) => {
+                drop(visit);
+                aside::tidy(inner, fence).await;
+            }
+            None if inner.writing.drafts == Drafts::AsMime => aside::look(inner, fence).await,
+            None => {}
+        }
+    }
 }
 
 async fn store(work: &Work<'_>, outgoing: &Outgoing, mailbox: u64) -> End {

@@ -18,7 +18,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{Inner, MESSAGE_MAX, append, prepare, update};
+use super::{Inner, MESSAGE_MAX, append, batch, prepare, update};
 use crate::{
     error::{self, Doing},
     folders,
@@ -148,7 +148,7 @@ pub(super) async fn run(
             None => store(inner, folder, given.content, fence).await,
         };
         if let Err(outcome) = &stored {
-            stopped = stopped.or_else(|| append::stops(outcome));
+            stopped = stopped.or_else(|| batch::stops(outcome));
         }
         made.push((given, stored));
     }

@@ -3,6 +3,7 @@
 mod append;
 mod aside;
 mod attach;
+mod batch;
 mod create;
 mod drafts;
 mod import;
@@ -296,7 +297,7 @@ impl Destination for GraphDestination {
 
     fn append(&self, batch: Batch) -> BoxStream<(Slot, Outcome)> {
         let inner = Arc::clone(&self.0);
-        generate(|out| async move { append::run(&inner, batch, &out).await })
+        generate(|out| async move { batch::run(&inner, batch, &out).await })
     }
 
     fn updater(&self) -> Option<&dyn Updater> {

@@ -5,6 +5,7 @@ use std::{sync::Arc, time::Duration};
 use mailmove_core::{
     Destination as _, Edges,
     destination::{Depth, Outcome, Outgoing},
+    identity::{Aspect, Loss, MeaningReader},
     model::{Content, ContentDigest, Flags, Folder, FolderPath, FolderSpec, Timestamp},
 };
 use mailmove_graph::{Drafts, GraphDestination, Writing};
@@ -408,6 +409,35 @@ async fn what_earlier_runs_left_is_removed_when_it_is_old() {
     let fourth = with(&server, Writing::new(), Edges::new());
     append(&fourth, &folder, letter()).await;
     assert_eq!(server.counters().operation("ListFolders"), asked);
+}
+
+/// Two texts that say different things arrive as MIME. Where one is gone all the same, that is no loss of this way.
+#[tokio::test]
+async fn nothing_is_excused_that_fields_would_lose() {
+    let html =
+        "From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: text/html\r\n\r\n<p>two</p>\r\n";
+    let message = "From: a@example.com\r\nMIME-Version: 1.0\r\nContent-Type: multipart/alternative; boundary=c\r\n\r\n\
+        --c\r\n\r\none\r\n--c\r\nContent-Type: text/html\r\n\r\n<p>two</p>\r\n--c--\r\n";
+    let mut own = MeaningReader::new();
+    own.update(message.as_bytes());
+    let own = own.finish();
+    for (writing, loss) in [(writing(), None), (Writing::new(), Some(Loss::SecondBody))] {
+        let server = start(Builder::rebuilds_mime).await;
+        let destination = with(&server, writing, Edges::new());
+        let folder = made(&destination).await;
+        let outcomes = append(&destination, &folder, vec![draft(message)]).await;
+        assert_eq!(words(&outcomes), ["stored"]);
+        let found = existing(&destination, &folder, Depth::Content).await;
+        let differs = own.deviations(found[0].meaning.as_ref().unwrap());
+        assert_eq!(differs.is_empty(), loss.is_none(), "{differs:?}");
+        let account = account(&server);
+        let inbox = account.folder(&["INBOX"]).unwrap().id;
+        account.damage(inbox, 1, html, None).unwrap();
+        let found = existing(&destination, &folder, Depth::Content).await;
+        let differs = own.deviations(found[0].meaning.as_ref().unwrap());
+        let text = differs.iter().find(|one| one.aspect == Aspect::Text);
+        assert_eq!(text.unwrap().loss, loss, "{differs:?}");
+    }
 }
 
 /// What was made for drafts is no folder of anybody's.

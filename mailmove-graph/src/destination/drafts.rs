@@ -8,8 +8,11 @@
 //!
 //! What does not go so is made of fields, as all other mail: what is too large, and what the server refuses.
 
+use std::{sync::Arc, time::Duration};
+
 use mailmove_core::{
     destination::{Fence, Outcome, Outgoing, Receipt},
+    edge::Clock,
     error::{Error, ErrorKind, Result, Retry, Scope},
     model::{Content, Flags, FolderId, Form, MessageId, SystemFlag, Timestamp},
 };
@@ -181,12 +184,12 @@ async fn one(work: &Work<'_>, given: &Given<'_>) -> Result<Receipt, End> {
         None => create(work, given).await?,
     };
     note(work, given, &there).await?;
-    let meta = read_back(work, given, &there.id).await?;
+    let (meta, in_time) = read_back(work, given, &there.id).await?;
     let is_moved = update::is_in(work.inner, work.folder, &meta).await;
     let id = match is_moved {
         // By what was sent before, and was not answered.
         Ok(true) if meta.parent.is_some() => there.id,
-        Ok(_) => carry(work, given, there.id).await?,
+        Ok(_) => carry(work, given, there.id, &in_time).await?,
         Err(error) => return Err(left(work, given, there.id, error)),
     };
     let altered = append::differences(given.flags, given.received, &meta);
@@ -212,7 +215,7 @@ async fn resume(work: &Work<'_>, given: &Given<'_>) -> Result<Option<There>, End
         // Where it was removed, moved or got old meanwhile, another one is made.
         let Some((meta, now)) = seen else { continue };
         match update::is_in(inner, work.aside, &meta).await {
-            Ok(true) if is_fresh(inner, &meta, now) => {
+            Ok(true) if meta.parent.is_some() && !time_left(inner, &meta, now).is_zero() => {
                 let flags = meta.flags;
                 return Ok(Some(There { id, flags }));
             }
@@ -223,8 +226,26 @@ async fn resume(work: &Work<'_>, given: &Given<'_>) -> Result<Option<There>, End
     Ok(None)
 }
 
-fn is_fresh(inner: &Inner, meta: &Meta, now: Option<Timestamp>) -> bool {
-    age(inner, meta, now).is_none_or(|age| age < FRESH)
+/// How long it may still be moved: others may remove it some time after.
+fn time_left(inner: &Inner, meta: &Meta, now: Option<Timestamp>) -> Duration {
+    FRESH.saturating_sub(age(inner, meta, now).unwrap_or_default())
+}
+
+/// Asked last before a draft is moved: a request may have to wait for its turn.
+#[derive(Debug)]
+struct InTime<'a> {
+    fence: &'a dyn Fence,
+    clock: Arc<dyn Clock>,
+    until: Duration,
+}
+
+impl Fence for InTime<'_> {
+    fn check(&self) -> Result<()> {
+        match self.clock.now() < self.until {
+            true => self.fence.check(),
+            false => Err(removed_meanwhile()),
+        }
+    }
 }
 
 /// Makes it. One that was made without an answer has no mark, and never gets one.
@@ -324,7 +345,13 @@ async fn remove(work: &Work<'_>, id: &MessageId) {
 }
 
 /// What it is by now: without its mark nobody would know it where it is moved.
-async fn read_back(work: &Work<'_>, given: &Given<'_>, id: &MessageId) -> Result<Meta, End> {
+async fn read_back<'a>(
+    work: &Work<'a>,
+    given: &Given<'_>,
+    id: &MessageId,
+) -> Result<(Meta, InTime<'a>), End> {
+    let clock = work.inner.clock();
+    let asked = clock.now();
     let (meta, now) = match update::look_at(work.inner, id).await {
         Ok(Some(seen)) => seen,
         Ok(None) => return Err(End::not_stored(removed_meanwhile())),
@@ -333,19 +360,29 @@ async fn read_back(work: &Work<'_>, given: &Given<'_>, id: &MessageId) -> Result
     if meta.stamp != Some(given.stamp) {
         return Err(unfit(work, id, unmarked()).await);
     }
-    // Others may remove it by the time that it is moved.
-    match is_fresh(work.inner, &meta, now) {
-        true => Ok(meta),
-        false => Err(End::not_stored(removed_meanwhile())),
-    }
+    let until = asked.saturating_add(time_left(work.inner, &meta, now));
+    let fence = work.fence;
+    Ok((
+        meta,
+        InTime {
+            fence,
+            clock,
+            until,
+        },
+    ))
 }
 
 /// Moves it to where it belongs; its id there.
-async fn carry(work: &Work<'_>, given: &Given<'_>, id: MessageId) -> Result<MessageId, End> {
+async fn carry(
+    work: &Work<'_>,
+    given: &Given<'_>,
+    id: MessageId,
+    in_time: &InTime<'_>,
+) -> Result<MessageId, End> {
     let path = Path::new().at("messages").id(id.as_str()).at("move");
     let body = json!({ "destinationId": work.folder.as_str() });
     let request = Request::post(path, MOVE).json(&body);
-    let failed = match work.inner.pool.send(&request, Some(work.fence)).await {
+    let failed = match work.inner.pool.send(&request, Some(in_time)).await {
         Ok(answer) => match items::id(&answer.json) {
             Some(new) => return Ok(new),
             None => Failed::after(unconfirmed()),

@@ -380,6 +380,33 @@ async fn mail_folders(pool: &Pool, known: &tree::Known) -> Result<Vec<Raw>> {
     }
 }
 
+/// The folder of that name among those that are in no other one, hidden ones too.
+///
+/// # Errors
+/// If that could not be asked.
+pub(crate) async fn find_at_top(pool: &Pool, name: &str) -> Result<Option<MailFolder>> {
+    let mut walk = Walk::new(page_of(Path::new().at("mailFolders")));
+    let mut seen = HashSet::new();
+    loop {
+        let asked = walk.some();
+        let Some(from) = asked.first() else {
+            return Ok(None);
+        };
+        let page: Page<MailFolder> = wire::read(pool.call(from).await?.json)?;
+        let before = seen.len();
+        for folder in page.value {
+            let found = folder.display_name.as_deref().unwrap_or_default();
+            // As the server compares them.
+            if found.to_lowercase() == name.to_lowercase() && !folder.id.is_empty() {
+                return Ok(Some(folder));
+            }
+            seen.insert(folder.id);
+        }
+        walk.follow(from, page.next, seen.len() > before)?;
+        few(seen.len())?;
+    }
+}
+
 fn few(count: usize) -> Result<()> {
     match count > FOLDERS_MAX {
         true => Err(error::unexpected(

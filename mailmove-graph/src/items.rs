@@ -96,6 +96,14 @@ pub(crate) fn open_mark(stamp: &Stamp) -> String {
     format!("{OPEN}{}", stamp.write())
 }
 
+/// How the note at a message ends that was given as MIME: of that there are no losses of the way as fields.
+const AS_MIME: &str = " mime";
+
+/// What is noted at a message that was given as MIME.
+pub(crate) fn mime_mark(stamp: &Stamp) -> String {
+    format!("{}{AS_MIME}", stamp.write())
+}
+
 /// What is known of a message.
 #[derive(Clone, Debug)]
 pub(crate) struct Meta {
@@ -109,6 +117,8 @@ pub(crate) struct Meta {
     pub(crate) flagged: bool,
     pub(crate) notes: Vec<Alteration>,
     pub(crate) stamp: Option<Stamp>,
+    /// It was given as MIME, says its mark.
+    pub(crate) as_mime: bool,
     /// What it will be once all its attachments are there: an append was cut off.
     pub(crate) open: Option<Stamp>,
     /// What tells it apart as an export, if that was asked for.
@@ -181,6 +191,7 @@ impl Meta {
             received: received.and_then(parse_date),
             notes,
             stamp: mark.and_then(Stamp::read),
+            as_mime: mark.is_some_and(|mark| mark.ends_with(AS_MIME)),
             open: mark
                 .and_then(|mark| mark.strip_prefix(OPEN))
                 .and_then(Stamp::read),
@@ -374,5 +385,8 @@ mod tests {
         let (whole, open) = (meta(stamp.write()), meta(open_mark(&stamp)));
         assert_eq!((whole.stamp, whole.open), (Some(stamp), None));
         assert_eq!((open.stamp, open.open), (None, Some(stamp)));
+        let mime = meta(mime_mark(&stamp));
+        assert_eq!((mime.stamp, mime.open), (Some(stamp), None));
+        assert!(mime.as_mime && !whole.as_mime && !open.as_mime);
     }
 }

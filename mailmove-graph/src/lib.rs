@@ -35,5 +35,5 @@ use mailmove_core::generate;
 
 pub use auth::{DevicePrompt, Login, LoginConfig, Prompt};
 pub use config::{Cloud, GraphConfig};
-pub use destination::{GraphDestination, Protected, Writing};
+pub use destination::{Drafts, GraphDestination, Protected, Writing};
 pub use source::GraphSource;

@@ -41,7 +41,7 @@ URLs:
                                       ?auth=ntlm, negotiate or basic, ?archive=on, ?name=HOST, ?tls=off
   graph://TENANT/USER?client=ID       Microsoft 365, as the application ID; &auth=secret (usual),
                                       certificate or device, &route=imap, &signed=as-plain,
-                                      &cloud=usgov, dod or china
+                                      &drafts=mime, &cloud=usgov, dod or china
   USER may hold an @; other special characters are written as %XX.
 
 Folders are written as paths, e.g. Archive/2019. Patterns match whole paths: * stands for any

@@ -1,33 +1,31 @@
-//! Storing messages.
+//! Storing messages that are made of fields.
 //!
 //! Stored is what the server named an id for, all attachments of which it confirmed, and whose mark says so. Not
 //! stored is what it refused, what never left, and what is not complete. Everything between is unknown.
 
-use std::{collections::HashMap, sync::Arc};
+use std::collections::HashMap;
 
 use futures_util::{StreamExt as _, future::BoxFuture, stream};
 use mailmove_core::{
-    destination::{Batch, Fence, Outcome, Receipt},
+    destination::{Fence, Outcome, Receipt},
     error::{Error, ErrorKind, Result, Retry, Scope},
-    model::{Alteration, AlterationKind, FolderId, Form, MessageId, Slot, SystemFlag},
+    model::{Alteration, AlterationKind, Flags, FolderId, MessageId, Slot, SystemFlag, Timestamp},
 };
 use serde_json::json;
 
 use super::{
-    Inner, SETTLE, attach, import, is_other_epoch,
+    Inner, SETTLE, attach,
     open::{Left, Maker},
-    prepare::{self, Ready},
-    stale,
+    prepare::Ready,
     sweep::{self, Removal},
     update,
 };
 use crate::{
     error::{self, Doing},
     folders,
-    generate::Out,
     http::Failed,
     items::{self, Meta},
-    pool::{Answer, BATCH_BYTES, BATCH_ITEMS, is_stopped},
+    pool::{Answer, is_stopped},
     wire::{Path, Request, property},
 };
 
@@ -35,87 +33,6 @@ type Stored = (Slot, Outcome);
 
 const CREATE: Doing = Doing::message("createMessage");
 const COMPLETE: Doing = Doing::message("completeMessage");
-
-/// Stores a batch, in as many requests as it takes.
-pub(super) async fn run(inner: &Arc<Inner>, batch: Batch, out: &Out<Stored>) {
-    let Batch {
-        folder,
-        mark,
-        items,
-        fence,
-        ..
-    } = batch;
-    if is_other_epoch(&mark, &folder) {
-        let all = (0..items.len()).map(|at| (Slot::new(at), Outcome::NotStored(stale())));
-        return out.send_all(all).await;
-    }
-    *inner.fence() = Some(Arc::downgrade(&fence));
-    let mailbox = match folders::open(&inner.pool).await {
-        Ok(opened) => opened.mailbox,
-        Err(error) => {
-            let none = |at| (Slot::new(at), Outcome::NotStored(error::again(&error)));
-            return out.send_all((0..items.len()).map(none)).await;
-        }
-    };
-    let mut ready: Vec<(Slot, Ready)> = Vec::new();
-    let mut exports = Vec::new();
-    for (at, outgoing) in items.into_iter().enumerate() {
-        let slot = Slot::new(at);
-        if outgoing.form == Form::ExchangeStream {
-            exports.push((slot, outgoing));
-            continue;
-        }
-        match prepare::prepare(outgoing, &inner.writing, mailbox).await {
-            Ok(one) => ready.push((slot, one)),
-            Err(error) => out.send((slot, Outcome::NotStored(error))).await,
-        }
-    }
-    let mut rest = ready.as_slice();
-    let mut stopped: Option<Error> = None;
-    while !rest.is_empty() {
-        let (now, later) = rest.split_at(fitting(rest));
-        rest = later;
-        let outcomes = match &stopped {
-            Some(error) => {
-                let all = now.iter();
-                all.map(|(slot, _)| (*slot, error::outcome(error, false)))
-                    .collect()
-            }
-            None => send(inner, &folder, now, &*fence).await,
-        };
-        // What stops the account stops what was not sent.
-        stopped = stopped.or_else(|| outcomes.iter().find_map(|(_, outcome)| stops(outcome)));
-        out.send_all(outcomes).await;
-    }
-    let outcomes = match &stopped {
-        Some(error) => {
-            let all = exports.iter();
-            all.map(|(slot, _)| (*slot, error::outcome(error, false)))
-                .collect()
-        }
-        None => import::run(inner, &folder, mailbox, &exports, &*fence).await,
-    };
-    out.send_all(outcomes).await;
-}
-
-/// How many of these fit into a request; at least one.
-fn fitting(ready: &[(Slot, Ready)]) -> usize {
-    let mut bytes = 0_u64;
-    let fits = ready.iter().take_while(|(_, one)| {
-        bytes = bytes.saturating_add(one.bytes as u64 + 2000);
-        bytes <= BATCH_BYTES
-    });
-    fits.count().clamp(1, BATCH_ITEMS)
-}
-
-pub(super) fn stops(outcome: &Outcome) -> Option<Error> {
-    match outcome {
-        Outcome::NotStored(error) | Outcome::Unknown(error) if error.scope() >= Scope::Folder => {
-            Some(error::again(error))
-        }
-        _ => None,
-    }
-}
 
 /// What became of a message so far.
 enum Made {
@@ -133,7 +50,8 @@ struct Work<'a> {
     maker: &'a Maker<'a>,
 }
 
-async fn send(
+/// Stores messages of one request, with what follows it.
+pub(super) async fn send(
     inner: &Inner,
     folder: &FolderId,
     ready: &[(Slot, Ready)],
@@ -491,21 +409,32 @@ async fn judge(work: &Work<'_>, given: &Ready, found: &Meta, id: MessageId) -> O
         let note = "made-a-draft: the server made a draft of it, which could not be removed";
         altered.push(Alteration::new(AlterationKind::ContentRewritten, note));
     }
-    let lost = given.flags.difference(&found.flags);
+    altered.extend(differences(&given.flags, given.received, found));
+    let receipt = receipt.with_flags(found.flags.clone());
+    Outcome::Stored(receipt.with_altered(altered))
+}
+
+/// What the server did not keep of what was said beside a message.
+pub(super) fn differences(
+    flags: &Flags,
+    received: Option<Timestamp>,
+    found: &Meta,
+) -> Vec<Alteration> {
+    let mut out = Vec::new();
+    let lost = flags.difference(&found.flags);
     if !lost.is_empty() {
-        altered.push(Alteration::new(
+        out.push(Alteration::new(
             AlterationKind::FlagDropped,
             lost.to_string(),
         ));
     }
-    if let (Some(sent), Some(kept)) = (given.received, found.received)
+    if let (Some(sent), Some(kept)) = (received, found.received)
         && sent.seconds() != kept.seconds()
     {
         let detail = format!("{sent} became {kept}");
-        altered.push(Alteration::new(AlterationKind::DateReplaced, detail));
+        out.push(Alteration::new(AlterationKind::DateReplaced, detail));
     }
-    let receipt = receipt.with_flags(found.flags.clone());
-    Outcome::Stored(receipt.with_altered(altered))
+    out
 }
 
 fn became_draft() -> Error {

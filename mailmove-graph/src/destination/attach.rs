@@ -82,8 +82,8 @@ fn is_too_large(failed: &Failed) -> bool {
     failed.error.kind() == ErrorKind::TooLarge && !failed.perhaps_executed
 }
 
-/// What cannot be read in the answer to one attachment says nothing of other messages.
-fn of_message(failed: Failed) -> Failed {
+/// What cannot be read in the answer to one attachment, or one message, says nothing of other messages.
+pub(super) fn of_message(failed: Failed) -> Failed {
     let codes = [
         "graph/malformed",
         "graph/unexpected",

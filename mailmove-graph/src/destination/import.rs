@@ -18,7 +18,9 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::sync::Mutex;
 
-use super::{Inner, MESSAGE_MAX, append, is_other_epoch, other::Place, prepare, stale, update};
+use super::{
+    Inner, MESSAGE_MAX, append, batch, is_other_epoch, other::Place, prepare, stale, update,
+};
 use crate::{
     error::{self, Doing},
     folders,
@@ -176,7 +178,7 @@ async fn all<'a>(
             None => store(inner, folder, content, fence).await,
         };
         if let Err(outcome) = &stored {
-            stopped = stopped.or_else(|| append::stops(outcome));
+            stopped = stopped.or_else(|| batch::stops(outcome));
         }
         let slot = *slot;
         out.push((Given { slot, content }, stored));

@@ -212,9 +212,9 @@ async fn deepen_mail(inner: &Inner, mut metas: Vec<Meta>, probe: &Probe) -> Resu
                     found.size = Some(digested.size);
                     found.digest = Some(digested.content);
                     found.body = digested.body;
-                    // An export has more in it than fields.
+                    // An export has more in it than fields, and MIME has.
                     let export = |stamp: Stamp| stamp.header == import::no_header();
-                    found.meaning = match meta.stamp.is_some_and(export) {
+                    found.meaning = match meta.as_mime || meta.stamp.is_some_and(export) {
                         true => digested.meaning,
                         false => digested.meaning.map(of_fields),
                     };

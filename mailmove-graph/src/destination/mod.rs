@@ -1,8 +1,11 @@
 //! A mailbox of Microsoft 365, to be filled.
 
 mod append;
+mod aside;
 mod attach;
+mod batch;
 mod create;
+mod drafts;
 mod import;
 mod look;
 mod open;
@@ -31,6 +34,7 @@ use mailmove_core::{
 use mailmove_exchange::{export, tree};
 
 use self::{
+    aside::Aside,
     import::Imports,
     open::Incomplete,
     other::{Change, Classes},
@@ -68,12 +72,28 @@ pub enum Protected {
     Store,
 }
 
+/// How drafts are written: the messages with `\\Draft`. All other mail would become a draft for ever as MIME.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Drafts {
+    /// By their fields, as all other mail.
+    #[default]
+    AsFields,
+    /// As MIME, up to 2,200,000 bytes: with all of their parts, so that a signature or what is encrypted stays what it
+    /// is, and is not refused. They are made in a hidden folder of our own at the top of the mailbox, moved from there
+    /// when they are complete, and it is removed when it is empty. What is larger, or refused as MIME, goes by its
+    /// fields. This way was never tried against Microsoft's servers.
+    AsMime,
+}
+
 /// How messages are written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Writing {
     /// What becomes of mail that is signed or encrypted.
     pub protected: Protected,
+    /// How drafts are written.
+    pub drafts: Drafts,
 }
 
 impl Writing {
@@ -89,13 +109,21 @@ impl Writing {
         self.protected = protected;
         self
     }
+
+    /// Sets how drafts are written.
+    #[must_use]
+    pub fn with_drafts(mut self, drafts: Drafts) -> Self {
+        self.drafts = drafts;
+        self
+    }
 }
 
 /// A mailbox of Microsoft 365 that is filled. Cheap to clone; clones share their connections.
 ///
 /// Graph makes a draft for ever of a message that it gets as MIME, received now. So a message is made of its
 /// [fields](crate::draft), with properties beside them, and its attachments follow. Each message is marked, in a
-/// property of our own, with the digests of what it was made from, and whether it is complete.
+/// property of our own, with the digests of what it was made from, and whether it is complete. Drafts go as MIME if
+/// that is wanted: see [`Drafts`].
 ///
 /// Where there is leave for it, items of all classes are taken as Exchange's own exports; what is no mail in no other
 /// form.
@@ -112,6 +140,8 @@ struct Inner {
     parents: Mutex<HashMap<String, FolderId>>,
     /// Messages whose attachments did not all arrive.
     incomplete: Incomplete,
+    /// Where drafts are made that go as MIME.
+    aside: Aside,
     /// Of the run that stores something.
     fence: Mutex<Option<Weak<dyn Fence>>>,
     /// Where exports are stored.
@@ -151,6 +181,7 @@ impl GraphDestination {
             states: Mutex::default(),
             parents: Mutex::default(),
             incomplete: Incomplete::default(),
+            aside: Aside::default(),
             fence: Mutex::default(),
             imports: Imports::default(),
             classes: Classes::default(),
@@ -288,7 +319,7 @@ impl Destination for GraphDestination {
         let inner = Arc::clone(&self.0);
         generate(|out| async move {
             match other::place_of(&inner, &batch.folder).await {
-                Ok(None) => append::run(&inner, batch, &out).await,
+                Ok(None) => batch::run(&inner, batch, &out).await,
                 Ok(Some(place)) => import::into(&inner, &place, batch, &out).await,
                 Err(error) => {
                     let none = |at| (Slot::new(at), Outcome::NotStored(error::again(&error)));

@@ -50,12 +50,7 @@ pub(super) async fn prepare(outgoing: Outgoing, writing: &Writing, mailbox: u64)
     if content.size() > MESSAGE_MAX {
         return Err(too_large(content.size(), MESSAGE_MAX));
     }
-    let start = content.prefix(HEADER_MAX).await?;
-    let stamp = Stamp {
-        content: content.digest(),
-        header: HeaderDigest::of(&start),
-        mailbox,
-    };
+    let stamp = stamp(&content, mailbox).await?;
     let draft = Draft::read(&content).await?;
     check(&draft, writing)?;
     let mark = match draft.attachments.is_empty() {
@@ -81,6 +76,19 @@ pub(super) async fn prepare(outgoing: Outgoing, writing: &Writing, mailbox: u64)
         json,
         bytes: size,
         stamp,
+    })
+}
+
+/// What a message is made from.
+///
+/// # Errors
+/// If its bytes can't be read.
+pub(super) async fn stamp(content: &Content, mailbox: u64) -> Result<Stamp> {
+    let start = content.prefix(HEADER_MAX).await?;
+    Ok(Stamp {
+        content: content.digest(),
+        header: HeaderDigest::of(&start),
+        mailbox,
     })
 }
 

@@ -42,6 +42,26 @@ impl Beside {
         self.mark = Some(mark);
         self
     }
+
+    /// All of this as members of a message that has these flags by now.
+    pub(crate) fn json(&self, has: &Flags) -> Map<String, Value> {
+        let mut out = flags(has, &self.flags);
+        // Unread unless it says otherwise.
+        let seen = self.flags.contains(SystemFlag::Seen);
+        out.insert("isRead".to_owned(), json!(seen));
+        let mut properties = match out.remove(PROPERTIES) {
+            Some(Value::Array(all)) => all,
+            _ => Vec::new(),
+        };
+        if let Some(at) = self.received {
+            properties.push(with(property::DELIVERED, format_date(at)));
+        }
+        if let Some(mark) = &self.mark {
+            properties.push(with(&property::stamp(), mark.clone()));
+        }
+        out.insert(PROPERTIES.to_owned(), Value::Array(properties));
+        out
+    }
 }
 
 fn with(id: &str, value: impl Into<String>) -> Value {
@@ -101,24 +121,11 @@ impl Draft {
     pub fn json(&self, beside: &Beside) -> Map<String, Value> {
         let draft = beside.flags.contains(SystemFlag::Draft);
         let mut out = self.message(draft);
-        let changed = flags(&Flags::new(), &beside.flags);
-        let mut properties = Vec::new();
-        for (name, value) in changed {
-            match value {
-                Value::Array(more) if name == PROPERTIES => properties = more,
-                value => drop(out.insert(name, value)),
+        for (name, value) in beside.json(&Flags::new()) {
+            match (out.get_mut(&name), value) {
+                (Some(Value::Array(all)), Value::Array(mut more)) => all.append(&mut more),
+                (_, value) => drop(out.insert(name, value)),
             }
-        }
-        // Unread unless it says otherwise.
-        out.entry("isRead").or_insert(json!(false));
-        if let Some(at) = beside.received {
-            properties.push(with(property::DELIVERED, format_date(at)));
-        }
-        if let Some(mark) = &beside.mark {
-            properties.push(with(&property::stamp(), mark.clone()));
-        }
-        if let Some(Value::Array(all)) = out.get_mut(PROPERTIES) {
-            all.append(&mut properties);
         }
         out
     }

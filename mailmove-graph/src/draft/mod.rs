@@ -3,7 +3,8 @@
 //! [`Draft::read`] looks through a message once, and keeps fields and texts. Of attachments it keeps where they
 //! stand, so that they are read when they are sent, in pieces ([`Attachment::reader`]): none is ever held as a
 //! whole, unless it is small enough to go in one request. What the way by fields can't carry has a [`Loss`] with a
-//! name. Nothing here asks a server.
+//! name. Nothing here asks a server. Messages with `\Draft` may go as the MIME that they are: see
+//! [`Drafts`](crate::Drafts).
 
 mod header;
 mod json;

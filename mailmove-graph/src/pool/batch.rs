@@ -244,7 +244,7 @@ impl Pool {
                 let read = serde_json::from_slice(bytes);
                 Some(read.map_err(|cause| Failed::before(error::malformed(cause)))?)
             }
-            Body::Raw(..) | Body::Pieces(..) => {
+            Body::Raw(..) | Body::Pieces(..) | Body::Mime(..) => {
                 return Err(Failed::before(error::unexpected("no JSON in a batch")));
             }
         };

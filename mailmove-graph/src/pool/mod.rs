@@ -494,6 +494,7 @@ fn kind(body: &Body) -> Option<HeaderValue> {
         Body::None => None,
         Body::Json(_) | Body::Pieces(_) => Some(HeaderValue::from_static("application/json")),
         Body::Raw(kind, _) => Some(HeaderValue::from_static(kind)),
+        Body::Mime(_) => Some(HeaderValue::from_static("text/plain")),
     }
 }
 
@@ -502,6 +503,7 @@ fn pieces(body: &Body) -> Vec<Piece> {
         Body::None => Vec::new(),
         Body::Json(bytes) | Body::Raw(_, bytes) => vec![Piece::Bytes(bytes.clone())],
         Body::Pieces(pieces) => pieces.clone(),
+        Body::Mime(message) => vec![Piece::Base64(message.clone())],
     }
 }
 

@@ -1,6 +1,7 @@
 //! Requests.
 
 use bytes::Bytes;
+use mailmove_core::model::Content;
 use reqwest::Method;
 use serde::Serialize;
 
@@ -30,6 +31,8 @@ pub(crate) enum Body {
     Raw(&'static str, Bytes),
     /// JSON with contents in it, as Base64.
     Pieces(Vec<Piece>),
+    /// A message as it is, which Graph takes as Base64 and says is a text.
+    Mime(Content),
 }
 
 /// A request.
@@ -104,12 +107,20 @@ impl Request {
         self
     }
 
+    /// With a message as it is.
+    #[must_use]
+    pub(crate) fn mime(mut self, message: Content) -> Self {
+        self.body = Body::Mime(message);
+        self
+    }
+
     /// Bytes of the body.
     pub(crate) fn size(&self) -> u64 {
         match &self.body {
             Body::None => 0,
             Body::Json(bytes) | Body::Raw(_, bytes) => bytes.len() as u64,
             Body::Pieces(pieces) => pieces.iter().map(Piece::size).sum(),
+            Body::Mime(message) => Piece::Base64(message.clone()).size(),
         }
     }
 }

@@ -9,7 +9,7 @@ use mailmove_core::{
     model::{FolderPath, FolderSpec, Keyword},
 };
 use mailmove_graph::{
-    GraphConfig, GraphDestination, GraphSource, Login, LoginConfig, Protected, Writing,
+    Drafts, GraphConfig, GraphDestination, GraphSource, Login, LoginConfig, Protected, Writing,
 };
 use mailmove_graph_testserver::{Builder, Server};
 use mailmove_testkit::{
@@ -31,6 +31,7 @@ pub(crate) struct Embedded {
     setup: Setup,
     tls: bool,
     filled: bool,
+    drafts: Drafts,
 }
 
 impl Embedded {
@@ -44,12 +45,19 @@ impl Embedded {
             setup,
             tls: false,
             filled: false,
+            drafts: Drafts::AsFields,
         }
     }
 
     /// It is a destination, and no source.
     pub(crate) fn filled(mut self) -> Self {
         self.filled = true;
+        self
+    }
+
+    /// Drafts are written as MIME.
+    pub(crate) fn with_mime_drafts(mut self) -> Self {
+        self.drafts = Drafts::AsMime;
         self
     }
 
@@ -78,13 +86,14 @@ impl Harness for Embedded {
         let account = server.store().account("ann");
         let account = account.ok_or("the account is missing")?;
         let door = BackDoor::new(account.clone());
-        let (tls, filled) = (self.tls, self.filled);
+        let (tls, filled, drafts) = (self.tls, self.filled, self.drafts);
         Ok(Arc::new(EmbeddedAccount {
             server,
             account,
             door,
             tls,
             filled,
+            drafts,
         }))
     }
 
@@ -119,6 +128,7 @@ struct EmbeddedAccount {
     door: BackDoor,
     tls: bool,
     filled: bool,
+    drafts: Drafts,
 }
 
 impl fmt::Debug for EmbeddedAccount {
@@ -178,7 +188,9 @@ impl TestAccount for EmbeddedAccount {
             return Ok(None);
         }
         let credentials = self.credentials(edges)?;
-        let writing = Writing::new().with_protected(Protected::Store);
+        let writing = Writing::new()
+            .with_protected(Protected::Store)
+            .with_drafts(self.drafts);
         let config = self.config()?;
         let destination = GraphDestination::with(config, writing, credentials, edges.clone());
         Ok(Some(Arc::new(destination)))

@@ -40,7 +40,8 @@ fn main() {
             .sessions_lose_content_ids()
     })
     .by_tls()
-    .filled();
+    .filled()
+    .with_mime_drafts();
     let all: [Arc<dyn Harness>; 4] = [
         Arc::new(plain),
         Arc::new(odd),

@@ -9,6 +9,7 @@
 
 mod attachments;
 mod classes;
+mod drafts;
 mod fidelity;
 mod imports;
 mod looks;

@@ -14,6 +14,8 @@ use mailmove_testkit::{
 pub(crate) const USER: &str = "bob";
 /// The property in which we note what a message was made from.
 const MARK: &str = "String {6f1d7a52-3c0e-4b6b-9d5a-8e0c2f4b7a91} Name mailmove";
+/// Where drafts are made that go as MIME.
+const ASIDE: &str = "mailmove drafts in the making";
 /// Seconds of the migration's clock in a real one: the wait for what may land late is short, and yet real.
 const FASTER: u32 = 40;
 
@@ -25,6 +27,8 @@ pub(crate) struct Kind {
     pub(crate) large: bool,
     /// From another Graph server, as exports.
     pub(crate) exports: bool,
+    /// Nothing but drafts, as MIME.
+    pub(crate) drafts: bool,
     pub(crate) setup: fn(Builder) -> Builder,
 }
 
@@ -66,6 +70,12 @@ impl Ground {
         let mut mails = source(kind.large);
         // Exports without a name cannot be told apart: they may be doubled, and are told.
         mails.retain(|mail| !kind.exports || !mail.body.starts_with(b"Subject: nameless"));
+        if kind.drafts {
+            mails.retain(|mail| ["Cat", "Drafts", "Work"].contains(&mail.folder));
+            for mail in &mut mails {
+                mail.flags = &["\\Draft", "\\Flagged", "Later"];
+            }
+        }
         let mut messages = fill(&ann, mails);
         if kind.exports {
             messages += events(&from, &ann);
@@ -100,6 +110,10 @@ impl Ground {
     pub(crate) fn held(&self) -> Held {
         let mut out = Held::new();
         for folder in self.account.folders() {
+            // What is not moved from there is stored nowhere.
+            if folder.path == [ASIDE] {
+                continue;
+            }
             let path: Vec<&str> = folder.path.iter().map(String::as_str).collect();
             let messages = self.account.messages(folder.id).unwrap_or_default();
             let mut lines: Vec<String> = messages

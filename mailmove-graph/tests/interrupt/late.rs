@@ -27,16 +27,23 @@ const KIND: Kind = Kind {
     name: "late, searches lag",
     large: false,
     exports: false,
+    drafts: false,
     setup: |builder| builder.rebuilds_mime().search_lags(3),
 };
 
-fn attempt(outside: &Handle) -> Attempt {
-    Attempt::new(outside.block_on(Ground::new(KIND, None)), outside)
+const DRAFTS: Kind = Kind {
+    name: "late, drafts as MIME",
+    drafts: true,
+    ..KIND
+};
+
+fn attempt(kind: Kind, outside: &Handle) -> Attempt {
+    Attempt::new(outside.block_on(Ground::new(kind, None)), outside)
 }
 
 /// A run with one late request ends as an undisturbed one.
-fn late(outside: &Handle, point: &Point, expected: &Held) -> Result<(), String> {
-    let attempt = attempt(outside);
+fn late(kind: Kind, outside: &Handle, point: &Point, expected: &Held) -> Result<(), String> {
+    let attempt = attempt(kind, outside);
     let faults = attempt.ground.server.faults();
     let delay = Duration::from_secs(point.seconds);
     faults.arm(point.operation, point.nth, Action::LandAfter(delay));
@@ -54,19 +61,13 @@ fn late(outside: &Handle, point: &Point, expected: &Held) -> Result<(), String> 
     attempt.compare(expected)
 }
 
-#[test]
-fn a_request_that_lands_late() {
+/// By turns at each request that there is for sure.
+fn everywhere(kind: Kind, operations: [(&'static str, u64); 3]) {
     let runtime = runtime();
-    let calm = attempt(runtime.handle());
+    let calm = attempt(kind, runtime.handle());
     calm.finish(None).unwrap();
     let expected = calm.ground.held();
     let mut points = Vec::new();
-    // By turns at each request that there is for sure.
-    let operations = [
-        ("CreateMessage", 12),
-        ("AddAttachment", 5),
-        ("UpdateMessage", 2),
-    ];
     let all = if all_points() { 12 } else { 1 };
     for (at, seconds) in [1, 4, 8, 12, 20, 40, 90].into_iter().enumerate() {
         for how in [How::Kill, How::Break] {
@@ -80,11 +81,35 @@ fn a_request_that_lands_late() {
             }
         }
     }
-    let failures = at_once(&points, |outside, point| late(outside, point, &expected));
+    let failures = at_once(&points, |outside, point| {
+        late(kind, outside, point, &expected)
+    });
     println!(
-        "interrupts: requests that land 1 to 90 s late: {} points, {} differences",
+        "interrupts: {}, 1 to 90 s: {} points, {} differences",
+        kind.name,
         points.len(),
         failures.len()
     );
     assert!(failures.is_empty(), "{failures:#?}");
+}
+
+#[test]
+fn a_request_that_lands_late() {
+    let operations = [
+        ("CreateMessage", 12),
+        ("AddAttachment", 5),
+        ("UpdateMessage", 2),
+    ];
+    everywhere(KIND, operations);
+}
+
+/// A draft that is moved late, too, is one message.
+#[test]
+fn a_draft_that_lands_late() {
+    let operations = [
+        ("CreateMessage", 9),
+        ("UpdateMessage", 9),
+        ("MoveMessage", 9),
+    ];
+    everywhere(DRAFTS, operations);
 }

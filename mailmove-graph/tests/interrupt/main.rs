@@ -156,6 +156,7 @@ fn everywhere_by_fields() {
         name: "fields and attachments",
         large: false,
         exports: false,
+        drafts: false,
         setup: |builder| builder.rebuilds_mime().search_lags(3),
     };
     let count = everywhere(kind, 120);
@@ -171,6 +172,7 @@ fn everywhere_by_upload_sessions() {
         name: "upload sessions, replays",
         large: true,
         exports: false,
+        drafts: false,
         setup: |builder| builder.replays().max_page(4),
     };
     let count = everywhere(kind, 14);
@@ -184,9 +186,25 @@ fn everywhere_as_exports() {
         name: "exports",
         large: false,
         exports: true,
+        drafts: false,
         setup: |builder| builder.rebuilds_mime(),
     };
     let count = everywhere(kind, 60);
     assert!(get(&count.open_intents) >= 10, "{count:?}");
     assert!(get(&count.landed) >= 10, "{count:?}");
+}
+
+/// Drafts as MIME are made in a place of their own, and moved from there.
+#[test]
+fn everywhere_with_drafts_as_mime() {
+    let kind = Kind {
+        name: "drafts as MIME",
+        large: false,
+        exports: false,
+        drafts: true,
+        setup: |builder| builder.rebuilds_mime(),
+    };
+    let count = everywhere(kind, 80);
+    assert!(get(&count.open_intents) >= 20, "{count:?}");
+    assert!(get(&count.landed) >= 20, "{count:?}");
 }

@@ -85,7 +85,7 @@ fn ends(name: &str) -> Vec<Action> {
     out
 }
 
-const MAKING: [&str; 7] = [
+const MAKING: [&str; 8] = [
     "ImportItem",
     "Batch",
     "CreateMessage",
@@ -93,6 +93,7 @@ const MAKING: [&str; 7] = [
     "CreateUploadSession",
     "UploadRange",
     "UpdateMessage",
+    "MoveMessage",
 ];
 
 /// All points, by what the server was asked while nobody disturbed.

@@ -16,7 +16,7 @@ use mailmove_core::{
     report::Status,
     store::SqliteStore,
 };
-use mailmove_graph::{GraphConfig, GraphDestination, GraphSource};
+use mailmove_graph::{Drafts, GraphConfig, GraphDestination, GraphSource, Writing};
 use mailmove_testkit::snapshot::{Compare, Snapshot};
 use tempfile::TempDir;
 use tokio::runtime::Handle;
@@ -165,7 +165,12 @@ impl Attempt {
         let mut options = Options::new();
         options.late = ground.late;
         let login = Arc::new(login);
-        let destination = GraphDestination::new(config, Arc::clone(&login) as _, edges.clone());
+        let writing = match ground.kind.drafts {
+            true => Writing::new().with_drafts(Drafts::AsMime),
+            false => Writing::new(),
+        };
+        let tokens = Arc::clone(&login) as _;
+        let destination = GraphDestination::with(config, writing, tokens, edges.clone());
         let builder = match ground.kind.exports {
             true => {
                 let config = GraphConfig::new(ground.from.tenant(), "ann@example.com");

@@ -41,6 +41,9 @@ pub(crate) struct Config {
     pub(crate) replays: bool,
     pub(crate) max_body: usize,
     pub(crate) max_mime: usize,
+    pub(crate) mime_goes_to_drafts: bool,
+    pub(crate) drafts_keep_dates: bool,
+    pub(crate) nothing_hidden: bool,
     pub(crate) attachment_limit: usize,
     pub(crate) session_lifetime: Duration,
     pub(crate) sessions_lose_ids: bool,
@@ -90,6 +93,9 @@ impl Builder {
             replays: false,
             max_body: 4 * 1024 * 1024,
             max_mime: 2_240_000,
+            mime_goes_to_drafts: false,
+            drafts_keep_dates: false,
+            nothing_hidden: false,
             attachment_limit: 3 * 1024 * 1024,
             session_lifetime: Duration::from_secs(3600),
             sessions_lose_ids: false,
@@ -234,6 +240,24 @@ impl Builder {
     /// 200, and nothing is made.
     pub fn max_mime(mut self, bytes: usize) -> Self {
         self.config.max_mime = bytes;
+        self
+    }
+
+    /// What is made from MIME lies among the drafts, whatever folder was named: some say that it is so.
+    pub fn mime_goes_to_drafts(mut self) -> Self {
+        self.config.mime_goes_to_drafts = true;
+        self
+    }
+
+    /// When a draft was received can't be changed; nobody is told.
+    pub fn drafts_keep_dates(mut self) -> Self {
+        self.config.drafts_keep_dates = true;
+        self
+    }
+
+    /// Folders that are to be hidden are not.
+    pub fn hides_nothing(mut self) -> Self {
+        self.config.nothing_hidden = true;
         self
     }
 

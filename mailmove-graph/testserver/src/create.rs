@@ -282,7 +282,10 @@ pub(crate) fn message(call: &Call) -> Answer {
     };
     let kind = call.request.header("content-type").unwrap_or_default();
     if kind.to_ascii_lowercase().starts_with("text/plain") {
-        return from_mime(call, &folder);
+        return match call.shared.config.mime_goes_to_drafts {
+            true => from_mime(call, &call.folder_by_id("drafts")?),
+            false => from_mime(call, &folder),
+        };
     }
     let mut described = Described::default();
     described.read(call, &call.json()?)?;
@@ -298,12 +301,18 @@ pub(crate) fn message(call: &Call) -> Answer {
     if letter.message_id.is_none() {
         letter.message_id = Some(invented(call, &folder));
     }
-    let now = i64::try_from(call.shared.config.clock.now().as_secs()).unwrap_or(0);
-    letter.date = letter.date.or(Some(now));
-    // Of the server's clock, whatever was received when.
-    let created = PropertyValue::one("SystemTime", dates::format(now, 0));
-    draft.extended(Key::Tag(0x3007), created);
+    letter.date = letter.date.or(Some(now(call)));
+    draft.extended(Key::Tag(0x3007), created(call));
     land(call, &folder, letter.mime(), flags, draft)
+}
+
+fn now(call: &Call) -> i64 {
+    i64::try_from(call.shared.config.clock.now().as_secs()).unwrap_or(0)
+}
+
+/// When something is made is of the server's clock, whatever was received when.
+fn created(call: &Call) -> PropertyValue {
+    PropertyValue::one("SystemTime", dates::format(now(call), 0))
 }
 
 /// A message out of MIME is a draft for ever, and came now.
@@ -330,10 +339,12 @@ fn from_mime(call: &Call, folder: &FolderInfo) -> Answer {
     if bytes.len() > call.shared.config.max_mime {
         return Ok(Response::new(200, ""));
     }
-    let draft = Draft {
+    let mut draft = Draft {
         read: Some(true),
+        received: Some(now(call)),
         ..Draft::default()
     };
+    draft.extended(Key::Tag(0x3007), created(call));
     let flags = draft.new_flags(true);
     land(call, folder, bytes.into(), flags, draft)
 }
@@ -399,6 +410,9 @@ pub(crate) fn update(call: &Call) -> Answer {
             letter.own = Letter::of(&mime).own;
         }
         draft.body = Some(letter.mime());
+    }
+    if call.shared.config.drafts_keep_dates && item.message.flags.contains("\\Draft") {
+        draft.received = None;
     }
     draft::change(&item.mailbox, item.folder.id, &item.message, draft)?;
     let now = item

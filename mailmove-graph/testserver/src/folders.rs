@@ -209,7 +209,8 @@ pub(crate) fn create(call: &Call) -> Answer {
     }
     path.push(call.mailbox.component(&path, name));
     let id = create_at(call, &path)?;
-    if body.get("isHidden") == Some(&Value::Bool(true)) {
+    let hidden = body.get("isHidden") == Some(&Value::Bool(true));
+    if hidden && !call.shared.config.nothing_hidden {
         let mut extra = call.mailbox.extra();
         extra.folders.entry(id).or_default().hidden = true;
     }

@@ -202,6 +202,33 @@ async fn mime_makes_drafts_and_above_a_size_nothing() {
     assert_eq!(refused.error().1, "ErrorMimeContentInvalidBase64String");
 }
 
+/// Microsoft says that MIME is made in the folder that is named; others say that it is not.
+#[tokio::test(flavor = "multi_thread")]
+async fn mime_is_made_in_a_folder_or_among_the_drafts() {
+    use base64::Engine as _;
+    for elsewhere in [false, true] {
+        let builder = builder();
+        let builder = match elsewhere {
+            true => builder.mime_goes_to_drafts(),
+            false => builder,
+        };
+        let server = builder.start().await.unwrap();
+        let client = client(&server);
+        let of = async |name: &str| {
+            let folder = client.get(&format!("/users/ann/mailFolders/{name}")).await;
+            folder.ok(200)["id"].clone()
+        };
+        let (inbox, drafts) = (of("inbox").await, of("drafts").await);
+        let body = base64::engine::general_purpose::STANDARD.encode("Subject: x\r\n\r\nbody\r\n");
+        let client = support::client(&server).with("Content-Type: text/plain");
+        let path = "/users/ann/mailFolders/inbox/messages";
+        let made = client.send("POST", path, body.as_bytes()).await.ok(201);
+        let place = if elsewhere { &drafts } else { &inbox };
+        assert_eq!(&made["parentFolderId"], place);
+        assert_eq!(made["createdDateTime"], made["receivedDateTime"]);
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn attachments_come_after_their_message() {
     let server = start().await;

@@ -8,7 +8,7 @@ use mailmove_core::{
     edge::{Credential, CredentialProvider, CredentialRequest, Secret, tls::TlsSettings},
 };
 use mailmove_graph::{
-    Cloud, DevicePrompt, GraphConfig, Login, LoginConfig, Prompt, Protected, Writing,
+    Cloud, DevicePrompt, Drafts, GraphConfig, Login, LoginConfig, Prompt, Protected, Writing,
 };
 use mailmove_imap::{ImapConfig, Security};
 
@@ -71,10 +71,18 @@ pub(super) fn imap(url: &MailboxUrl, tls: TlsSettings, connections: Option<u8>) 
 
 /// How messages are written.
 pub(super) fn writing(url: &MailboxUrl) -> Writing {
-    match &url.system {
-        System::Graph(of) if of.unsigned => Writing::new().with_protected(Protected::Store),
-        _ => Writing::new(),
-    }
+    let System::Graph(of) = &url.system else {
+        return Writing::new();
+    };
+    let protected = match of.unsigned {
+        true => Protected::Store,
+        false => Protected::Refuse,
+    };
+    let drafts = match of.mime_drafts {
+        true => Drafts::AsMime,
+        false => Drafts::AsFields,
+    };
+    Writing::new().with_protected(protected).with_drafts(drafts)
 }
 
 /// `secret` is the application's secret, or certificate and key; without one the user is asked.

@@ -55,11 +55,13 @@ pub(crate) struct Graph {
     pub(crate) route: GraphRoute,
     /// Signed and encrypted messages are stored as what remains of them.
     pub(crate) unsigned: bool,
+    /// Drafts go as MIME.
+    pub(crate) mime_drafts: bool,
 }
 
 /// For whoever wrote others.
 const OPTIONS: &str = "Options are ?client=APPLICATION-ID, ?auth=secret, ?auth=certificate or ?auth=device, \
-                       ?cloud=global, usgov, dod or china, ?route=fields or ?route=imap, ?signed=as-plain, and for a test server \
+                       ?cloud=global, usgov, dod or china, ?route=fields or ?route=imap, ?signed=as-plain, ?drafts=fields or ?drafts=mime, and for a test server \
                        ?at=HOST:PORT.";
 
 const SHAPE: &str = "Write graph://tenant/user, as graph://example.com/ann@example.com?client=APPLICATION-ID; \
@@ -151,6 +153,8 @@ fn read_query(query: &str, graph: &mut Graph) -> Result<(), String> {
             ("route", "fields") => graph.route = GraphRoute::Fields,
             ("route", "imap") => graph.route = GraphRoute::Imap,
             ("signed", "as-plain") => graph.unsigned = true,
+            ("drafts", "fields") => graph.mime_drafts = false,
+            ("drafts", "mime") => graph.mime_drafts = true,
             ("at", value) => {
                 let (host, port) = split_host(value).ok_or("at= needs a host and a port")?;
                 graph.at = Some((host, port.unwrap_or(443)));

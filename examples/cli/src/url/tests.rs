@@ -155,7 +155,9 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
     );
     let own = parse("graph://t/u?at=127.0.0.1:8443&signed=as-plain").unwrap();
     assert_eq!((own.host.as_str(), own.port), ("127.0.0.1", 8443));
-    assert!(graph_of(own).unsigned);
+    let own = graph_of(own);
+    assert!(own.unsigned && !own.mime_drafts);
+    assert!(graph_of(parse("graph://t/u?drafts=mime").unwrap()).mime_drafts);
     for bad in [
         "graph://",
         "graph://t",
@@ -169,6 +171,7 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
         "graph://t/a?client=a%20b",
         "graph://t/a?cloud=mine",
         "graph://t/a?route=drafts",
+        "graph://t/a?drafts=",
         "graph://t/a?tls=off",
     ] {
         assert!(parse(bad).unwrap_err().remedy().is_some(), "{bad}");

@@ -447,11 +447,15 @@ pub(super) async fn contents_of(
         let Err(error) = read(engine, place, &missing, &mut found).await else {
             return Ok(found);
         };
-        if found.len() > had {
-            backoff.reset();
-            let new = found.get(had..).unwrap_or_default().iter();
-            let new: HashSet<&MessageId> = new.map(|existing| &existing.id).collect();
-            missing.retain(|id| !new.contains(id));
+        let asked = missing.len();
+        let new = found.get(had..).unwrap_or_default().iter();
+        let new: HashSet<&MessageId> = new.map(|existing| &existing.id).collect();
+        missing.retain(|id| !new.contains(id));
+        match missing.len() {
+            0 => return Ok(found),
+            left if left < asked => backoff.reset(),
+            // What was told instead of what was asked for is told again.
+            _ => found.truncate(had),
         }
         match backoff.next(&error) {
             Some(wait) => engine.rest(&backoff, &error, wait).await?,

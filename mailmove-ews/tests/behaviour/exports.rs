@@ -19,6 +19,7 @@ use mailmove_testkit::{
     clock::TestClock,
     mailbox::{Account, FlagOp, InternalDate, NewMessage, Store},
 };
+use mailmove_testkit_exchange::letters;
 
 use crate::support::{PASSWORD, config, letter};
 
@@ -88,18 +89,8 @@ fn items(server: &Site, path: &[&str]) -> Items {
 
 /// Puts items of a class into a folder.
 fn put(server: &Site, path: &[&str], class: &str, count: usize) {
-    let account = account(server);
-    let folder = account.folder(path).unwrap().id;
-    for number in 0..count {
-        let text = format!("Subject: {class} {number}\r\n\r\nWhat it is about: {number}.\r\n");
-        let date = InternalDate::utc(1_600_000_000 + i64::try_from(number).unwrap());
-        let item = NewMessage::new(text)
-            .with_flags(["\\Seen", "Work"])
-            .with_date(date);
-        account.append(folder, vec![item]).unwrap();
-        let uid = *account.uids(folder).unwrap().last().unwrap();
-        assert!(server.set_item_class(server.user, path, uid, class));
-    }
+    let set = |uid, class: &str| server.set_item_class(server.user, path, uid, class);
+    letters::put(&account(server), path, class, count, set);
 }
 
 struct World {

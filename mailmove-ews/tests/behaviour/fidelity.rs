@@ -16,7 +16,7 @@ use mailmove_testkit::{
     mailbox::{Account, FlagOp, FolderId, InternalDate, NewMessage, Store},
     memory::MemoryMailbox,
 };
-use mailmove_testkit_exchange::letters::{SENT, letter};
+use mailmove_testkit_exchange::letters::{SENT, filled, letter};
 
 use crate::support::{account, config, password, start};
 
@@ -121,17 +121,6 @@ const CHANGES: [(Change, &str); 46] = [
     (Change::Other, "message-id"),
 ];
 
-fn filled() -> Account {
-    let account = Store::new().add_account("ann");
-    let inbox = account.folder(&["INBOX"]).unwrap().id;
-    let mail = (0..CHANGES.len() + 10).map(|number| {
-        let mail = NewMessage::new(letter(number)).with_flags(["\\Seen", "Work"]);
-        mail.with_date(InternalDate::utc(SENT))
-    });
-    account.append(inbox, mail.collect()).unwrap();
-    account
-}
-
 struct World {
     from: Account,
     to: Server,
@@ -226,7 +215,7 @@ fn told(found: &Verification) -> BTreeMap<String, BTreeSet<&'static str>> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_done_to_a_stored_copy_is_told() {
-    let world = World::new(filled()).await;
+    let world = World::new(filled(CHANGES.len() + 10)).await;
     let clean = world.verify().await;
     assert!(clean.is_clean(), "{:?}", told(&clean));
     // Of the message within.

@@ -138,7 +138,8 @@ impl Lanes {
             state.probe = (state.probe * 2).min(MOST);
         }
         state.refused_at = Some(at);
-        state.limit = if known { at - 1 } else { at * 3 / 4 }.max(1);
+        let less = if known { at - 1 } else { at * 3 / 4 };
+        state.limit = less.max(1);
         state.well = 0;
     }
 }

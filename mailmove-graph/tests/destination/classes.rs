@@ -15,8 +15,9 @@ use mailmove_graph::{GraphConfig, GraphDestination, GraphSource};
 use mailmove_graph_testserver::{Action, Builder, Language, Server};
 use mailmove_testkit::{
     clock::TestClock,
-    mailbox::{Account, FlagOp, InternalDate, Message, NewMessage, Store},
+    mailbox::{Account, FlagOp, Message, NewMessage, Store},
 };
+use mailmove_testkit_exchange::letters;
 
 use crate::support::letter;
 
@@ -62,18 +63,8 @@ impl Site {
 
     /// Puts items of a class into a folder.
     fn put(&self, path: &[&str], class: &str, count: usize) {
-        let account = self.account();
-        let folder = account.folder(path).unwrap().id;
-        for number in 0..count {
-            let text = format!("Subject: {class} {number}\r\n\r\nWhat it is about: {number}.\r\n");
-            let date = InternalDate::utc(1_600_000_000 + i64::try_from(number).unwrap());
-            let item = NewMessage::new(text)
-                .with_flags(["\\Seen", "Work"])
-                .with_date(date);
-            account.append(folder, vec![item]).unwrap();
-            let uid = *account.uids(folder).unwrap().last().unwrap();
-            assert!(self.set_item_class(self.user, path, uid, class));
-        }
+        let set = |uid, class: &str| self.set_item_class(self.user, path, uid, class);
+        letters::put(&self.account(), path, class, count, set);
     }
 
     fn fill(&self, count: usize) {

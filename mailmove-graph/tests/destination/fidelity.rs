@@ -14,10 +14,10 @@ use mailmove_core::{
 };
 use mailmove_graph_testserver::Server;
 use mailmove_testkit::{
-    mailbox::{Account, FlagOp, InternalDate, NewMessage, Store},
+    mailbox::{Account, FlagOp, InternalDate},
     memory::MemoryMailbox,
 };
-use mailmove_testkit_exchange::letters::{SENT, letter};
+use mailmove_testkit_exchange::letters::{SENT, filled, letter};
 
 use crate::support::*;
 
@@ -106,17 +106,6 @@ const CHANGES: [(Change, &str); 45] = [
     (Twice, "doubled"),
     (Other, "message-id"),
 ];
-
-fn filled() -> Account {
-    let account = Store::new().add_account("ann");
-    let inbox = account.folder(&["INBOX"]).unwrap().id;
-    let mail = (0..CHANGES.len() + 5).map(|number| {
-        let mail = NewMessage::new(letter(number)).with_flags(["\\Seen", "Work"]);
-        mail.with_date(InternalDate::utc(SENT))
-    });
-    account.append(inbox, mail.collect()).unwrap();
-    account
-}
 
 struct World {
     from: Account,
@@ -263,7 +252,7 @@ async fn source_ids(source: &dyn Source) -> Vec<String> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_is_done_to_a_stored_copy_is_told() {
-    let world = World::new(filled()).await;
+    let world = World::new(filled(CHANGES.len() + 5)).await;
     let clean = world.verify().await;
     assert!(clean.is_clean(), "{:?}", told(&clean));
     let messages = CHANGES.len() as u64 + 5;

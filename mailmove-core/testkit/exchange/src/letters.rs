@@ -1,4 +1,6 @@
-//! Letters for tests of what becomes of a message's parts.
+//! What tests put into mailboxes of Exchange: letters, for what becomes of a message's parts, and items of all classes.
+
+use mailmove_testkit::mailbox::{Account, InternalDate, NewMessage, Store};
 
 /// When they were sent, in seconds since 1970.
 pub const SENT: i64 = 1_057_049_557;
@@ -24,4 +26,46 @@ pub fn letter(number: usize) -> String {
         Subject: within\r\nMessage-ID: <w{number}@example.com>\r\nFrom: hal@example.com\r\n\r\n\
         The message within.\r\n--outer--\r\n"
     )
+}
+
+/// A mailbox with so many of them in its inbox.
+///
+/// # Panics
+/// Never: a mailbox has an inbox, and takes what is put into it.
+#[must_use]
+#[allow(clippy::expect_used, reason = "a panic is how a test fails")]
+pub fn filled(count: usize) -> Account {
+    let account = Store::new().add_account("ann");
+    let inbox = account.folder(&["INBOX"]).expect("an inbox").id;
+    let mail = (0..count).map(|number| {
+        let mail = NewMessage::new(letter(number)).with_flags(["\\Seen", "Work"]);
+        mail.with_date(InternalDate::utc(SENT))
+    });
+    account.append(inbox, mail.collect()).expect("room");
+    account
+}
+
+/// Puts items of a class into a folder; `set` makes what has that UID one of it.
+///
+/// # Panics
+/// If there is no such folder, or `set` finds no such item.
+#[allow(clippy::expect_used, reason = "a panic is how a test fails")]
+pub fn put(
+    account: &Account,
+    path: &[&str],
+    class: &str,
+    count: usize,
+    set: impl Fn(u32, &str) -> bool,
+) {
+    let folder = account.folder(path).expect("a folder").id;
+    for number in 0..count {
+        let text = format!("Subject: {class} {number}\r\n\r\nWhat it is about: {number}.\r\n");
+        let item = NewMessage::new(text).with_flags(["\\Seen", "Work"]);
+        let date = InternalDate::utc(1_600_000_000 + i64::try_from(number).unwrap_or(0));
+        let stored = account.append(folder, vec![item.with_date(date)]);
+        stored.expect("room");
+        let uids = account.uids(folder).expect("a folder");
+        let uid = uids.last().copied().unwrap_or_default();
+        assert!(set(uid, class), "no item {uid}");
+    }
 }

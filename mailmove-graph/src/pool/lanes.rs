@@ -125,12 +125,9 @@ impl Lanes {
         }
     }
 
-    /// The server objected. What several requests are told at once counts once.
+    /// The server objected; not for each of those that it objected to at once.
     pub(super) fn objected(&self) {
         let mut state = self.state();
-        if state.refused_at == Some(state.limit + 1) && state.well == 0 {
-            return;
-        }
         let at = state.limit;
         // The one below went well for as long as it took to try this again.
         let known = state.refused_at == Some(at);

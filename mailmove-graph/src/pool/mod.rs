@@ -374,10 +374,15 @@ impl Pool {
     /// Notes how long the server wants to be left alone. It may name no time, or the same short one
     /// however often it is asked: from the second objection in a row on there is a longer one.
     fn heed(&self, told: Option<Duration>) -> Duration {
-        self.lanes.objected();
         let now = self.access.edges.clock.now();
         let mut state = self.state();
-        state.objections = state.objections.saturating_add(1);
+        let before = state.busy.filter(|(noted, _)| *noted <= now);
+        let until = before.map_or(now, |(_, until)| until);
+        // What several that were under way at once are told is one objection.
+        if until <= now {
+            state.objections = state.objections.saturating_add(1);
+            self.lanes.objected();
+        }
         let doublings = state.objections.saturating_sub(2).min(6);
         let floor = match (told, state.objections) {
             (Some(_), 0 | 1) => 0,
@@ -385,8 +390,6 @@ impl Pool {
             _ => (1 << doublings).min(FLOOR_MAX),
         };
         let wait = told.unwrap_or_default().max(Duration::from_secs(floor));
-        let before = state.busy.filter(|(noted, _)| *noted <= now);
-        let until = before.map_or(now, |(_, until)| until);
         state.busy = Some((now, until.max(now.saturating_add(wait))));
         wait
     }

@@ -151,6 +151,26 @@ async fn where_no_wait_is_told_waits_grow() {
     );
 }
 
+/// Else what the server says once would be taken for its third word, and be waited for longer.
+#[tokio::test]
+async fn what_several_are_told_at_once_is_one_objection() {
+    let clock = clock();
+    let server = start(|builder| builder.tells_no_wait().latency(Duration::from_millis(50))).await;
+    fill(&server, 3);
+    let source = clocked(config(&server), &clock);
+    let found = ids(&all(&source).await);
+    let throttle = Action::Throttle(None);
+    server.faults().arm_every("GetMime", 1, throttle);
+    let fetched = fetch(&source, found).await;
+    let told = fetched.iter().filter_map(|(_, fetched)| match fetched {
+        Fetched::Failed(error) => Some(error.retry()),
+        _ => None,
+    });
+    let second = Retry::After(Duration::from_secs(1));
+    assert_eq!(told.collect::<Vec<_>>(), [second; 3]);
+    assert_eq!(server.counters().answer(429), 3);
+}
+
 #[tokio::test]
 async fn servers_that_are_out_of_order_are_asked_later() {
     let server = start(|builder| builder).await;

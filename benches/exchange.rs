@@ -1,4 +1,4 @@
-//! EWS on the wire, and what messages mean that Exchange made anew.
+//! EWS on the wire, messages as Graph takes them, and what messages mean that Exchange made anew.
 #![allow(
     clippy::expect_used,
     reason = "a benchmark that cannot run shall say why"
@@ -12,11 +12,12 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use mailmove_benches::message;
 use mailmove_core::identity::MeaningReader;
-use mailmove_core::model::{Content, Timestamp};
+use mailmove_core::model::{Content, Flags, Timestamp};
 use mailmove_ews::wire::{
     self, Element, Field, Header, NewItem, Piece, Property, Reply, Request, Splitter, Version,
 };
 use mailmove_exchange::{base64::Encoder, sink::Contents};
+use mailmove_graph::draft::{Beside, Draft};
 use tokio::runtime::Runtime;
 
 /// What one read from a socket brings at most.
@@ -257,6 +258,34 @@ fn mixed(len: usize) -> Vec<u8> {
     .into_bytes()
 }
 
+/// A message as the requests that Graph takes it in; how many bytes they have.
+fn as_fields(mail: &[u8]) -> usize {
+    let draft = Draft::of(mail);
+    let received = Some(Timestamp::new(1_689_587_065, 0));
+    let beside = Beside::new(Flags::default(), received).with_mark("mark".to_owned());
+    let attached = draft.attachments.iter();
+    let attached = attached.map(|one| one.json(&one.bytes_in(mail)));
+    let bodies = std::iter::once(draft.json(&beside)).chain(attached);
+    let written = bodies.map(|body| serde_json::to_vec(&body).expect("JSON"));
+    written.map(|body| black_box(body).len()).sum()
+}
+
+fn fields(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("graph-encode");
+    for (name, mail) in [
+        ("text/2KiB", message(1, 2 << 10)),
+        ("mixed/20KiB", mixed(20 << 10)),
+        ("mixed/1MiB", mixed(1 << 20)),
+    ] {
+        // Of text and HTML one goes.
+        let whole = as_fields(&mail);
+        assert!(whole > mail.len() / 2, "{whole} bytes");
+        group.throughput(Throughput::Bytes(mail.len() as u64));
+        group.bench_function(name, |bencher| bencher.iter(|| as_fields(black_box(&mail))));
+    }
+    group.finish();
+}
+
 fn meaning(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("meaning");
     for (name, mail) in [
@@ -284,6 +313,6 @@ criterion_group! {
         .sample_size(20)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1500));
-    targets = encoding, decoding, meaning
+    targets = encoding, decoding, fields, meaning
 }
 criterion_main!(benches);

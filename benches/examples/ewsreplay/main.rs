@@ -12,7 +12,7 @@ mod replay;
 
 use std::process::ExitCode;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use mailmove_benches::{
     measure::{Result, median},
@@ -22,7 +22,7 @@ use mailmove_core::edge::{Credential, StaticCredential};
 use mailmove_core::store::SqliteStore;
 use mailmove_core::{Edges, Migration};
 use mailmove_ews::{Auth, EwsConfig, EwsDestination};
-use mailmove_ews_testserver::Server;
+use mailmove_ews_testserver::{Action, Server};
 use mailmove_testkit::mailbox::{NewMessage, Store};
 use mailmove_testkit::memory::MemoryMailbox;
 use tokio::runtime::Runtime;
@@ -36,7 +36,19 @@ Migrates from memory into the embedded EWS server, by turns with a replay of the
       --folders N              [8]
       --connections N          [4]
       --rounds N               [9]
+      --wait MS                that each call takes the server longer, as those over a network do [0]
       --exchangelib PYTHON     the same upload by exchangelib, too; `cargo xtask oracles fetch` names such a Python";
+
+/// What a migration into Exchange asks for.
+const OPERATIONS: [&str; 7] = [
+    "CreateFolder",
+    "CreateItem",
+    "FindFolder",
+    "GetFolder",
+    "GetItem",
+    "SyncFolderItems",
+    "UpdateItem",
+];
 
 const USER: &str = "ann";
 const PASSWORD: &str = "secret";
@@ -66,6 +78,7 @@ struct Options {
     folders: usize,
     connections: usize,
     rounds: usize,
+    wait: usize,
     exchangelib: Option<String>,
 }
 
@@ -77,6 +90,7 @@ impl Options {
             folders: 8,
             connections: 4,
             rounds: 9,
+            wait: 0,
             exchangelib: None,
         };
         for pair in arguments.chunks(2) {
@@ -94,6 +108,7 @@ impl Options {
                 "--folders" => options.folders = number.max(1),
                 "--connections" => options.connections = number.max(1),
                 "--rounds" => options.rounds = number.max(1),
+                "--wait" => options.wait = number,
                 _ => return Err(format!("unknown option {name}").into()),
             }
         }
@@ -115,6 +130,10 @@ impl Bench<'_> {
         let builder = Server::builder(Store::new()).user(USER, PASSWORD);
         let builder = builder.without_shape_gate();
         let server = self.servers.block_on(builder.start())?;
+        let wait = Duration::from_millis(self.options.wait as u64);
+        for operation in OPERATIONS.iter().filter(|_| !wait.is_zero()) {
+            server.faults().arm_every(operation, 1, Action::Delay(wait));
+        }
         let account = server.store().account(USER).ok_or("no destination")?;
         for folder in 0..self.options.folders {
             let made = account.create(&[name(folder)]);

@@ -1,6 +1,6 @@
 //! Mailboxes in Microsoft 365.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use mailmove_core::{
@@ -49,6 +49,13 @@ pub(super) fn config(
         config = config
             .with_base(&format!("{own}/v1.0"))?
             .with_upload_host(url.host.clone());
+    }
+    if let Some(requests) = of.requests {
+        config = config.with_request_limit(requests, Duration::from_secs(600));
+    }
+    if let Some(megabytes) = of.upload {
+        let bytes = u64::from(megabytes) * 1_000_000;
+        config = config.with_upload_limit(bytes, Duration::from_secs(300));
     }
     Ok(match connections {
         Some(connections) => config.with_concurrency(connections.into()),

@@ -57,12 +57,16 @@ pub(crate) struct Graph {
     pub(crate) unsigned: bool,
     /// Drafts go as MIME.
     pub(crate) mime_drafts: bool,
+    /// Requests in ten minutes, if not Microsoft's number.
+    pub(crate) requests: Option<u32>,
+    /// MB that are sent in five minutes, if not Microsoft's number.
+    pub(crate) upload: Option<u32>,
 }
 
 /// For whoever wrote others.
 const OPTIONS: &str = "Options are ?client=APPLICATION-ID, ?auth=secret, ?auth=certificate or ?auth=device, \
-                       ?cloud=global, usgov, dod or china, ?route=fields or ?route=imap, ?signed=as-plain, ?drafts=fields or ?drafts=mime, and for a test server \
-                       ?at=HOST:PORT.";
+                       ?cloud=global, usgov, dod or china, ?route=fields or ?route=imap, ?signed=as-plain, ?drafts=fields or ?drafts=mime, \
+                       ?requests=NUMBER in ten minutes, ?upload=MEGABYTES in five minutes, and for a test server ?at=HOST:PORT.";
 
 const SHAPE: &str = "Write graph://tenant/user, as graph://example.com/ann@example.com?client=APPLICATION-ID; \
                      in users that hold special characters, write those as %XX.";
@@ -132,6 +136,11 @@ impl GraphCloud {
     }
 }
 
+fn number(name: &str, value: &str) -> Result<u32, String> {
+    let number = value.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{name}= needs a number above zero"))
+}
+
 fn read_query(query: &str, graph: &mut Graph) -> Result<(), String> {
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
@@ -155,6 +164,8 @@ fn read_query(query: &str, graph: &mut Graph) -> Result<(), String> {
             ("signed", "as-plain") => graph.unsigned = true,
             ("drafts", "fields") => graph.mime_drafts = false,
             ("drafts", "mime") => graph.mime_drafts = true,
+            ("requests", value) => graph.requests = Some(number(name, value)?),
+            ("upload", value) => graph.upload = Some(number(name, value)?),
             ("at", value) => {
                 let (host, port) = split_host(value).ok_or("at= needs a host and a port")?;
                 graph.at = Some((host, port.unwrap_or(443)));

@@ -158,6 +158,8 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
     let own = graph_of(own);
     assert!(own.unsigned && !own.mime_drafts);
     assert!(graph_of(parse("graph://t/u?drafts=mime").unwrap()).mime_drafts);
+    let own = graph_of(parse("graph://t/u?requests=5000&upload=75").unwrap());
+    assert_eq!((own.requests, own.upload), (Some(5000), Some(75)));
     for bad in [
         "graph://",
         "graph://t",
@@ -172,6 +174,8 @@ fn a_mailbox_in_microsoft_365_is_in_a_tenant() {
         "graph://t/a?cloud=mine",
         "graph://t/a?route=drafts",
         "graph://t/a?drafts=",
+        "graph://t/a?requests=0",
+        "graph://t/a?upload=-1",
         "graph://t/a?tls=off",
     ] {
         assert!(parse(bad).unwrap_err().remedy().is_some(), "{bad}");

@@ -157,7 +157,10 @@ fn differences(sent: &Message, arrived: &Message) -> [bool; 3] {
 }
 
 /// The flags that are gone, and those that came.
-fn flags_between<'a>(sent: &'a Message, arrived: &'a Message) -> (Vec<&'a str>, Vec<&'a str>) {
+pub(crate) fn flags_between<'a>(
+    sent: &'a Message,
+    arrived: &'a Message,
+) -> (Vec<&'a str>, Vec<&'a str>) {
     let set = |message: &'a Message| -> BTreeSet<&str> { message.flags.split(' ').collect() };
     let (before, after) = (set(sent), set(arrived));
     let not_in = |one: &BTreeSet<&'a str>, other: &BTreeSet<&'a str>| {

@@ -29,8 +29,8 @@ pub(super) struct Fact {
     pub(super) letters: u64,
     /// Not written as RFC 5322 wants it, or there more than once: readers differ about what it says.
     pub(super) odd: bool,
-    /// It names several people.
-    pub(super) several: bool,
+    /// The first of several people whom it names.
+    pub(super) first: Option<u64>,
 }
 
 pub(super) type Facts = [Fact; FIELDS.len()];
@@ -62,7 +62,9 @@ pub(super) fn facts(header: &[u8]) -> Facts {
             .map(short_of);
         fact.letters = letters(said.as_deref().unwrap_or(&text));
         let people = value.and_then(HeaderValue::as_address);
-        fact.several = people.is_some_and(|people| people.iter().count() > 1);
+        let several = people.filter(|people| people.iter().count() > 1);
+        let first = several.and_then(|people| people.first()?.address());
+        fact.first = first.map(|address| short_of(&address.trim().to_lowercase()));
         fact.odd = raw.next().is_some() || !well_formed || said.is_none();
     }
     out
@@ -130,7 +132,10 @@ fn subject(value: Option<&HeaderValue<'_>>, raw: &str) -> (Option<String>, bool)
 fn ids(raw: &str) -> (Option<String>, bool) {
     let said = line(raw);
     let is_id = |word: &str| {
-        word.starts_with('<') && word.ends_with('>') && word.matches(['<', '>']).count() == 2
+        let inner = word
+            .strip_prefix('<')
+            .and_then(|word| word.strip_suffix('>'));
+        inner.is_some_and(|inner| !inner.is_empty() && !inner.contains(['<', '>']))
     };
     let well_formed = said.is_ascii() && said.split(' ').all(is_id);
     (Some(said), well_formed)
@@ -169,7 +174,10 @@ fn is_person(text: &str) -> bool {
     let text = text.trim();
     let is_address = |text: &str| {
         let plain = |text: &str| {
-            !text.is_empty() && !text.contains(|c: char| " \t\"<>@,;:\\()[]".contains(c))
+            // RFC 2047 has no encoded words in addresses: some decode them all the same.
+            !text.is_empty()
+                && !text.contains("=?")
+                && !text.contains(|c: char| " \t\"<>@,;:\\()[]".contains(c))
         };
         text.split_once('@')
             .is_some_and(|(local, domain)| plain(local) && plain(domain))
@@ -200,7 +208,7 @@ pub(super) fn name(media: &Media) -> Option<Fact> {
         digest: (!name.is_empty()).then(|| short_of(&name)),
         letters: letters(&name),
         odd,
-        several: false,
+        first: None,
     })
 }
 
@@ -343,7 +351,9 @@ mod tests {
             ("To", "undisclosed-recipients:;"),
             ("To", "nobody"),
             ("From", "a@x.org (a comment)"),
+            ("From", "=?us-ascii?Q?a=40x.org?=@y.org"),
             ("Message-ID", "no-brackets@x"),
+            ("Message-ID", "<>"),
         ] {
             assert!(fact(name, value).odd, "{name}: {value}");
         }

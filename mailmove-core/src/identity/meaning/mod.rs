@@ -150,9 +150,11 @@ pub enum Loss {
     Deep,
     /// Of text and HTML one was kept: where messages are made of fields there is room for one.
     SecondBody,
-    /// Of several authors the first one was kept, for the same reason.
+    /// Of several authors the first one was kept: Exchange has room for one ([MS-OXCMAIL] 2.2.3.1.3).
+    ///
+    /// [MS-OXCMAIL]: https://learn.microsoft.com/en-us/openspecs/exchange_server_protocols/ms-oxcmail/9a10ba92-a85a-421d-b9a8-fb31599ff039
     Authors,
-    /// A large message within became a file, for the same reason.
+    /// A large message within became a file: where messages are made of fields there is room for one.
     MessageAsFile,
 }
 
@@ -290,7 +292,7 @@ fn short_of(text: &str) -> u64 {
 }
 
 impl Meaning {
-    /// Says that the system it is in got it as fields, with one body and one author, and not as MIME: so that what
+    /// Says that the system it is in got it as fields, with one body, and not as MIME: so that what
     /// there is no room for is told as a loss of that way.
     #[must_use]
     pub fn made_of_fields(mut self) -> Self {
@@ -320,8 +322,9 @@ impl Meaning {
             .zip(self.header.iter().zip(&found.header))
         {
             if let Some(loss) = field(aspect, given, found) {
-                let first = aspect == Aspect::From && of_fields && given.several;
-                differs(aspect, loss.or(first.then_some(Loss::Authors)));
+                let is_first = given.first.is_some() && given.first == found.digest;
+                let authors = aspect == Aspect::From && is_first;
+                differs(aspect, loss.or(authors.then_some(Loss::Authors)));
             }
         }
         if self.importance.level != found.importance.level {

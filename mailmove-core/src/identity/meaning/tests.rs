@@ -171,6 +171,16 @@ fn known_losses_have_names() {
             "date/odd-field",
         ),
         (plain("To: nobody\n", "x"), plain("", "x"), "to/odd-field"),
+        (
+            plain("From: A@x.org, b@x.org\n", "x"),
+            plain("From: a@x.org\n", "x"),
+            "from/authors",
+        ),
+        (
+            plain("From: a@x.org, b@x.org\n", "x"),
+            plain("From: b@x.org\n", "x"),
+            "from",
+        ),
     ] {
         assert_eq!(differs(&given, &latin(&found)), [expected], "{given:?}");
     }

@@ -21,7 +21,11 @@ impl Decoder {
         for line in text.split(blank) {
             let end = memchr::memchr(b'=', line);
             let (mut data, tail) = line.split_at(end.unwrap_or(line.len()));
-            self.broken |= self.ended && !data.is_empty();
+            // What comes after the end is none of it, however it is cut.
+            if self.ended && !data.is_empty() {
+                self.broken = true;
+                data = &[];
+            }
             self.broken |= tail.iter().any(|byte| *byte != b'=');
             self.ended |= end.is_some();
             while !data.is_empty() {
@@ -141,6 +145,19 @@ mod tests {
                 let found = decode(text, piece);
                 assert_eq!(found.as_deref(), expected.map(str::as_bytes), "{text}");
             }
+        }
+    }
+
+    #[test]
+    fn what_comes_after_the_end_is_left_out_however_it_is_cut() {
+        for piece in 1..9 {
+            let mut decoder = Decoder::default();
+            let mut out = Vec::new();
+            for piece in b"aGk=aGk".chunks(piece) {
+                decoder.push(piece, |bytes| out.extend_from_slice(bytes));
+            }
+            assert!(!decoder.finish(|bytes| out.extend_from_slice(bytes)));
+            assert_eq!(out, b"hi", "{piece}");
         }
     }
 

@@ -17,6 +17,9 @@ use crate::{
 /// Messages that are asked for at once: Graph may name fewer.
 pub(crate) const PAGE: usize = 500;
 
+/// Changes of a page, if it fails as a whole because of one of them: fewer and fewer.
+pub(crate) const SMALLER: [usize; 3] = [50, 7, 1];
+
 /// Pages in a row that may bring nothing before a listing is taken for endless.
 pub(crate) const IDLE_MAX: usize = 1000;
 
@@ -52,17 +55,25 @@ pub(crate) fn items(pool: &Pool, mailbox: &str, folder: &FolderId, ids: bool) ->
     pool.service_link(&path)
 }
 
-/// The next page after `state`, which is a link of the server's; from the beginning without.
+/// Where the ids of a folder's messages begin: all that can be had of one that nobody can read.
+pub(crate) fn ids(pool: &Pool, folder: &FolderId) -> String {
+    let path = Path::new().at("mailFolders").id(folder);
+    pool.link(&path.at("messages/delta").query("$select", "id"))
+}
+
+/// The next page after `state`, which is a link of the server's; from the beginning without. A smaller one than asked
+/// for, if one of its messages spoils it.
 ///
 /// # Errors
-/// [`Stale`](ErrorKind::Stale) if the server does not know the state any more.
+/// [`Stale`](ErrorKind::Stale) if the server does not know the state any more. [Poison](is_poison) if one message alone
+/// can't be listed.
 pub(crate) async fn page(
     pool: &Pool,
     folder: &FolderId,
     state: Option<&str>,
     most: usize,
 ) -> Result<Changes> {
-    page_of(pool, folder, state, most, false).await
+    page_with(pool, folder, state, most, false).await
 }
 
 /// The same, perhaps with what tells items apart that travel as exports. That a link asks for what its first page did
@@ -70,7 +81,26 @@ pub(crate) async fn page(
 ///
 /// # Errors
 /// As above.
-pub(crate) async fn page_of(
+pub(crate) async fn page_with(
+    pool: &Pool,
+    folder: &FolderId,
+    state: Option<&str>,
+    most: usize,
+    exports: bool,
+) -> Result<Changes> {
+    let mut page = page_of(pool, folder, state, most, exports).await;
+    for most in SMALLER.into_iter().filter(|fewer| *fewer < most) {
+        match page {
+            Err(error) if is_poison(&error) => {
+                page = page_of(pool, folder, state, most, exports).await;
+            }
+            _ => break,
+        }
+    }
+    page
+}
+
+async fn page_of(
     pool: &Pool,
     folder: &FolderId,
     state: Option<&str>,
@@ -119,6 +149,11 @@ fn changed(message: Value) -> Result<Changed> {
         (Some(_), Some(id)) => Ok(Changed::Gone(id)),
         _ => Ok(Changed::Is(Box::new(Meta::of(message)?))),
     }
+}
+
+/// One message is at fault, although all of the page was refused.
+pub(crate) fn is_poison(error: &mailmove_core::Error) -> bool {
+    matches!(error.code(), "graph/corrupt" | "graph/conversion")
 }
 
 /// The server forgot the state: all is to be listed anew.

@@ -11,7 +11,7 @@ use mailmove_core::{
     destination::{Depth, Existing, Probe},
     error::{ErrorKind, Result, Scope},
     identity::{HeaderDigest, Meaning},
-    model::{Form, MessageId},
+    model::{FolderId, Form, MessageId},
 };
 use mailmove_exchange::{
     boundaries::Ending,
@@ -24,10 +24,10 @@ use super::{
     Inner, import, is_other_epoch,
     other::{self, Place},
     stale, sweep, update,
-    walk::Walk,
+    walk::{ByIds, Walk},
 };
 use crate::{
-    delta::Changed,
+    delta::{self, Changed},
     error::Doing,
     folders,
     generate::Out,
@@ -89,11 +89,18 @@ async fn enumerate(inner: &Inner, place: Option<&Place>, probe: &Probe, out: &Pa
     // What was told is told again on later pages: each message counts once, by a few bytes of its id.
     let (hasher, mut told) = (RandomState::new(), HashSet::new());
     // All that there is, is more than was asked for, and proves as much; unless what came before must not be told.
-    let mut walk = Walk::new(inner, folder, state, probe.exact);
+    let (is_all, by_ids) = match (place, &state) {
+        (Some(_), _) => (false, ByIds::Never),
+        (None, state) => (state.is_none(), ByIds::All),
+    };
+    let mut walk = Walk::new(inner, folder, state, probe.exact).with_ids(by_ids);
     loop {
         let page = walk.next().await?;
         let mut metas = latest(page.changes);
         metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
+        if place.is_none() {
+            metas = completed(inner, folder, metas, is_all).await?;
+        }
         let found = deepen(inner, place, metas, probe).await?;
         if page.is_last {
             inner.note_state(folder, &page.state);
@@ -106,6 +113,52 @@ async fn enumerate(inner: &Inner, place: Option<&Place>, probe: &Probe, out: &Pa
             return Ok(());
         }
     }
+}
+
+/// What is known of messages that were told by their ids alone. Of one that nobody can read that is all, where `is_all`
+/// that there is was asked for.
+///
+/// # Errors
+/// If that could not be asked; of what changed, if one can't be read: it may be one of ours, as well as not.
+async fn completed(
+    inner: &Inner,
+    folder: &FolderId,
+    told: Vec<Meta>,
+    is_all: bool,
+) -> Result<Vec<Meta>> {
+    let bare = told.iter().filter(|meta| !meta.flagged);
+    let ids: Vec<MessageId> = bare.map(|meta| meta.id.clone()).collect();
+    if ids.is_empty() {
+        return Ok(told);
+    }
+    let mut found = HashMap::with_capacity(ids.len());
+    let mut unread = HashSet::new();
+    let mut left: Vec<&[MessageId]> = ids.chunks(META_AT_ONCE).collect();
+    while let Some(ids) = left.pop() {
+        match (update::metas_in(inner, folder, ids).await, ids) {
+            (Ok(metas), _) => found.extend(metas),
+            (Err(error), [id]) if delta::is_poison(&error) && is_all => {
+                unread.insert(id.clone());
+            }
+            (Err(error), [_, _, ..]) if delta::is_poison(&error) => {
+                let (some, others) = ids.split_at(ids.len() / 2);
+                left.extend([others, some]);
+            }
+            (Err(error), _) => return Err(error.with_scope(Scope::Folder)),
+        }
+    }
+    let mailbox = folders::open(&inner.pool).await?.mailbox;
+    let mut out = Vec::with_capacity(told.len());
+    for meta in told {
+        let meta = match meta.flagged || unread.contains(&meta.id) {
+            true => Some(meta),
+            false => found.remove(&meta.id),
+        };
+        let Some(mut meta) = meta else { continue };
+        inner.note_open(folder, mailbox, &mut meta);
+        out.extend(Some(meta).filter(is_whole));
+    }
+    Ok(out)
 }
 
 /// What is there after these changes, each once: changes are told again.
@@ -133,9 +186,12 @@ fn latest(changes: Vec<Changed>) -> Vec<Meta> {
             }
         }
     }
-    // What is not complete is no message: see `open`.
-    let whole = |meta: &Meta| meta.open.is_none();
-    out.into_iter().flatten().filter(whole).collect()
+    out.into_iter().flatten().filter(is_whole).collect()
+}
+
+/// What is not complete is no message: see `open`.
+const fn is_whole(meta: &Meta) -> bool {
+    meta.open.is_none()
 }
 
 pub(super) fn existing(meta: &Meta, probe: &Probe) -> Existing {
@@ -255,6 +311,8 @@ async fn headers(
             let answer = match answer {
                 Ok(answer) => answer,
                 Err(failed) if items::is_gone(&failed.error) => continue,
+                // Its content can't be read either, which is told of it alone.
+                Err(failed) if delta::is_poison(&failed.error) => continue,
                 Err(failed) => return Err(failed.error),
             };
             if items::id(&answer.json).is_none_or(|found| found != *id) {

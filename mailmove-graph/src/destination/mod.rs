@@ -38,12 +38,13 @@ use self::{
     import::Imports,
     open::Incomplete,
     other::{Change, Classes},
-    walk::Walk,
+    walk::{ByIds, Walk},
 };
 use crate::{
     config::{Access, GraphConfig},
     delta, error, folders,
     generate::generate,
+    items::Meta,
     pool::Pool,
 };
 
@@ -219,7 +220,11 @@ impl Inner {
     /// The state of a folder now. It is reached by walking through all changes since the last one that is
     /// known, for there is no other way.
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
-        let mut walk = Walk::new(self, folder, self.state(folder), false);
+        let by_ids = match other::place_of(self, folder).await? {
+            Some(_) => ByIds::Never,
+            None => ByIds::Always,
+        };
+        let mut walk = Walk::new(self, folder, self.state(folder), false).with_ids(by_ids);
         loop {
             let page = walk.next().await?;
             if page.is_last {
@@ -236,18 +241,23 @@ impl Inner {
             return delta::page(&self.pool, folder, state.or(Some(&begin)), delta::PAGE).await;
         }
         let exports = self.pool.access().config.exports();
-        let mut page = delta::page_of(&self.pool, folder, state, delta::PAGE, exports).await?;
+        let mut page = delta::page_with(&self.pool, folder, state, delta::PAGE, exports).await?;
         let mailbox = folders::open(&self.pool).await?.mailbox;
         for change in &mut page.changes {
             if let delta::Changed::Is(meta) = change {
-                // Of another mailbox, from which it came as it was: here it is whole.
-                meta.open = meta.open.filter(|stamp| stamp.mailbox == mailbox);
-                if let Some(stamp) = meta.open {
-                    self.incomplete.found(folder, stamp.content, &meta.id);
-                }
+                self.note_open(folder, mailbox, meta);
             }
         }
         Ok(page)
+    }
+
+    /// Remembers a message that is not complete.
+    fn note_open(&self, folder: &FolderId, mailbox: u64, meta: &mut Meta) {
+        // Of another mailbox, from which it came as it was: here it is whole.
+        meta.open = meta.open.filter(|stamp| stamp.mailbox == mailbox);
+        if let Some(stamp) = meta.open {
+            self.incomplete.found(folder, stamp.content, &meta.id);
+        }
     }
 }
 

@@ -18,7 +18,7 @@ use mailmove_exchange::tree;
 
 use super::{Inner, cursor, fetch};
 use crate::{
-    delta::{self, Changed, Changes},
+    delta::{self, Changed, Changes, SMALLER, is_poison},
     error::{self, Doing},
     folders,
     generate::Out,
@@ -29,8 +29,6 @@ use crate::{
 
 /// Changes of a page whose contents are read with it.
 const PAGE_WITH_CONTENTS: usize = 60;
-/// Changes of a page, if it fails as a whole because of one of them: fewer and fewer.
-const SMALLER: [usize; 3] = [50, 7, 1];
 /// Pages in a row on which nothing stands that was not told before: a server that has more goes round in circles.
 const IDLE_MAX: usize = delta::IDLE_MAX;
 /// How often it is asked again whether the count that the server gave is that of the last page.
@@ -267,16 +265,12 @@ impl<'a> Listing<'a> {
         if let Some(mailbox) = &self.mailbox {
             return delta::items(pool, mailbox, folder, self.ids);
         }
+        if self.ids {
+            return delta::ids(pool, folder);
+        }
         let path = Path::new().at("mailFolders").id(folder);
-        let path = path.at("messages/delta");
-        let path = match self.ids {
-            true => path.query("$select", "id"),
-            false => {
-                let path = path.query("$select", items::SELECT);
-                path.query("$expand", &items::expand(false))
-            }
-        };
-        pool.link(&path)
+        let path = path.at("messages/delta").query("$select", items::SELECT);
+        pool.link(&path.query("$expand", &items::expand(false)))
     }
 
     async fn count(&self) -> Result<u64> {
@@ -299,15 +293,7 @@ impl<'a> Listing<'a> {
             Some(Some(most)) => self.most().min(*most),
             _ => self.most(),
         };
-        let mut page = delta::page(pool, folder, Some(link), first).await;
-        for most in SMALLER.into_iter().filter(|most| *most < first) {
-            match page {
-                Err(error) if is_poison(&error) => {
-                    page = delta::page(pool, folder, Some(link), most).await;
-                }
-                _ => break,
-            }
-        }
+        let page = delta::page(pool, folder, Some(link), first).await;
         match &page {
             Ok(page) if page.is_last => stumbles.forget(folder),
             Err(error) if is_plain(error) => stumbles.note(folder),
@@ -451,11 +437,6 @@ async fn header(pool: &Pool, id: MessageId, inline: bool) -> Result<Option<Heade
     }
     let digested = fetch::digest(pool, &id).await?;
     Ok(digested.map(|digested| (id, (digested.header, None))))
-}
-
-/// One message is at fault, although all of the page was refused.
-fn is_poison(error: &Error) -> bool {
-    matches!(error.code(), "graph/corrupt" | "graph/conversion")
 }
 
 /// The server has a problem, and does not say which.

@@ -2,14 +2,16 @@
 
 use futures_util::StreamExt as _;
 use mailmove_core::{
-    Destination as _, Error, ErrorKind,
+    Destination as _, Error, ErrorKind, Scope,
     destination::{Depth, Existing, Probe},
     model::Folder,
 };
 use mailmove_graph::GraphDestination;
 use mailmove_graph_testserver::{Action, Mangle};
 
-use crate::support::{append, destination, existing, letters, made, of, parcel, start, words};
+use crate::support::{
+    USER, append, destination, existing, letters, made, of, parcel, start, words,
+};
 
 async fn look(
     destination: &GraphDestination,
@@ -44,6 +46,36 @@ async fn a_mark_whose_link_is_forgotten_is_stale_to_whom_it_has_to_be_exact() {
     assert_eq!(look(&destination, &folder, false).await.unwrap().len(), 1);
     let error = look(&destination, &folder, true).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Stale);
+}
+
+/// A message that nobody can read spoils each page that it is on.
+#[tokio::test]
+async fn one_that_cannot_be_read_keeps_no_other_from_being_seen() {
+    let server = start(|builder| builder).await;
+    let destination = destination(&server);
+    let folder = made(&destination).await;
+    append(&destination, &folder, letters(5)).await;
+    assert!(server.poison_item(USER, &["INBOX"], 2, "ErrorCorruptData"));
+    for depth in [Depth::Meta, Depth::Header, Depth::Content] {
+        let probe = Probe::new(folder.id.clone(), depth);
+        let pages: Vec<_> = destination.existing(probe).collect().await;
+        let found: Vec<Existing> = pages.into_iter().flat_map(Result::unwrap).collect();
+        assert_eq!(found.len(), 5);
+        let given = found.iter().filter(|one| one.given.is_some());
+        assert_eq!(given.count(), 4, "{depth:?}");
+    }
+    // What is new since is seen as a whole, though the link is one of ids alone by now.
+    let later = made(&destination).await;
+    let outcomes = append(&destination, &later, of("Subject: new\r\n\r\nnew\r\n")).await;
+    assert_eq!(words(&outcomes), ["stored"]);
+    let found = look(&destination, &later, true).await.unwrap();
+    assert_eq!(found.len(), 1);
+    assert!(found[0].given.is_some());
+    // One that is new and can't be read may be the one that is in doubt: nobody may take it for missing.
+    assert!(server.poison_item(USER, &["INBOX"], 6, "ErrorCorruptData"));
+    let error = look(&destination, &later, true).await.unwrap_err();
+    assert_eq!(error.code(), "graph/corrupt");
+    assert_eq!(error.scope(), Scope::Folder);
 }
 
 /// Who begins anew once does not do so for ever.

@@ -1,7 +1,7 @@
 //! What is in a folder, and what changed in it since.
 
 use mailmove_core::{
-    error::{ErrorKind, Result},
+    error::{ErrorKind, Result, Scope},
     model::{FolderId, MessageId},
 };
 use serde_json::Value;
@@ -88,25 +88,6 @@ pub(crate) async fn page_with(
     most: usize,
     exports: bool,
 ) -> Result<Changes> {
-    let mut page = page_of(pool, folder, state, most, exports).await;
-    for most in SMALLER.into_iter().filter(|fewer| *fewer < most) {
-        match page {
-            Err(error) if is_poison(&error) => {
-                page = page_of(pool, folder, state, most, exports).await;
-            }
-            _ => break,
-        }
-    }
-    page
-}
-
-async fn page_of(
-    pool: &Pool,
-    folder: &FolderId,
-    state: Option<&str>,
-    most: usize,
-    exports: bool,
-) -> Result<Changes> {
     let doing = Doing::folder("messagesDelta");
     let request = match state {
         Some(link) => Request::follow(link, doing),
@@ -120,6 +101,25 @@ async fn page_of(
             Request::get(path, doing)
         }
     };
+    let mut page = ask(pool, folder, state, request.clone(), most).await;
+    for most in SMALLER.into_iter().filter(|fewer| *fewer < most) {
+        match page {
+            Err(error) if is_poison(&error) => {
+                page = ask(pool, folder, state, request.clone(), most).await;
+            }
+            _ => break,
+        }
+    }
+    page
+}
+
+async fn ask(
+    pool: &Pool,
+    folder: &FolderId,
+    state: Option<&str>,
+    request: Request,
+    most: usize,
+) -> Result<Changes> {
     let request = request.prefer(format!("odata.maxpagesize={most}"));
     let answer = pool.call(&request).await;
     let answer = answer.map_err(|error| error.with_context("folder", folder.as_str()))?;
@@ -127,7 +127,7 @@ async fn page_of(
     let (next, is_last) = match (page.next, page.delta) {
         // Whoever follows it goes round in circles.
         (Some(next), _) if Some(next.as_str()) == state => {
-            return Err(error::same_link().with_scope(doing.scope));
+            return Err(error::same_link().with_scope(Scope::Folder));
         }
         (Some(next), _) => (next, false),
         (None, Some(delta)) => (delta, true),

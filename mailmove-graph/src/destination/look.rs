@@ -18,13 +18,13 @@ use mailmove_exchange::{
     sink::{Contents as _, Digest, Digested},
     stamp::Stamp,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{
     Inner, import, is_other_epoch,
     other::{self, Place},
     stale, sweep, update,
-    walk::{ByIds, Walk},
+    walk::Walk,
 };
 use crate::{
     delta::{self, Changed},
@@ -62,6 +62,8 @@ async fn by_ids(
     for ids in ids.chunks(META_AT_ONCE) {
         let mut found = match place {
             Some(place) => place.metas(inner, ids).await?,
+            // Somebody else's, of which the header is all that is asked for: it may have none.
+            None if probe.depth == Depth::Header => readable(inner, &probe.folder, ids).await?,
             None => update::metas_in(inner, &probe.folder, ids).await?,
         };
         let metas = ids.iter().filter_map(|id| found.remove(id)).collect();
@@ -89,17 +91,20 @@ async fn enumerate(inner: &Inner, place: Option<&Place>, probe: &Probe, out: &Pa
     // What was told is told again on later pages: each message counts once, by a few bytes of its id.
     let (hasher, mut told) = (RandomState::new(), HashSet::new());
     // All that there is, is more than was asked for, and proves as much; unless what came before must not be told.
-    let (is_all, by_ids) = match (place, &state) {
-        (Some(_), _) => (false, ByIds::Never),
-        (None, state) => (state.is_none(), ByIds::All),
-    };
-    let mut walk = Walk::new(inner, folder, state, probe.exact).with_ids(by_ids);
+    // Of what changed, one that can't be read may be the very one that somebody is in doubt about; its id is told to
+    // whom that is enough.
+    let is_all = state.is_none();
+    let may_be_bare = is_all || probe.depth == Depth::Ids;
+    let mut walk = Walk::new(inner, folder, state, probe.exact);
+    if place.is_none() && (is_all || may_be_bare && !probe.exact) {
+        walk = walk.or_by_ids();
+    }
     loop {
         let page = walk.next().await?;
         let mut metas = latest(page.changes);
         metas.retain(|meta| told.insert(hasher.hash_one(meta.id.as_str())));
         if place.is_none() {
-            metas = completed(inner, folder, metas, is_all).await?;
+            metas = completed(inner, folder, metas, may_be_bare).await?;
         }
         let found = deepen(inner, place, metas, probe).await?;
         if page.is_last {
@@ -115,42 +120,33 @@ async fn enumerate(inner: &Inner, place: Option<&Place>, probe: &Probe, out: &Pa
     }
 }
 
-/// What is known of messages that were told by their ids alone. Of one that nobody can read that is all, where `is_all`
-/// that there is was asked for.
+/// What is known of messages that were told by their ids alone. Of one that nobody can read that is all, if it `may_be_bare`.
 ///
 /// # Errors
-/// If that could not be asked; of what changed, if one can't be read: it may be one of ours, as well as not.
+/// If that could not be asked, or one can't be read and more has to be known of it.
 async fn completed(
     inner: &Inner,
     folder: &FolderId,
     told: Vec<Meta>,
-    is_all: bool,
+    may_be_bare: bool,
 ) -> Result<Vec<Meta>> {
     let bare = told.iter().filter(|meta| !meta.flagged);
     let ids: Vec<MessageId> = bare.map(|meta| meta.id.clone()).collect();
     if ids.is_empty() {
         return Ok(told);
     }
-    let mut found = HashMap::with_capacity(ids.len());
-    let mut unread = HashSet::new();
-    let mut left: Vec<&[MessageId]> = ids.chunks(META_AT_ONCE).collect();
-    while let Some(ids) = left.pop() {
-        match (update::metas_in(inner, folder, ids).await, ids) {
-            (Ok(metas), _) => found.extend(metas),
-            (Err(error), [id]) if delta::is_poison(&error) && is_all => {
-                unread.insert(id.clone());
-            }
-            (Err(error), [_, _, ..]) if delta::is_poison(&error) => {
-                let (some, others) = ids.split_at(ids.len() / 2);
-                left.extend([others, some]);
-            }
-            (Err(error), _) => return Err(error.with_scope(Scope::Folder)),
-        }
+    let mut found = update::Metas::with_capacity(ids.len());
+    for ids in ids.chunks(META_AT_ONCE) {
+        let metas = match may_be_bare {
+            true => readable(inner, folder, ids).await,
+            false => update::metas_in(inner, folder, ids).await,
+        };
+        found.extend(metas.map_err(|error| error.with_scope(Scope::Folder))?);
     }
     let mailbox = folders::open(&inner.pool).await?.mailbox;
     let mut out = Vec::with_capacity(told.len());
     for meta in told {
-        let meta = match meta.flagged || unread.contains(&meta.id) {
+        let meta = match meta.flagged {
             true => Some(meta),
             false => found.remove(&meta.id),
         };
@@ -159,6 +155,27 @@ async fn completed(
         out.extend(Some(meta).filter(is_whole));
     }
     Ok(out)
+}
+
+/// What is known of messages: of those that can't be read, their ids.
+async fn readable(inner: &Inner, folder: &FolderId, ids: &[MessageId]) -> Result<update::Metas> {
+    let mut found = update::Metas::with_capacity(ids.len());
+    let mut left = vec![ids];
+    while let Some(ids) = left.pop() {
+        match (update::metas_in(inner, folder, ids).await, ids) {
+            (Ok(metas), _) => found.extend(metas),
+            (Err(error), [id]) if delta::is_poison(&error) => {
+                let bare = json!({ "id": id.as_str() });
+                found.insert(id.clone(), Meta::of(bare)?);
+            }
+            (Err(error), [_, _, ..]) if delta::is_poison(&error) => {
+                let (some, others) = ids.split_at(ids.len() / 2);
+                left.extend([others, some]);
+            }
+            (Err(error), _) => return Err(error),
+        }
+    }
+    Ok(found)
 }
 
 /// What is there after these changes, each once: changes are told again.

@@ -38,7 +38,7 @@ use self::{
     import::Imports,
     open::Incomplete,
     other::{Change, Classes},
-    walk::{ByIds, Walk},
+    walk::Walk,
 };
 use crate::{
     config::{Access, GraphConfig},
@@ -220,11 +220,10 @@ impl Inner {
     /// The state of a folder now. It is reached by walking through all changes since the last one that is
     /// known, for there is no other way.
     async fn mark(&self, folder: &FolderId) -> Result<Mark> {
-        let by_ids = match other::place_of(self, folder).await? {
-            Some(_) => ByIds::Never,
-            None => ByIds::Always,
-        };
-        let mut walk = Walk::new(self, folder, self.state(folder), false).with_ids(by_ids);
+        let mut walk = Walk::new(self, folder, self.state(folder), false);
+        if other::place_of(self, folder).await?.is_none() {
+            walk = walk.or_by_ids();
+        }
         loop {
             let page = walk.next().await?;
             if page.is_last {

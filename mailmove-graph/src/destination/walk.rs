@@ -16,17 +16,6 @@ use crate::{
     error,
 };
 
-/// Whether a folder may be listed by ids alone, if one of its messages can't be read: of mail it may.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum ByIds {
-    /// Whoever looks needs to know all of each.
-    Never,
-    /// Where all is told. Of what changed it may be the very one that somebody is in doubt about.
-    All,
-    /// Whoever looks wants to know where it ends.
-    Always,
-}
-
 /// Where a walk is.
 pub(super) struct Walk<'a> {
     inner: &'a Inner,
@@ -34,11 +23,8 @@ pub(super) struct Walk<'a> {
     state: Option<String>,
     /// Whether all may be told where the server forgot where to go on.
     may_begin_anew: bool,
-    /// Whether all has to be told anyway.
-    from_beginning: bool,
-    /// One of the messages can't be listed with all that is asked for: ids alone are, if that may be.
-    ids: bool,
-    may_be_ids: ByIds,
+    /// Whether all may be told by ids alone where one of the messages can't be read.
+    may_go_by_ids: bool,
     /// Links that were followed, by a few bytes of each.
     followed: HashSet<u64>,
     /// Pages in a row that brought nothing.
@@ -59,9 +45,7 @@ impl<'a> Walk<'a> {
             inner,
             folder,
             may_begin_anew: !exact && state.is_some(),
-            from_beginning: state.is_none(),
-            ids: false,
-            may_be_ids: ByIds::Never,
+            may_go_by_ids: false,
             state,
             followed: HashSet::new(),
             idle: 0,
@@ -69,20 +53,11 @@ impl<'a> Walk<'a> {
         }
     }
 
-    /// The same, perhaps by ids alone. Links remember what was asked for: what comes after one of this walk may be
-    /// told by its id alone as well.
-    pub(super) const fn with_ids(mut self, may_be: ByIds) -> Self {
-        self.may_be_ids = may_be;
+    /// The same; where one of the messages, which are mail, can't be read, all that there is, is told by ids alone. Links
+    /// remember what was asked for: what is told after such a walk's last one is as bare.
+    pub(super) const fn or_by_ids(mut self) -> Self {
+        self.may_go_by_ids = true;
         self
-    }
-
-    fn may_go_by_ids(&self) -> bool {
-        let may_be = match self.may_be_ids {
-            ByIds::Never => false,
-            ByIds::All => self.from_beginning,
-            ByIds::Always => true,
-        };
-        may_be && !self.ids
     }
 
     /// The next page. Not to be called after the last one.
@@ -94,13 +69,12 @@ impl<'a> Walk<'a> {
             match self.inner.page(self.folder, self.state.as_deref()).await {
                 Err(error) if delta::is_forgotten(&error) && self.may_begin_anew => {
                     self.may_begin_anew = false;
-                    self.from_beginning = true;
                     self.followed.clear();
                     self.state = None;
                 }
-                Err(error) if delta::is_poison(&error) && self.may_go_by_ids() => {
+                Err(error) if delta::is_poison(&error) && self.may_go_by_ids => {
                     tracing::warn!("a message can't be listed; the folder is listed by ids alone");
-                    self.ids = true;
+                    self.may_go_by_ids = false;
                     self.followed.clear();
                     self.state = Some(delta::ids(&self.inner.pool, self.folder));
                 }

@@ -2,15 +2,22 @@
 
 use futures_util::StreamExt as _;
 use mailmove_core::{
-    Destination as _, Error, ErrorKind, Scope,
+    Destination as _, Error, ErrorKind, Migration, Scope,
     destination::{Depth, Existing, Probe},
     model::Folder,
+    report::Status,
+    store::MemoryStore,
 };
 use mailmove_graph::GraphDestination;
 use mailmove_graph_testserver::{Action, Mangle};
+use mailmove_testkit::{
+    mailbox::{NewMessage, Store},
+    memory::MemoryMailbox,
+};
 
 use crate::support::{
-    USER, append, destination, existing, letters, made, of, parcel, start, words,
+    USER, account, append, destination, existing, letter, letters, made, of, parcel, start, stored,
+    words,
 };
 
 async fn look(
@@ -76,6 +83,42 @@ async fn one_that_cannot_be_read_keeps_no_other_from_being_seen() {
     let error = look(&destination, &later, true).await.unwrap_err();
     assert_eq!(error.code(), "graph/corrupt");
     assert_eq!(error.scope(), Scope::Folder);
+}
+
+/// Whenever it came: everything is copied into its folder, once.
+#[tokio::test]
+async fn one_that_cannot_be_read_keeps_no_pass_from_its_folder() {
+    let server = start(|builder| builder).await;
+    let there = account(&server);
+    let inbox = there.folder(&["INBOX"]).unwrap().id;
+    let foreign = |number: usize| vec![NewMessage::new(format!("Subject: {number}\r\n\r\nx\r\n"))];
+    let from = Store::new().add_account("bob");
+    let own = from.folder(&["INBOX"]).unwrap().id;
+    let mail = (0..3).map(|number| NewMessage::new(letter(number)));
+    from.append(own, mail.collect()).unwrap();
+    let store = MemoryStore::new();
+    let pass = async |copied: u64| {
+        let source = MemoryMailbox::new(from.clone());
+        let migration = Migration::builder(source, destination(&server));
+        let migration = migration.store(store.clone()).build().unwrap();
+        let report = migration.run().await.unwrap();
+        assert_eq!(report.status(), Status::Complete, "{report:#?}");
+        assert_eq!(report.total().copied, copied, "{report:#?}");
+    };
+    there
+        .append(inbox, (0..3).flat_map(foreign).collect())
+        .unwrap();
+    assert!(server.poison_item(USER, &["INBOX"], 2, "ErrorCorruptData"));
+    pass(3).await;
+    there
+        .append(inbox, (3..6).flat_map(foreign).collect())
+        .unwrap();
+    let last = *there.uids(inbox).unwrap().last().unwrap();
+    assert!(server.poison_item(USER, &["INBOX"], last, "ErrorCorruptData"));
+    from.append(own, vec![NewMessage::new(letter(7))]).unwrap();
+    pass(1).await;
+    pass(0).await;
+    assert_eq!(stored(&server).len(), 10);
 }
 
 /// Who begins anew once does not do so for ever.

@@ -103,7 +103,7 @@ service imap-login {{
 service imap {{
   process_min_avail = 1
   # The index of a folder of a million does not fit into the usual 256 MB: the process would die in the midst of it.
-  vsz_limit = 0
+  vsz_limit = 4G
 }}
 "
     )

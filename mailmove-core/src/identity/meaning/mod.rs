@@ -292,8 +292,8 @@ fn short_of(text: &str) -> u64 {
 }
 
 impl Meaning {
-    /// Says that the system it is in got it as fields, with one body, and not as MIME: so that what
-    /// there is no room for is told as a loss of that way.
+    /// Says that the system it is in got it as fields, with one body, and not as MIME: so that what there is no
+    /// room for is told as a loss of that way.
     #[must_use]
     pub fn made_of_fields(mut self) -> Self {
         self.of_fields = true;
